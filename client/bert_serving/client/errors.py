@@ -1,0 +1,118 @@
+"""Every exception that the client raises on purpose, in one tree.
+
+    BertServingError
+    ├── InvalidInput                  what was passed to encode() cannot be sent
+    │   ├── InvalidInputType          (also TypeError)
+    │   └── InvalidInputValue         (also ValueError)
+    ├── ConnectFailed                 no usable server within connect_timeout (also TimeoutError)
+    ├── RequestTimeout                the server did not answer within timeout (also TimeoutError)
+    ├── VersionMismatch               the server speaks another protocol (also AttributeError, as in 1.10)
+    ├── ClientClosed                  the client was closed, or came through a fork (also RuntimeError)
+    ├── MalformedMessage              frames that are no message of this protocol (also ValueError)
+    └── ServerError                   the server answered with an error
+        ├── BadRequest                it could not read the request (also ValueError)
+        ├── RowFailed                 one text of the request could not be encoded (also ValueError)
+        └── ServerStopping            it is shutting down (also ConnectionError)
+
+The built-in bases are those that users of bert-serving-client 1.10 catch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class BertServingError(Exception):
+    """Base of all errors that this package raises on purpose."""
+
+
+class InvalidInput(BertServingError):
+    """What was passed to `encode()` cannot be sent; the message names the index."""
+
+
+class InvalidInputType(InvalidInput, TypeError):
+    """Not a list, or an element of the wrong type."""
+
+
+class InvalidInputValue(InvalidInput, ValueError):
+    """An empty list, a blank string, or text that is not valid Unicode."""
+
+
+class ConnectFailed(BertServingError, TimeoutError):
+    """No usable server was reached within `connect_timeout`; the message says what it looks like."""
+
+
+class RequestTimeout(BertServingError, TimeoutError):
+    """The server did not answer within `timeout` milliseconds."""
+
+
+class VersionMismatch(BertServingError, AttributeError):
+    """The server speaks a protocol that this client does not."""
+
+
+class ClientClosed(BertServingError, RuntimeError):
+    """The client was closed, or it was made in another process before a fork."""
+
+
+class MalformedMessage(BertServingError, ValueError):
+    """Frames that are no message of this protocol.
+
+    `identity` and `request_id` are what could be read of the sender, to answer to; None where nothing could.
+    """
+
+    def __init__(self, message: str, identity: bytes | None = None, request_id: bytes | None = None) -> None:
+        super().__init__(message)
+        self.identity = identity
+        self.request_id = request_id
+
+
+class ServerError(BertServingError):
+    """The server answered this request with an error.
+
+    `index` is the position of the text that caused it in the list that was sent, or None if none did alone.
+    """
+
+    wire_type: ClassVar[str] = "server_error"
+
+    def __init__(self, message: str, index: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.index = index
+
+    def to_wire(self) -> dict[str, Any]:
+        """The JSON object under "error" in an error reply."""
+        fields: dict[str, Any] = {"type": self.wire_type, "message": self.message}
+        if self.index is not None:
+            fields["index"] = self.index
+        return fields
+
+    @staticmethod
+    def from_wire(fields: Mapping[str, Any]) -> ServerError:
+        """The exception that `to_wire` described; an unknown type becomes a plain `ServerError`."""
+        kind = _BY_WIRE_TYPE.get(str(fields.get("type")), ServerError)
+        index = fields.get("index")
+        return kind(str(fields.get("message", "no reason given")), index if isinstance(index, int) else None)
+
+
+class BadRequest(ServerError, ValueError):
+    """The server could not read the request."""
+
+    wire_type = "bad_request"
+
+
+class RowFailed(ServerError, ValueError):
+    """One text of the request could not be encoded; `index` says which."""
+
+    wire_type = "row_failed"
+
+
+class ServerStopping(ServerError, ConnectionError):
+    """The server is shutting down and will not answer this request."""
+
+    wire_type = "server_stopping"
+
+
+_BY_WIRE_TYPE: dict[str, type[ServerError]] = {
+    kind.wire_type: kind for kind in (ServerError, BadRequest, RowFailed, ServerStopping)
+}

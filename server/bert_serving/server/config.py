@@ -1,0 +1,236 @@
+"""The server's one frozen configuration: every option, its default, its help and its check, in one table.
+
+The command line (`options.py`), the environment and Python all end in a `ServerConfig`; everything after that point
+reads it and nothing changes it. Child processes get it as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from enum import IntEnum
+from typing import Any
+
+from bert_serving.server.errors import ConfigError
+
+
+class PoolingStrategy(IntEnum):
+    """How the vectors of a text's tokens become one vector. The numbers are those that 1.10 shows in its config."""
+
+    NONE = 0
+    REDUCE_MAX = 1
+    REDUCE_MEAN = 2
+    REDUCE_MEAN_MAX = 3
+    FIRST_TOKEN = 4
+    CLS_TOKEN = 4
+    LAST_TOKEN = 5
+    SEP_TOKEN = 5
+    CLS_POOLED = 6
+    CLASSIFICATION = 7
+    REGRESSION = 8
+
+    @staticmethod
+    def from_name(name: str) -> PoolingStrategy:
+        """The strategy of that name, or ValueError."""
+        try:
+            return PoolingStrategy[name]
+        except KeyError:
+            raise ValueError(f"must be one of {', '.join(PoolingStrategy.__members__)}, not {name!r}") from None
+
+
+# -- how one option's text is read; each raises ValueError with the rest of a sentence that begins with the option ----
+
+
+def _integer(least: int, most: int | None = None) -> Callable[[str], int]:
+    span = f"of at least {least}" if most is None else f"from {least} to {most}"
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise ValueError(f"must be a whole number, not {text!r}") from None
+        if value < least or (most is not None and value > most):
+            raise ValueError(f"must be a whole number {span}, not {value}")
+        return value
+
+    return read
+
+
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"must be a number, not {text!r}") from None
+    if not 0 < value <= 1:
+        raise ValueError(f"must be above 0 and at most 1, not {text}")
+    return value
+
+
+def _sequence_length(text: str) -> int | None:
+    if text == "NONE":
+        return None
+    try:
+        value = int(text)
+    except ValueError:
+        raise ValueError(f"must be a whole number or NONE, not {text!r}") from None
+    if value <= 3:
+        raise ValueError(f"must be above 3 ([CLS], [SEP] and a token need room), not {value}")
+    return value
+
+
+def _negative(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise ValueError(f"must be a negative whole number, not {text!r}") from None
+    if value >= 0:
+        raise ValueError(f"counts from the last layer, which is -1; {value} is no layer")
+    return value
+
+
+_port = _integer(1, 65535)
+
+
+def _option(
+    default: Any,
+    text: str,
+    read: Callable[[str], Any] = str,
+    *,
+    group: str,
+    aliases: tuple[str, ...] = (),
+    several: bool = False,
+    least: int = 1,
+    metavar: str | None = None,
+) -> Any:
+    """A field of ServerConfig that is an option of `bert-serving-start`; a bool default makes it a switch.
+
+    `several` takes a list of at least `least` values.
+    """
+    about = dict(help=text, read=read, group=group, aliases=aliases, several=several, least=least, metavar=metavar)
+    return field(default=default, metadata=about)
+
+
+_MODEL = "File paths: the model"
+_BERT = "BERT: features and pooling"
+_SERVING = "Serving: ports, workers and devices"
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """Every option of the server. Names and defaults are those of 1.10; the metadata feeds parser and help."""
+
+    model_dir: str = _option("", "folder of the BERT model: a TensorFlow checkpoint or a Hugging Face folder", group=_MODEL)
+    tuned_model_dir: str | None = _option(None, "folder of a fine-tuned checkpoint, whose weights are used instead", group=_MODEL)
+    ckpt_name: str = _option("bert_model.ckpt", "file name of the checkpoint", group=_MODEL)
+    config_name: str = _option("bert_config.json", "file name of the model's JSON config", group=_MODEL)
+    graph_tmp_dir: str | None = _option(None, "folder for the optimized graph, a temporary file", group=_MODEL)
+
+    max_seq_len: int | None = _option(
+        25, "longest sequence in tokens, longer ones are cut on the right; NONE: as long as the longest in a batch",
+        _sequence_length, group=_BERT,
+    )  # fmt: skip
+    cased_tokenization: bool = _option(False, "keep case and accents, as cased models need it", group=_BERT)
+    pooling_layer: tuple[int, ...] = _option(
+        (-2,), "encoder layer(s) to pool, -1 is the last; several are concatenated", _negative, group=_BERT, several=True
+    )
+    pooling_strategy: PoolingStrategy = _option(
+        PoolingStrategy.REDUCE_MEAN, f"one of {', '.join(PoolingStrategy.__members__)}", PoolingStrategy.from_name,
+        group=_BERT, metavar="STRATEGY",
+    )  # fmt: skip
+    mask_cls_sep: bool = _option(False, "hide [CLS] and [SEP] from attention and pooling", group=_BERT)
+    no_special_token: bool = _option(False, "add no [CLS] and [SEP] to tokenized texts", group=_BERT)
+    show_tokens_to_client: bool = _option(False, "send the tokens to clients that ask for them", group=_BERT)
+    no_position_embeddings: bool = _option(False, "leave out the position embeddings", group=_BERT)
+    num_labels: int = _option(2, "number of classes, for CLASSIFICATION", _integer(1), group=_BERT)
+    fixed_embed_length: bool = _option(
+        False, "with pooling NONE: pad every result to the model's longest sequence", group=_BERT
+    )
+    normalize: bool = _option(False, "scale each vector to length 1 (a sentence-transformers folder may ask for it)", group=_BERT)
+    no_normalize: bool = _option(False, "do not, even where the folder asks for it", group=_BERT)
+
+    port: int = _option(5555, "port that takes requests", _port, group=_SERVING, aliases=("port_in", "port_data"))
+    port_out: int = _option(5556, "port that publishes results", _port, group=_SERVING, aliases=("port_result",))
+    http_port: int | None = _option(None, "port for HTTP requests", _port, group=_SERVING)
+    http_max_connect: int = _option(10, "most HTTP requests at once", _integer(1), group=_SERVING)
+    cors: str = _option("*", "Access-Control-Allow-Origin of HTTP replies", group=_SERVING)
+    num_worker: int = _option(1, "number of workers, each a process with a GPU or a share of the CPU", _integer(1), group=_SERVING)
+    max_batch_size: int = _option(256, "most texts in one batch of a worker", _integer(1), group=_SERVING)
+    max_batch_tokens: int | None = _option(
+        None, "most tokens in one batch of a worker, padding included (default: 1024 on CPU, 16384 on GPU)",
+        _integer(1), group=_SERVING,
+    )  # fmt: skip
+    priority_batch_size: int = _option(16, "requests of at most this many texts jump the queue", _integer(0), group=_SERVING)
+    cpu: bool = _option(False, "run on the CPU, even where there is a GPU", group=_SERVING)
+    xla: bool = _option(False, "compile the graph with XLA", group=_SERVING)
+    fp16: bool = _option(False, "compute and reply in half precision", group=_SERVING)
+    gpu_memory_fraction: float = _option(0.5, "share of a GPU's memory for each worker", _fraction, group=_SERVING)
+    device_map: tuple[int, ...] = _option(
+        (), "GPUs to use, by id; shared if there are more workers", _integer(0), group=_SERVING, several=True, least=0
+    )
+    prefetch_size: int = _option(10, "micro-batches of work kept waiting at each worker", _integer(1), group=_SERVING)
+    start_timeout: int = _option(600, "seconds that the start may take before it counts as failed", _integer(1), group=_SERVING)
+    result_ttl: int = _option(60, "seconds that a result is kept for a client that is not listening", _integer(1), group=_SERVING)
+    verbose: bool = _option(False, "log more, with tracebacks", group=_SERVING)
+
+    engine: str = "bert_serving.server.engine.bert_engine"
+    """Module that does the encoding, see `engine/contract.py`; tests and benchmarks put another one here."""
+    given: frozenset[str] = frozenset()
+    """Names of the options that somebody set: what a model folder brings along never overrides these."""
+
+    def __post_init__(self) -> None:
+        if not self.model_dir:
+            raise ConfigError("-model_dir is required: the folder of a BERT model")
+        if self.port == self.port_out:
+            raise ConfigError(f"-port and -port_out are both {self.port}: they must differ")
+        if self.normalize and self.no_normalize:
+            raise ConfigError("-normalize and -no_normalize exclude each other")
+        if self.device_map and self.cpu and "cpu" in self.given:
+            object.__setattr__(self, "device_map", ())  # as documented: ignored when running on CPU
+        if self.fixed_embed_length and self.pooling_strategy is not PoolingStrategy.NONE:
+            raise ConfigError("-fixed_embed_length pads token vectors: it needs -pooling_strategy NONE")
+        if len(set(self.pooling_layer)) < len(self.pooling_layer):
+            raise ConfigError(f"-pooling_layer names a layer twice: {' '.join(map(str, self.pooling_layer))}")
+
+    def with_model_defaults(self, **defaults: Any) -> ServerConfig:
+        """This config with what the model's folder suggests, where nobody said otherwise."""
+        return replace(self, **{name: value for name, value in defaults.items() if name not in self.given})
+
+    def as_status(self) -> dict[str, Any]:
+        """Every argument as 1.10 shows it in config and status: plain JSON values, strategies as numbers."""
+        hidden = {"given", "engine"}
+        return {name: _plain(value) for name, value in asdict(self).items() if name not in hidden}
+
+    def to_json(self) -> str:
+        """For a child process."""
+        return json.dumps({name: _plain(value) for name, value in asdict(self).items()})
+
+    @staticmethod
+    def from_json(text: str) -> ServerConfig:
+        """What `to_json` wrote."""
+        return ServerConfig.from_mapping(json.loads(text))
+
+    @staticmethod
+    def from_mapping(values: Mapping[str, Any]) -> ServerConfig:
+        """A config from plain values, such as those of parsed arguments; what is no option is left out."""
+        known = {option.name for option in fields(ServerConfig)}
+        kept = {name: value for name, value in values.items() if name in known}
+        kept["given"] = frozenset(kept.get("given", kept))
+        for name in ("pooling_layer", "device_map"):
+            if name in kept:
+                kept[name] = tuple(kept[name])
+        if "pooling_strategy" in kept:
+            kept["pooling_strategy"] = _strategy(kept["pooling_strategy"])
+        return ServerConfig(**kept)
+
+
+def _strategy(value: Any) -> PoolingStrategy:
+    return PoolingStrategy.from_name(value) if isinstance(value, str) else PoolingStrategy(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, PoolingStrategy):
+        return int(value)
+    if isinstance(value, (tuple, frozenset)):
+        return sorted(value) if isinstance(value, frozenset) else list(value)
+    return value

@@ -1,0 +1,69 @@
+"""What an engine is: the whole of what the rest of the server knows of models. No TensorFlow, no sockets.
+
+An engine module, named by `ServerConfig.engine`, has three functions:
+
+    resolve(config: ServerConfig) -> ServerConfig
+        Runs first, in the server's own process: quick, without TensorFlow. Checks that the model's files are there
+        and that the options fit them, and fills in what the model's folder suggests.
+    prepare(config: ServerConfig, progress: Progress) -> str
+        Runs once, in a process of its own. Returns what `load` needs, such as the path of an optimized graph.
+    load(config: ServerConfig, prepared: str, lanes: int, progress: Progress) -> Engine
+        Runs in each worker.
+
+All raise `StartError` (or `ConfigError` for an option) with a sentence that names the file, variable or value when they cannot go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Union
+
+import numpy as np
+
+FloatArray = np.ndarray[Any, np.dtype[np.floating[Any]]]
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The features of one text, ready for the model.
+
+    `ids` holds the token ids with the special ones, already cut to the length limit. The first `first_length` of
+    them have type id 0, the rest (the second text of a pair and its [SEP]) 1. `special` lists the positions of the
+    [CLS] and [SEP] that were added, which `-mask_cls_sep` hides.
+    """
+
+    ids: list[int]
+    first_length: int
+    special: tuple[int, ...]
+    truncated: bool = False
+
+    @property
+    def length(self) -> int:
+        """Number of tokens, special ones included: the row's cost and its place among rows of like length."""
+        return len(self.ids)
+
+
+Vectors = Union[FloatArray, list[FloatArray]]
+"""Pooled: one array `[B, D]`. Not pooled: a list of B arrays `[length of the row, D]`."""
+
+
+class Engine(Protocol):
+    """A loaded model. `run` may be called from several threads at once; the others from one."""
+
+    @property
+    def lanes(self) -> int:
+        """How many threads should call `run` side by side."""
+
+    def features(self, texts: Sequence[str] | Sequence[Sequence[str]]) -> list[Row | str]:
+        """Rows of plain or tokenized texts; for a text that cannot be one, a sentence that says why."""
+
+    def tokens(self, row: Row) -> list[str]:
+        """The tokens of a row as they are shown to clients: [CLS], [SEP] and [UNK] included, no padding."""
+
+    def run(self, rows: Sequence[Row]) -> Vectors:
+        """Encode one micro-batch. A row's result does not depend on the other rows in it."""
+
+    def close(self) -> None:
+        """Give back what the model holds."""

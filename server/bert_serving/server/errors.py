@@ -1,0 +1,20 @@
+"""Errors of the server, in one tree. Errors that travel to a client are `bert_serving.client.errors.ServerError`s.
+
+    BertServerError
+    ├── ConfigError     an option or a combination of options that cannot work
+    └── StartError      the service could not start: model, port, device or a process that died
+"""
+
+from __future__ import annotations
+
+
+class BertServerError(Exception):
+    """Base of all errors that the server raises on purpose. Its text is one sentence for the operator."""
+
+
+class ConfigError(BertServerError, ValueError):
+    """An option, or a combination of options, that cannot work."""
+
+
+class StartError(BertServerError, RuntimeError):
+    """The service could not start."""
