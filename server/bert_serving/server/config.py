@@ -107,8 +107,8 @@ def _option(
 
     `several` takes a list of at least `least` values.
     """
-    about = dict(help=text, read=read, group=group, aliases=aliases, several=several, least=least, metavar=metavar)
-    return field(default=default, metadata=about)
+    about = {"help": text, "read": read, "group": group, "aliases": aliases, "metavar": metavar}
+    return field(default=default, metadata={**about, "several": several, "least": least})
 
 
 _MODEL = "File paths: the model"
@@ -120,8 +120,12 @@ _SERVING = "Serving: ports, workers and devices"
 class ServerConfig:
     """Every option of the server. Names and defaults are those of 1.10; the metadata feeds parser and help."""
 
-    model_dir: str = _option("", "folder of the BERT model: a TensorFlow checkpoint or a Hugging Face folder", group=_MODEL)
-    tuned_model_dir: str | None = _option(None, "folder of a fine-tuned checkpoint, whose weights are used instead", group=_MODEL)
+    model_dir: str = _option(
+        "", "folder of the BERT model: a TensorFlow checkpoint or a Hugging Face folder", group=_MODEL
+    )
+    tuned_model_dir: str | None = _option(
+        None, "folder of a fine-tuned checkpoint, whose weights are used instead", group=_MODEL
+    )
     ckpt_name: str = _option("bert_model.ckpt", "file name of the checkpoint", group=_MODEL)
     config_name: str = _option("bert_config.json", "file name of the model's JSON config", group=_MODEL)
     graph_tmp_dir: str | None = _option(None, "folder for the optimized graph, a temporary file", group=_MODEL)
@@ -132,7 +136,11 @@ class ServerConfig:
     )  # fmt: skip
     cased_tokenization: bool = _option(False, "keep case and accents, as cased models need it", group=_BERT)
     pooling_layer: tuple[int, ...] = _option(
-        (-2,), "encoder layer(s) to pool, -1 is the last; several are concatenated", _negative, group=_BERT, several=True
+        (-2,),
+        "encoder layer(s) to pool, -1 is the last; several are concatenated",
+        _negative,
+        group=_BERT,
+        several=True,
     )
     pooling_strategy: PoolingStrategy = _option(
         PoolingStrategy.REDUCE_MEAN, f"one of {', '.join(PoolingStrategy.__members__)}", PoolingStrategy.from_name,
@@ -146,7 +154,9 @@ class ServerConfig:
     fixed_embed_length: bool = _option(
         False, "with pooling NONE: pad every result to the model's longest sequence", group=_BERT
     )
-    normalize: bool = _option(False, "scale each vector to length 1 (a sentence-transformers folder may ask for it)", group=_BERT)
+    normalize: bool = _option(
+        False, "scale each vector to length 1 (a sentence-transformers folder may ask for it)", group=_BERT
+    )
     no_normalize: bool = _option(False, "do not, even where the folder asks for it", group=_BERT)
 
     port: int = _option(5555, "port that takes requests", _port, group=_SERVING, aliases=("port_in", "port_data"))
@@ -154,13 +164,17 @@ class ServerConfig:
     http_port: int | None = _option(None, "port for HTTP requests", _port, group=_SERVING)
     http_max_connect: int = _option(10, "most HTTP requests at once", _integer(1), group=_SERVING)
     cors: str = _option("*", "Access-Control-Allow-Origin of HTTP replies", group=_SERVING)
-    num_worker: int = _option(1, "number of workers, each a process with a GPU or a share of the CPU", _integer(1), group=_SERVING)
+    num_worker: int = _option(
+        1, "number of workers, each a process with a GPU or a share of the CPU", _integer(1), group=_SERVING
+    )
     max_batch_size: int = _option(256, "most texts in one batch of a worker", _integer(1), group=_SERVING)
     max_batch_tokens: int | None = _option(
         None, "most tokens in one batch of a worker, padding included (default: 1024 on CPU, 16384 on GPU)",
         _integer(1), group=_SERVING,
     )  # fmt: skip
-    priority_batch_size: int = _option(16, "requests of at most this many texts jump the queue", _integer(0), group=_SERVING)
+    priority_batch_size: int = _option(
+        16, "requests of at most this many texts jump the queue", _integer(0), group=_SERVING
+    )
     cpu: bool = _option(False, "run on the CPU, even where there is a GPU", group=_SERVING)
     xla: bool = _option(False, "compile the graph with XLA", group=_SERVING)
     fp16: bool = _option(False, "compute and reply in half precision", group=_SERVING)
@@ -169,12 +183,18 @@ class ServerConfig:
         (), "GPUs to use, by id; shared if there are more workers", _integer(0), group=_SERVING, several=True, least=0
     )
     prefetch_size: int = _option(10, "micro-batches of work kept waiting at each worker", _integer(1), group=_SERVING)
-    start_timeout: int = _option(600, "seconds that the start may take before it counts as failed", _integer(1), group=_SERVING)
-    result_ttl: int = _option(60, "seconds that a result is kept for a client that is not listening", _integer(1), group=_SERVING)
+    start_timeout: int = _option(
+        600, "seconds that the start may take before it counts as failed", _integer(1), group=_SERVING
+    )
+    result_ttl: int = _option(
+        60, "seconds that a result is kept for a client that is not listening", _integer(1), group=_SERVING
+    )
     verbose: bool = _option(False, "log more, with tracebacks", group=_SERVING)
 
     engine: str = "bert_serving.server.engine.bert_engine"
     """Module that does the encoding, see `engine/contract.py`; tests and benchmarks put another one here."""
+    max_positions: int | None = None
+    """The longest sequence that the model can take; the engine's `resolve` fills it in."""
     given: frozenset[str] = frozenset()
     """Names of the options that somebody set: what a model folder brings along never overrides these."""
 
@@ -185,8 +205,8 @@ class ServerConfig:
             raise ConfigError(f"-port and -port_out are both {self.port}: they must differ")
         if self.normalize and self.no_normalize:
             raise ConfigError("-normalize and -no_normalize exclude each other")
-        if self.device_map and self.cpu and "cpu" in self.given:
-            object.__setattr__(self, "device_map", ())  # as documented: ignored when running on CPU
+        if self.http_port is not None:
+            raise ConfigError("-http_port: this version has no HTTP gateway yet; use the ZeroMQ client")
         if self.fixed_embed_length and self.pooling_strategy is not PoolingStrategy.NONE:
             raise ConfigError("-fixed_embed_length pads token vectors: it needs -pooling_strategy NONE")
         if len(set(self.pooling_layer)) < len(self.pooling_layer):
@@ -198,8 +218,7 @@ class ServerConfig:
 
     def as_status(self) -> dict[str, Any]:
         """Every argument as 1.10 shows it in config and status: plain JSON values, strategies as numbers."""
-        hidden = {"given", "engine"}
-        return {name: _plain(value) for name, value in asdict(self).items() if name not in hidden}
+        return {option.name: _plain(getattr(self, option.name)) for option in fields(self) if option.metadata}
 
     def to_json(self) -> str:
         """For a child process."""

@@ -1,8 +1,9 @@
 """Errors of the server, in one tree. Errors that travel to a client are `bert_serving.client.errors.ServerError`s.
 
-    BertServerError
-    ├── ConfigError     an option or a combination of options that cannot work
-    └── StartError      the service could not start: model, port, device or a process that died
+BertServerError
+├── ConfigError     an option or a combination of options that cannot work
+├── StartError      the service could not start: model, port, device or a process that died
+└── ServiceError    the running service cannot go on: no worker is left, the sink is gone
 """
 
 from __future__ import annotations
@@ -18,3 +19,7 @@ class ConfigError(BertServerError, ValueError):
 
 class StartError(BertServerError, RuntimeError):
     """The service could not start."""
+
+
+class ServiceError(BertServerError, RuntimeError):
+    """The running service cannot go on."""

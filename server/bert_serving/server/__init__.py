@@ -1,0 +1,17 @@
+"""The bert-as-service server. `BertServer` starts it from Python; importing this loads no TensorFlow."""
+
+from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.errors import BertServerError, ConfigError, ServiceError, StartError
+from bert_serving.server.service import BertServer
+from bert_serving.server.version import __version__
+
+__all__ = [
+    "BertServer",
+    "BertServerError",
+    "ConfigError",
+    "PoolingStrategy",
+    "ServerConfig",
+    "ServiceError",
+    "StartError",
+    "__version__",
+]

@@ -1,0 +1,37 @@
+"""`bert-serving-start`: runs the service until a signal or a client stops it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+
+from bert_serving.server.errors import BertServerError
+from bert_serving.server.options import argument_table, get_args_parser
+from bert_serving.server.service import BertServer
+
+
+def main() -> None:
+    """Exit status 0 after an orderly stop; 1 if the service could not start or go on, 2 for a wrong option."""
+    parser = get_args_parser()
+    args = parser.parse_args()
+    try:
+        server = BertServer(args)
+    except BertServerError as error:
+        parser.error(str(error))
+    print(argument_table(server.config), flush=True)
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        server.stop(f"{signal.Signals(number).name} was received")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    server.start()
+    server.join()
+    if server.failure is not None:
+        sys.stderr.write(f"{parser.prog}: error: {server.failure}\n")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

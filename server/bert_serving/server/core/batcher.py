@@ -1,0 +1,92 @@
+"""Which rows run together next. Pure; a worker's lanes ask it.
+
+A micro-batch takes rows of any part and client. It holds the row that has waited longest and those nearest to it in
+length, as many as fit into `max_rows` and, padding counted, `max_tokens`. So rows of like length run together and
+no row waits for ever. Urgent rows go first and alone; bulk rows that waited longer than `patience_s` get every
+second batch.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting(Generic[T]):
+    """A row that waits: its length in tokens, and what it is to the caller."""
+
+    length: int
+    urgent: bool
+    row: T
+
+
+class _Pool(Generic[T]):
+    """Rows of one class, found by age and by length."""
+
+    def __init__(self) -> None:
+        self._by_age: dict[int, tuple[float, Waiting[T]]] = {}
+        self._by_length: list[tuple[int, int]] = []
+
+    def __len__(self) -> int:
+        return len(self._by_age)
+
+    def add(self, serial: int, row: Waiting[T], now_s: float) -> None:
+        self._by_age[serial] = (now_s, row)
+        insort(self._by_length, (row.length, serial))
+
+    def oldest_since_s(self) -> float:
+        return next(iter(self._by_age.values()))[0]
+
+    def take(self, max_rows: int, max_tokens: int) -> list[Waiting[T]]:
+        """Remove and return the oldest row with its neighbours in length."""
+        serial, (_, oldest) = next(iter(self._by_age.items()))
+        rows = self._by_length
+        low = bisect_left(rows, (oldest.length, serial))
+        high = low + 1
+        while high - low < max_rows:
+            longest = rows[high - 1][0]
+            fits_below = low > 0 and (high - low + 1) * longest <= max_tokens
+            fits_above = high < len(rows) and (high - low + 1) * rows[high][0] <= max_tokens
+            # the neighbour that is nearer in length; below costs its own padding, above pads all the others
+            if fits_below and not (fits_above and rows[high][0] - longest < oldest.length - rows[low - 1][0]):
+                low -= 1
+            elif fits_above:
+                high += 1
+            else:
+                break
+        taken = [self._by_age.pop(serial)[1] for _, serial in rows[low:high]]
+        del rows[low:high]
+        return taken
+
+
+class Batcher(Generic[T]):
+    """Rows in, micro-batches out."""
+
+    def __init__(self, max_rows: int, max_tokens: int, patience_s: float = 1.0) -> None:
+        self._max_rows = max_rows
+        self._max_tokens = max_tokens
+        self._patience_s = patience_s
+        self._pools: dict[bool, _Pool[T]] = {True: _Pool(), False: _Pool()}
+        self._serial = 0
+        self._last_was_urgent = False
+
+    def __len__(self) -> int:
+        return sum(map(len, self._pools.values()))
+
+    def add(self, row: Waiting[T], now_s: float) -> None:
+        self._serial += 1
+        self._pools[row.urgent].add(self._serial, row, now_s)
+
+    def next(self, now_s: float) -> list[Waiting[T]]:
+        """The next micro-batch, shortest row first; empty if nothing waits."""
+        urgent, bulk = self._pools[True], self._pools[False]
+        if not urgent and not bulk:
+            return []
+        overdue = bool(bulk) and now_s - bulk.oldest_since_s() > self._patience_s
+        bulk_is_next = not urgent or (overdue and self._last_was_urgent)
+        self._last_was_urgent = not bulk_is_next
+        return self._pools[not bulk_is_next].take(self._max_rows, self._max_tokens)

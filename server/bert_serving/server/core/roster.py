@@ -1,0 +1,66 @@
+"""Where each child process stands between its start and ready. Pure; the ventilator keeps it, the status shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+
+class State(Enum):
+    """Of a child process."""
+
+    STARTING = "starting"  # launched, nothing heard yet
+    CONNECTED = "connected"  # has said hello, waits for what it needs
+    LOADING = "loading"  # loads the model
+    READY = "ready"  # has encoded a known sentence
+    GONE = "gone"  # has ended
+
+
+@dataclass(slots=True)
+class Member:
+    """One child as the operator sees it."""
+
+    name: str
+    device: str
+    state: State = State.STARTING
+    stage: str = "starting"
+    pid: int | None = None
+
+    def as_status(self) -> dict[str, Any]:
+        return {"name": self.name, "device": self.device, "state": self.state.value, "pid": self.pid}
+
+
+class Roster:
+    """All children by name."""
+
+    def __init__(self) -> None:
+        self._members: dict[str, Member] = {}
+
+    def __getitem__(self, name: str) -> Member:
+        return self._members[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._members
+
+    def add(self, name: str, device: str) -> None:
+        self._members[name] = Member(name, device)
+
+    def remove(self, name: str) -> None:
+        """It has done all it had to do."""
+        del self._members[name]
+
+    def in_state(self, state: State) -> list[Member]:
+        return [member for member in self._members.values() if member.state is state]
+
+    @property
+    def all_ready(self) -> bool:
+        return all(member.state is State.READY for member in self._members.values())
+
+    def waiting_for(self) -> str:
+        """Who is not ready yet and what each is doing, for the progress line."""
+        waiting = [f"{m.name} ({m.stage})" for m in self._members.values() if m.state is not State.READY]
+        return ", ".join(waiting)
+
+    def as_status(self) -> list[dict[str, Any]]:
+        return [member.as_status() for member in self._members.values()]

@@ -1,0 +1,128 @@
+"""The compute side of a worker: threads ("lanes") that take micro-batches from one batcher and run the engine.
+
+The worker's I/O thread feeds rows in and takes `Outcome`s out; lanes touch no socket.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Union
+
+import numpy as np
+
+from bert_serving.server.core.batcher import Batcher, Waiting
+from bert_serving.server.core.scheduler import PartKey
+from bert_serving.server.engine.contract import Engine, FloatArray, Row, Vectors
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedRow:
+    """A row and where its result belongs: position `index` of a part."""
+
+    part: PartKey
+    index: int
+    features: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of some rows that ran together: their vectors, or one sentence that says why there are none."""
+
+    rows: list[PlacedRow]
+    result: Union[Vectors, str]
+
+
+class Lanes:
+    """Runs `engine` on whatever is `put`, in `engine.lanes` threads. `notify` is called when an outcome is ready."""
+
+    def __init__(self, engine: Engine, max_rows: int, max_tokens: int, notify: Callable[[], None]) -> None:
+        self.outcomes: SimpleQueue[Outcome] = SimpleQueue()
+        self._engine = engine
+        self._batcher: Batcher[PlacedRow] = Batcher(max_rows, max_tokens)
+        self._notify = notify
+        self._changed = threading.Condition()
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._run, name=f"lane-{number}", daemon=True) for number in range(engine.lanes)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def put(self, rows: Iterable[PlacedRow], urgent: bool) -> None:
+        """Let these rows run."""
+        now_s = time.monotonic()
+        with self._changed:
+            for row in rows:
+                self._batcher.add(Waiting(row.features.length, urgent, row), now_s)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """End the lanes after the micro-batches that run now; waiting rows are dropped."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        while batch := self._take():
+            for outcome in encode_rows(self._engine, batch):
+                self.outcomes.put(outcome)
+            self._notify()
+
+    def _take(self) -> list[PlacedRow]:
+        """The next micro-batch, waiting for one; empty at the end."""
+        with self._changed:
+            while not self._closed:
+                if batch := self._batcher.next(time.monotonic()):
+                    return [waiting.row for waiting in batch]
+                self._changed.wait()
+            return []
+
+
+def encode_rows(engine: Engine, rows: list[PlacedRow]) -> list[Outcome]:
+    """Run one micro-batch. If it fails its halves run alone, and so on, until the rows that fail stand alone."""
+    try:
+        vectors = engine.run([row.features for row in rows])
+        bad = _not_finite(vectors)
+    except Exception as error:
+        if len(rows) == 1:
+            log.error("the model failed on a row of %d tokens", rows[0].features.length, exc_info=True)
+            return [Outcome(rows, f"the model failed: {type(error).__name__}: {_first_line(error)}")]
+        half = len(rows) // 2
+        return encode_rows(engine, rows[:half]) + encode_rows(engine, rows[half:])
+    if not bad:
+        return [Outcome(rows, vectors)]
+    good = [position for position in range(len(rows)) if position not in bad]
+    outcomes = [Outcome([rows[position]], "its vector is not finite (NaN or infinite)") for position in bad]
+    if good:
+        outcomes.append(Outcome([rows[position] for position in good], select(vectors, good)))
+    return outcomes
+
+
+def select(vectors: Vectors, positions: Sequence[int]) -> Vectors:
+    """Some of the rows."""
+    if isinstance(vectors, np.ndarray):
+        return vectors[list(positions)]
+    return [vectors[position] for position in positions]
+
+
+def _not_finite(vectors: Vectors) -> set[int]:
+    def finite(array: FloatArray) -> bool:
+        # a sum is infinite or NaN if a term is, and costs no mask; it may overflow too, hence the second look
+        return bool(np.isfinite(array.sum(dtype=np.float64)))
+
+    if isinstance(vectors, np.ndarray) and finite(vectors):
+        return set()
+    return {position for position, row in enumerate(vectors) if not bool(np.isfinite(row).all())}
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or ["no reason given"])[0][:300]

@@ -1,0 +1,47 @@
+"""What the supervisor needs of a started process, wherever it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What to start: a role of `child.py`, the name it is known by, and what it needs."""
+
+    role: str
+    name: str
+    log_role: str
+    arguments: dict[str, Any]
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+class Process(Protocol):
+    """A started child."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def fileno(self) -> int:
+        """Readable when the child has reported something or ended."""
+
+    def read_report(self) -> dict[str, Any]:
+        """What came since the last call: "result" or "fatal" if the child said so; never blocks."""
+
+    def exit_status(self) -> int | None:
+        """None while it runs, else its exit code, negative for a signal."""
+
+    def kill(self) -> None: ...
+
+    def wait(self, timeout_s: float) -> bool:
+        """True if it has ended within that time."""
+
+    def close(self) -> None:
+        """Give back what belongs to it in this process."""
+
+
+class Launcher(Protocol):
+    """Starts children."""
+
+    def start(self, orders: Orders) -> Process: ...

@@ -1,0 +1,163 @@
+"""The sink: takes rows from workers, puts requests together, publishes answers to clients. A process of its own.
+
+It owns the PULL socket for rows and the XPUB socket for clients, and talks to the ventilator over a DEALER. It needs
+to know nothing of a request beforehand: every message of rows says whose it is.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zmq
+
+from bert_serving.client.errors import RowFailed
+from bert_serving.client.wire import encode_error_reply, encode_rows_reply, topic
+from bert_serving.server.config import ServerConfig
+from bert_serving.server.core.assembly import Assembly, unpack
+from bert_serving.server.core.listeners import Listeners
+from bert_serving.server.transport import sockets
+from bert_serving.server.transport.messages import Answer, Delivered, Hello, Rows, Stop, decode, encode
+
+log = logging.getLogger(__name__)
+
+EXPIRE_INTERVAL_MS = 1_000
+BURST = 64
+"""Messages taken from one socket before the others get a turn."""
+
+
+def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
+    """Run the sink until it is told to stop. `arguments`: ventilator_address, socket_folder, pad_to."""
+    context = zmq.Context()
+    with ExitStack() as opened:
+        opened.callback(context.term)
+        results = opened.enter_context(sockets.bind_results(context, config.port_out))
+        folder = Path(arguments["socket_folder"])
+        rows, rows_address = sockets.bind_internal(context, zmq.PULL, folder, f"rows-{os.getpid()}")
+        opened.enter_context(rows)
+        ventilator = opened.enter_context(
+            sockets.connect_internal(context, zmq.DEALER, arguments["ventilator_address"], "sink")
+        )
+        ventilator.send_multipart(encode(Hello(os.getpid(), rows_address)))
+        Sink(config, arguments["pad_to"], results, rows, ventilator).loop()
+
+
+class Sink:
+    """The loop. `pad_to` is the T of `[B, T, D]` replies, None for the longest row of each request."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        pad_to: int | None,
+        results: sockets.Socket,
+        rows: sockets.Socket,
+        ventilator: sockets.Socket,
+    ) -> None:
+        self._pad_to = pad_to
+        self._results = results
+        self._rows = rows
+        self._ventilator = ventilator
+        self._listeners = Listeners(config.result_ttl)
+        self._open: dict[int, Assembly] = {}
+        self._stopping = False
+
+    def loop(self) -> None:
+        poller = zmq.Poller()
+        handlers = {
+            self._results: self._on_subscription,
+            self._rows: self._on_rows,
+            self._ventilator: self._on_ventilator,
+        }
+        for sock in handlers:
+            poller.register(sock, zmq.POLLIN)
+        log.info("ready")
+        while not self._stopping:
+            fired = dict(poller.poll(EXPIRE_INTERVAL_MS))
+            for sock, handle in handlers.items():
+                if sock in fired:
+                    _take_burst(sock, handle)
+            if given_up := self._listeners.expire(time.monotonic()):
+                log.warning("%d answers were given up: their clients did not come back in time", given_up)
+
+    def _on_subscription(self, frames: list[zmq.Frame]) -> None:
+        """A client (un)subscribes to its identity: it gets exactly that topic, see `wire.topic`."""
+        event = frames[0].bytes
+        identity = event[1:]
+        if event[:1] == b"\1":
+            self._results.setsockopt(zmq.SUBSCRIBE, topic(identity))
+            for kept in self._listeners.subscribed(identity):
+                self._results.send_multipart(kept, copy=False)
+        elif event[:1] == b"\0":
+            self._results.setsockopt(zmq.UNSUBSCRIBE, topic(identity))
+            self._listeners.unsubscribed(identity)
+
+    def _on_ventilator(self, frames: list[zmq.Frame]) -> None:
+        message = decode([frame.bytes for frame in frames])
+        if isinstance(message, Stop):
+            self._stopping = True
+        elif isinstance(message, Answer):
+            self._publish(message.identity, _answer_frames(message))
+
+    def _on_rows(self, frames: list[zmq.Frame]) -> None:
+        message = decode([frame.buffer for frame in frames])
+        if not isinstance(message, Rows):
+            return
+        identity, request_id = bytes(message.identity), bytes(message.request_id)
+        assembly = self._open.setdefault(message.job, Assembly(message.total))
+        _add(assembly, message)
+        if assembly.complete:
+            del self._open[message.job]
+            self._publish(identity, self._reply(assembly, identity, request_id))
+            self._ventilator.send_multipart(encode(Delivered(message.job)))
+
+    def _reply(self, assembly: Assembly, identity: bytes, request_id: bytes) -> list[Any]:
+        if assembly.failures:
+            index = min(assembly.failures)
+            reason = f"text {index} could not be encoded: {assembly.failures[index]}"
+            if len(assembly.failures) > 1:
+                reason += f" ({len(assembly.failures)} texts of this request failed)"
+            return encode_error_reply(identity, request_id, RowFailed(reason, index))
+        tokens = [assembly.tokens[row] for row in range(assembly.count)] if assembly.tokens else None
+        array = assembly.result(self._pad_to)
+        return encode_rows_reply(identity, request_id, array, tokens, sorted(assembly.truncated))
+
+    def _publish(self, identity: bytes, frames: list[Any]) -> None:
+        if identity in self._listeners:
+            self._results.send_multipart(frames, copy=False)
+        elif given_up := self._listeners.keep(identity, frames, time.monotonic()):
+            log.warning("%d kept answers were given up: too much waits for clients that do not listen", given_up)
+
+
+def _take_burst(sock: sockets.Socket, handle: Any) -> None:
+    for _ in range(BURST):
+        try:
+            frames = sock.recv_multipart(zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return
+        try:
+            handle(frames)
+        except Exception as error:  # one broken message must not silence the service
+            log.error("a message was dropped: %s: %s", type(error).__name__, error, exc_info=True)
+
+
+def _answer_frames(answer: Answer) -> list[bytes]:
+    empty = [b""] if answer.is_error else []
+    return [topic(answer.identity), answer.header, *empty, answer.request_id]
+
+
+def _add(assembly: Assembly, message: Rows) -> None:
+    for position, reason in message.failures:
+        assembly.fail(message.offset + position, reason)
+    assembly.truncated.update(message.offset + position for position in message.truncated)
+    where = range(message.offset, message.offset + message.count)
+    if message.tokens is not None:
+        assembly.tokens.update(zip(where, message.tokens, strict=True))
+    if message.dim:
+        array = np.frombuffer(message.data, message.dtype).reshape(-1, message.dim)
+        assembly.put(where, unpack(array, message.lengths))

@@ -1,0 +1,134 @@
+"""Every socket of the server is opened here: the only place that sets socket options. Who opens one closes it."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from bert_serving.server.errors import StartError
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_INTERVAL_MS = 5_000
+HEARTBEAT_TIMEOUT_MS = 20_000
+PUBLISH_LINGER_MS = 1_000
+"""How long answers that are already published may still travel after the sink has ended."""
+
+Socket = zmq.Socket[bytes]
+
+
+def socket_folder() -> tempfile.TemporaryDirectory[str]:
+    """A private folder for ipc sockets, removed with all that is in it; ZEROMQ_SOCK_TMP_DIR says where."""
+    parent = os.environ.get("ZEROMQ_SOCK_TMP_DIR")
+    try:
+        return tempfile.TemporaryDirectory(prefix="bert-serving-", dir=parent, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise StartError(f"no folder for sockets can be made in {parent or tempfile.gettempdir()}: {error}") from None
+
+
+def bind_requests(context: zmq.Context[Any], port: int) -> Socket:
+    """The PULL socket that takes requests from clients."""
+    sock = _open_public(context, zmq.PULL)
+    _bind_port(sock, port, "-port")
+    return sock
+
+
+def bind_results(context: zmq.Context[Any], port: int) -> Socket:
+    """The XPUB socket that publishes to clients, in manual mode: the sink decides what each subscription matches."""
+    sock = _open_public(context, zmq.XPUB)
+    sock.setsockopt(zmq.XPUB_MANUAL, 1)
+    sock.setsockopt(zmq.LINGER, PUBLISH_LINGER_MS)
+    _bind_port(sock, port, "-port_out")
+    return sock
+
+
+def bind_internal(context: zmq.Context[Any], kind: int, folder: Path, name: str) -> tuple[Socket, str]:
+    """A socket for our own processes and its address: ipc in `folder`, or loopback tcp where ipc is refused."""
+    sock = _open(context, kind)
+    if kind == zmq.ROUTER:
+        sock.setsockopt(zmq.ROUTER_MANDATORY, 1)
+    try:
+        sock.bind(f"ipc://{folder / name}")
+    except zmq.ZMQError as error:
+        log.warning("no ipc socket in %s (%s): loopback tcp is used instead", folder, error)
+        sock.bind("tcp://127.0.0.1:*")
+    return sock, sock.getsockopt_string(zmq.LAST_ENDPOINT)
+
+
+def connect_internal(context: zmq.Context[Any], kind: int, address: str, name: str = "") -> Socket:
+    """A socket connected to another of our processes, which knows it as `name`."""
+    sock = _open(context, kind)
+    if name:
+        sock.setsockopt(zmq.IDENTITY, name.encode())
+    sock.connect(address)
+    return sock
+
+
+def push_once(ip: str, port: int, frames: list[bytes], timeout_ms: int) -> bool:
+    """Send one message to a server's request port; False if none took it within `timeout_ms`."""
+    with zmq.Context() as context, _open(context, zmq.PUSH) as sock:
+        sock.setsockopt(zmq.IMMEDIATE, 1)  # queue nothing for a peer that may never come
+        sock.setsockopt(zmq.LINGER, timeout_ms)
+        sock.connect(f"tcp://{ip}:{port}")
+        if not sock.poll(timeout_ms, zmq.POLLOUT):
+            sock.setsockopt(zmq.LINGER, 0)
+            return False
+        sock.send_multipart(frames)
+        return True
+
+
+def _open(context: zmq.Context[Any], kind: int) -> Socket:
+    sock: Socket = context.socket(kind)
+    sock.setsockopt(zmq.LINGER, 0)
+    sock.set_hwm(0)  # internal flow is bounded by credit; a silent drop at a mark would lose work
+    return sock
+
+
+def _open_public(context: zmq.Context[Any], kind: int) -> Socket:
+    sock = _open(context, kind)
+    sock.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_INTERVAL_MS)
+    sock.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
+    return sock
+
+
+def _bind_port(sock: Socket, port: int, option: str) -> None:
+    try:
+        sock.bind(f"tcp://*:{port}")
+    except zmq.ZMQError as error:
+        sock.close()
+        if error.errno == errno.EADDRINUSE:
+            raise StartError(f"port {port} ({option}) is in use: stop what listens there or choose another") from None
+        raise StartError(f"port {port} ({option}) cannot be opened: {error}") from None
+
+
+class Wakeup:
+    """Lets other threads wake a poll: `notify` from any thread, `fileno` to poll on, `clear` after it fired."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = socket.socketpair()
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
+
+    def fileno(self) -> int:
+        return self._reader.fileno()
+
+    def notify(self) -> None:
+        with suppress(OSError):  # full: a wake-up is pending already; closed: nobody polls any more
+            self._writer.send(b"\0")
+
+    def clear(self) -> None:
+        with suppress(BlockingIOError):
+            while self._reader.recv(4096):
+                pass
+
+    def close(self) -> None:
+        self._reader.close()
+        self._writer.close()

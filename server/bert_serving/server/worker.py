@@ -1,0 +1,237 @@
+"""A worker: takes parts from the ventilator, encodes them, sends their rows to the sink. A process of its own.
+
+One thread does all I/O and tokenizes; a loader thread brings the model in; then lanes compute (`lanes.py`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import zmq
+
+from bert_serving.server.config import ServerConfig
+from bert_serving.server.core.assembly import Assembly
+from bert_serving.server.core.scheduler import PartKey
+from bert_serving.server.engine.contract import Engine, Row
+from bert_serving.server.lanes import Lanes, Outcome, PlacedRow, select
+from bert_serving.server.transport import sockets
+from bert_serving.server.transport.messages import (
+    Done,
+    Hello,
+    Load,
+    Message,
+    Part,
+    Ready,
+    Rows,
+    Stage,
+    Stop,
+    decode,
+    encode,
+)
+
+log = logging.getLogger(__name__)
+
+CPU_BATCH_TOKENS = 1024
+GPU_BATCH_TOKENS = 16384
+
+
+def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
+    """Run a worker until it is told to stop. `arguments`: name, ventilator_address, device, lanes."""
+    with ExitStack() as opened:
+        context = zmq.Context()
+        opened.callback(context.destroy, linger=sockets.PUBLISH_LINGER_MS)
+        wakeup = sockets.Wakeup()
+        opened.callback(wakeup.close)
+        ventilator = sockets.connect_internal(context, zmq.DEALER, arguments["ventilator_address"], arguments["name"])
+        ventilator.send_multipart(encode(Hello(os.getpid(), "")))
+        Worker(config, arguments["device"], arguments["lanes"], context, ventilator, wakeup).loop()
+
+
+@dataclass(slots=True)
+class _OpenPart:
+    part: Part
+    assembly: Assembly
+
+
+class Worker:
+    """The I/O loop."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        device: str,
+        lanes: int,
+        context: zmq.Context[Any],
+        ventilator: sockets.Socket,
+        wakeup: sockets.Wakeup,
+    ) -> None:
+        self._config = config
+        self._device = device
+        self._num_lanes = lanes
+        self._context = context
+        self._ventilator = ventilator
+        self._wakeup = wakeup
+        self._loader_says: SimpleQueue[str | Engine | BaseException] = SimpleQueue()
+        self._sink: sockets.Socket | None = None
+        self._engine: Engine | None = None
+        self._lanes: Lanes | None = None
+        self._open: dict[PartKey, _OpenPart] = {}
+        self._stopping = False
+
+    def loop(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self._ventilator, zmq.POLLIN)
+        poller.register(self._wakeup.fileno(), zmq.POLLIN)
+        while not self._stopping:
+            for source, _ in poller.poll():
+                if source is self._ventilator:
+                    self._receive()
+                else:
+                    self._wakeup.clear()
+                    self._hear_loader()
+                    self._collect()
+        if self._lanes is not None:
+            self._lanes.close()
+        if self._engine is not None:
+            self._engine.close()
+
+    # -- receive ------------------------------------------------------------------------------------------------------
+
+    def _receive(self) -> None:
+        message = decode(self._ventilator.recv_multipart())
+        if isinstance(message, Stop):
+            self._stopping = True
+        elif isinstance(message, Load):
+            self._sink = sockets.connect_internal(self._context, zmq.PUSH, message.rows_address)
+            threading.Thread(target=self._load, args=(message.prepared,), name="loader", daemon=True).start()
+        elif isinstance(message, Part):
+            self._begin(message)
+
+    def _begin(self, part: Part) -> None:
+        """Tokenize a part at once and let its rows wait for a lane."""
+        if self._engine is None or self._lanes is None:
+            raise RuntimeError("a part came before the model was loaded")
+        key = PartKey(part.job, part.offset)
+        held = _OpenPart(part, Assembly(part.count))
+        self._open[key] = held
+        rows = []
+        for index, features in enumerate(self._features(self._engine, part)):
+            if isinstance(features, str):
+                held.assembly.fail(index, features)
+                continue
+            if features.truncated:
+                held.assembly.truncated.add(index)
+            if self._config.show_tokens_to_client:
+                held.assembly.tokens[index] = self._engine.tokens(features)
+            rows.append(PlacedRow(key, index, features))
+        self._lanes.put(rows, part.urgent)
+        self._finish_if_complete(key)
+
+    @staticmethod
+    def _features(engine: Engine, part: Part) -> list[Row | str]:
+        try:
+            return engine.features(json.loads(part.texts))
+        except Exception as error:
+            log.error("a part could not be tokenized", exc_info=True)
+            return [f"tokenization failed: {type(error).__name__}"] * part.count
+
+    # -- load ---------------------------------------------------------------------------------------------------------
+
+    def _load(self, prepared: str) -> None:
+        """In the loader thread: bring the model in while the I/O thread goes on."""
+
+        def progress(stage: str) -> None:
+            self._loader_says.put(stage)
+            self._wakeup.notify()
+
+        try:
+            module = importlib.import_module(self._config.engine)
+            self._loader_says.put(module.load(self._config, prepared, self._num_lanes, progress))
+        except BaseException as error:  # the I/O thread raises it again
+            self._loader_says.put(error)
+        self._wakeup.notify()
+
+    def _hear_loader(self) -> None:
+        while True:
+            try:
+                said = self._loader_says.get_nowait()
+            except Empty:
+                return
+            if isinstance(said, BaseException):
+                raise said
+            if isinstance(said, str):
+                self._send(Stage(said))
+            else:
+                self._start_lanes(said)
+
+    def _start_lanes(self, engine: Engine) -> None:
+        default = CPU_BATCH_TOKENS if self._device == "cpu" else GPU_BATCH_TOKENS
+        max_tokens = self._config.max_batch_tokens or default
+        self._engine = engine
+        self._lanes = Lanes(engine, self._config.max_batch_size, max_tokens, self._wakeup.notify)
+        log.info("ready on %s with %d compute lane(s)", self._device, engine.lanes)
+        self._send(Ready(self._device, engine.lanes))
+
+    # -- collect and reply --------------------------------------------------------------------------------------------
+
+    def _collect(self) -> None:
+        while self._lanes is not None:
+            try:
+                outcome = self._lanes.outcomes.get_nowait()
+            except Empty:
+                return
+            for key in self._place(outcome):
+                self._finish_if_complete(key)
+
+    def _place(self, outcome: Outcome) -> set[PartKey]:
+        """Put rows where they belong; returns the parts that got some."""
+        positions: dict[PartKey, list[int]] = {}
+        for position, row in enumerate(outcome.rows):
+            positions.setdefault(row.part, []).append(position)
+        for key, chosen in positions.items():
+            assembly = self._open[key].assembly
+            where = [outcome.rows[position].index for position in chosen]
+            if isinstance(outcome.result, str):
+                for index in where:
+                    assembly.fail(index, outcome.result)
+            else:
+                assembly.put(where, select(outcome.result, chosen))
+        return set(positions)
+
+    def _finish_if_complete(self, key: PartKey) -> None:
+        held = self._open[key]
+        if held.assembly.complete and self._sink is not None:
+            del self._open[key]
+            self._sink.send_multipart(encode(_rows(held.part, held.assembly)), copy=False)
+            self._send(Done(key.job, key.offset))
+
+    def _send(self, message: Message) -> None:
+        self._ventilator.send_multipart(encode(message))
+
+
+def _rows(part: Part, assembly: Assembly) -> Rows:
+    packed, lengths = assembly.packed()
+    return Rows(
+        job=part.job,
+        total=part.total,
+        offset=part.offset,
+        count=part.count,
+        dtype=packed.dtype.name,
+        dim=packed.shape[1],
+        lengths=lengths,
+        tokens=[assembly.tokens.get(row, []) for row in range(part.count)] if assembly.tokens else None,
+        truncated=sorted(assembly.truncated),
+        failures=sorted(assembly.failures.items()),
+        identity=part.identity,
+        request_id=part.request_id,
+        data=packed.data.cast("B") if packed.size else b"",
+    )

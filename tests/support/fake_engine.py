@@ -1,0 +1,89 @@
+"""An engine without a model, for tests of the processes around it: a text's vector tells which text it was.
+
+The vector of a text is `vector_of(text)`. Texts that begin with "!" make the engine misbehave.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.engine.contract import FloatArray, Progress, Row, Vectors
+from bert_serving.server.errors import ConfigError, StartError
+
+DIM = 8
+
+
+def vector_of(text: str | Sequence[str]) -> FloatArray:
+    """[8] float32, different for every text."""
+    joined = text if isinstance(text, str) else " ".join(text)
+    digest = hashlib.sha256(joined.encode()).digest()
+    return np.frombuffer(digest, np.uint32).astype(np.float32) / np.float32(2**32)
+
+
+class FakeEngine:
+    """`Row.ids` is the text's UTF-8; so `run` finds the text again."""
+
+    def __init__(self, config: ServerConfig, lanes: int) -> None:
+        self.lanes = lanes
+        self._pooled = config.pooling_strategy is not PoolingStrategy.NONE
+
+    def features(self, texts: Sequence[str] | Sequence[Sequence[str]]) -> list[Row | str]:
+        return [self._row(text if isinstance(text, str) else " ".join(text)) for text in texts]
+
+    def _row(self, text: str) -> Row | str:
+        if text == "!no-features":
+            return "it cannot be tokenized"
+        if text == "!tokenizer-crash":
+            raise RuntimeError("tokenizer crash")
+        return Row(list(text.encode()), len(text), (), truncated=text == "!truncated")
+
+    def tokens(self, row: Row) -> list[str]:
+        return bytes(row.ids).decode().split()
+
+    def run(self, rows: Sequence[Row]) -> Vectors:
+        texts = [bytes(row.ids).decode() for row in rows]
+        for text in texts:
+            if text.startswith("!slow"):
+                time.sleep(float(text.split()[1]))
+        if "!crash" in texts:
+            raise RuntimeError("the model crashed")
+        vectors = np.stack([vector_of(text) for text in texts])
+        for position, text in enumerate(texts):
+            if text == "!nan":
+                vectors[position, 3] = np.nan
+        if self._pooled:
+            return vectors
+        return [np.repeat(vector[None], row.length, axis=0) for vector, row in zip(vectors, rows, strict=True)]
+
+    def close(self) -> None:
+        pass
+
+
+def resolve(config: ServerConfig) -> ServerConfig:
+    if config.model_dir == "refused":
+        raise ConfigError("-model_dir refused: for the test")
+    return config
+
+
+def prepare(config: ServerConfig, progress: Progress) -> str:
+    if config.model_dir == "prepare-fails":
+        raise StartError("the graph cannot be made")
+    if config.model_dir == "prepare-hangs":
+        time.sleep(3600)
+    return "prepared"
+
+
+def load(config: ServerConfig, prepared: str, lanes: int, progress: Progress) -> FakeEngine:
+    if prepared != "prepared":
+        raise AssertionError(f"load got {prepared!r}, not what prepare returned")
+    progress("loading nothing")
+    if config.model_dir == "load-fails":
+        raise StartError("the model cannot be loaded")
+    if config.model_dir == "load-crashes":
+        raise KeyError("a bug")
+    return FakeEngine(config, lanes)
