@@ -10,7 +10,8 @@ An engine module, named by `ServerConfig.engine`, has three functions:
     load(config: ServerConfig, prepared: str, lanes: int, progress: Progress) -> Engine
         Runs in each worker.
 
-All raise `StartError` (or `ConfigError` for an option) with a sentence that names the file, variable or value when they cannot go on.
+All raise `StartError` (or `ConfigError` for an option) when they cannot go on, with a sentence that names the file,
+variable or value.
 """
 
 from __future__ import annotations

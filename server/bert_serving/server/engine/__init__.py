@@ -1,0 +1,1 @@
+"""Texts to features to vectors. Knows nothing of sockets; `contract.py` says what the rest may ask of it."""

@@ -1,0 +1,128 @@
+"""The engine that serves BERT with TensorFlow: wires the other modules into the contract of `contract.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.engine.contract import Progress, Row, Vectors
+from bert_serving.server.engine.features import FeatureMaker, collate
+from bert_serving.server.engine.graph import write_graph
+from bert_serving.server.engine.model_folder import ModelFolder, find_model
+from bert_serving.server.engine.sentence_folder import with_folder_defaults
+from bert_serving.server.engine.session import GraphSession
+from bert_serving.server.engine.tensors import require_tensorflow
+from bert_serving.server.engine.tokenization import BertTokenizer, load_tokenizer
+from bert_serving.server.errors import ConfigError, StartError
+
+_KNOWN_SENTENCE = "ready"
+
+
+def resolve(config: ServerConfig) -> ServerConfig:
+    """The config with what the model's folder suggests, once files and options are found to fit. No TensorFlow.
+
+    Raises:
+        StartError: a file is missing or broken.
+        ConfigError: an option does not fit the model.
+    """
+    require_tensorflow()
+    model = find_model(config)
+    config = with_folder_defaults(config, model)
+    _check_options(config, model)
+    load_tokenizer(config, model)
+    return config
+
+
+def prepare(config: ServerConfig, progress: Progress) -> str:
+    """Write the optimized graph; the path of its file, which the caller removes at the end.
+
+    Raises:
+        StartError: TensorFlow is missing, or the weights do not fit.
+    """
+    return str(write_graph(config, find_model(config), progress))
+
+
+def load(config: ServerConfig, prepared: str, lanes: int, progress: Progress) -> BertEngine:
+    """An engine that has encoded a first sentence.
+
+    Raises:
+        StartError: the graph does not load or gives no finite numbers.
+    """
+    model = find_model(config)
+    progress("loading the graph")
+    tokenizer = load_tokenizer(config, model)
+    engine = BertEngine(config, model, tokenizer, GraphSession(Path(prepared), config, lanes), lanes)
+    progress("encoding a first sentence")
+    try:
+        _warm_up(engine)
+    except BaseException:
+        engine.close()
+        raise
+    return engine
+
+
+class BertEngine:
+    """A loaded BERT; see `contract.Engine` for what each method promises."""
+
+    def __init__(
+        self, config: ServerConfig, model: ModelFolder, tokenizer: BertTokenizer, session: GraphSession, lanes: int
+    ) -> None:
+        limit = config.max_seq_len or model.shape.positions
+        self._features = FeatureMaker(tokenizer, limit, no_special_token=config.no_special_token)
+        self._tokenizer = tokenizer
+        self._session = session
+        self._lanes = lanes
+        self._mask_cls_sep = config.mask_cls_sep
+        self._pooled = config.pooling_strategy is not PoolingStrategy.NONE
+
+    @property
+    def lanes(self) -> int:
+        """How many threads should call `run` side by side."""
+        return self._lanes
+
+    def features(self, texts: Sequence[str] | Sequence[Sequence[str]]) -> list[Row | str]:
+        """Rows of plain or tokenized texts; for a text that cannot be one, a sentence that says why."""
+        return self._features.rows(texts)
+
+    def tokens(self, row: Row) -> list[str]:
+        """The tokens of a row, special ones included, no padding."""
+        return self._tokenizer.tokens(row.ids)
+
+    def run(self, rows: Sequence[Row]) -> Vectors:
+        """Vectors `[B, D]`, or with pooling NONE a list of `[length, D]`; float32, with `-fp16` float16."""
+        vectors = self._session.run(collate(rows, mask_cls_sep=self._mask_cls_sep))
+        if self._pooled:
+            return vectors
+        return [vector[: row.length] for vector, row in zip(vectors, rows, strict=True)]
+
+    def close(self) -> None:
+        """Give back what the model holds."""
+        self._session.close()
+
+
+def _check_options(config: ServerConfig, model: ModelFolder) -> None:
+    shape = model.shape
+    if config.max_seq_len is not None and config.max_seq_len > shape.positions:
+        raise ConfigError(
+            f"-max_seq_len {config.max_seq_len} is above the model's max_position_embeddings {shape.positions}: "
+            f"give at most {shape.positions}"
+        )
+    deepest = min(config.pooling_layer)
+    if deepest < -shape.layers:
+        raise ConfigError(f"-pooling_layer {deepest} is below the model's first layer, which is {-shape.layers}")
+    if config.normalize and config.pooling_strategy in (PoolingStrategy.CLASSIFICATION, PoolingStrategy.REGRESSION):
+        raise ConfigError(f"-normalize makes no sense with {config.pooling_strategy.name}: leave it out")
+
+
+def _warm_up(engine: BertEngine) -> None:
+    # Short and alone, before anything else: the first shape that a session runs fixes the blocked layout in which
+    # oneDNN keeps each weight, and after a large batch every short sentence would reorder them all.
+    rows = [row for row in engine.features([_KNOWN_SENTENCE]) if isinstance(row, Row)]
+    vectors = engine.run(rows)
+    if not np.isfinite(vectors[0]).all():
+        raise StartError(
+            "the model's numbers for a known sentence are not finite: copy the weights again, or leave out -fp16"
+        )

@@ -1,0 +1,137 @@
+"""Texts to rows of token ids, and rows to the arrays of one micro-batch. No TensorFlow.
+
+one text        [CLS] a ... [SEP]
+a pair          [CLS] a ... [SEP] b ... [SEP]       from "a ||| b", or from the token "|||" in a tokenized text
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bert_serving.server.engine.contract import Row
+from bert_serving.server.engine.tokenization import BertTokenizer
+
+IntArray = np.ndarray[Any, np.dtype[np.int32]]
+
+PADDING, VISIBLE, HIDDEN = 0, 1, 2
+"""Values of a micro-batch's mask. HIDDEN is a special token under `-mask_cls_sep`."""
+
+_SEPARATOR = "|||"
+_PAIR = re.compile(r"^(.*) \|\|\| (.*)$")
+_NOT_UNICODE = "the text is not valid Unicode: it has half of a surrogate pair"
+_NO_TOKENS = "the text has no tokens, and -no_special_token adds none"
+
+Sides = tuple[list[int], list[int]]
+"""Ids of the first and of the second text; without a second one, the latter is empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """What one run of the graph takes: int32 arrays `[B, T]`, T being the length of the longest row."""
+
+    ids: IntArray
+    type_ids: IntArray
+    mask: IntArray
+
+
+class FeatureMaker:
+    """Makes rows of texts, of at most `limit` tokens."""
+
+    def __init__(self, tokenizer: BertTokenizer, limit: int, *, no_special_token: bool = False) -> None:
+        self._tokenizer = tokenizer
+        self._limit = limit
+        self._no_special_token = no_special_token
+
+    def rows(self, texts: Sequence[str] | Sequence[Sequence[str]]) -> list[Row | str]:
+        """A row for each text, or a sentence that says why there is none."""
+        plain = {place: _split(text) for place, text in enumerate(texts) if isinstance(text, str) and _is_unicode(text)}
+        ids = iter(self._tokenizer.encode([side for sides in plain.values() for side in sides]))
+        plain_ids = {place: (next(ids), next(ids)) for place in plain}
+        return [
+            self._tokenized_row(text)
+            if not isinstance(text, str)
+            else self._row(plain_ids[place])
+            if place in plain_ids
+            else _NOT_UNICODE
+            for place, text in enumerate(texts)
+        ]
+
+    def _tokenized_row(self, tokens: Sequence[str]) -> Row | str:
+        first, second = _split_tokens(tokens)
+        sides = self._tokenizer.ids(first), self._tokenizer.ids(second)
+        if not self._no_special_token or sides[1]:
+            return self._row(sides)
+        ids = sides[0][: self._limit]
+        return Row(ids, len(ids), (), truncated=len(sides[0]) > len(ids)) if ids else _NO_TOKENS
+
+    def _row(self, sides: Sides) -> Row:
+        first, second = _cut(sides, self._limit)
+        cls, sep = self._tokenizer.cls, self._tokenizer.sep
+        truncated = len(first) + len(second) < len(sides[0]) + len(sides[1])
+        ids = [cls, *first, sep]
+        end = len(ids) - 1
+        if not second:
+            return Row(ids, len(ids), (0, end), truncated)
+        ids += [*second, sep]
+        return Row(ids, end + 1, (0, end, len(ids) - 1), truncated)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _split(text: str) -> tuple[str, str]:
+    text = text.strip()
+    pair = _PAIR.match(text)
+    return (pair[1], pair[2]) if pair else (text, "")
+
+
+def _split_tokens(tokens: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    if _SEPARATOR not in tokens:
+        return tokens, ()
+    place = tokens.index(_SEPARATOR)
+    return tokens[:place], tokens[place + 1 :]
+
+
+def _cut(sides: Sides, limit: int) -> Sides:
+    """Both sides, cut on the right so that they and their special tokens fit the limit.
+
+    Of a pair the longer side loses a token at a time, the second one on a tie.
+    """
+    first, second = sides
+    if not second:
+        return first[: limit - 2], second
+    room = limit - 3
+    excess = max(0, len(first) + len(second) - room)
+    # first the longer side comes down to the other's length, then they lose tokens in turn, the second one first
+    head_start = len(first) - len(second)
+    from_first = min(excess, max(0, head_start))
+    from_second = min(excess, max(0, -head_start))
+    left = excess - from_first - from_second
+    from_first += left // 2
+    from_second += left - left // 2
+    return first[: len(first) - from_first], second[: len(second) - from_second]
+
+
+def collate(rows: Sequence[Row], *, mask_cls_sep: bool = False) -> MicroBatch:
+    """The arrays of a micro-batch; rows are padded with zeros to the longest one's length."""
+    lengths = np.array([row.length for row in rows], np.int32)
+    positions = np.arange(lengths.max(initial=0), dtype=np.int32)  # (T,)
+    real = positions < lengths[:, None]  # (B, T)
+    ids = np.zeros(real.shape, np.int32)
+    ids[real] = [index for row in rows for index in row.ids]
+    firsts = np.array([row.first_length for row in rows], np.int32)
+    mask = real.astype(np.int32)
+    if mask_cls_sep:
+        for number, row in enumerate(rows):
+            mask[number, list(row.special)] = HIDDEN
+    return MicroBatch(ids, (real & (positions >= firsts[:, None])).astype(np.int32), mask)

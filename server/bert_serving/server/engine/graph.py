@@ -1,0 +1,89 @@
+"""Builds the graph of a model, pruned to what the options ask for, and writes it to a file that workers load."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.engine.bert import Bert, Inputs
+from bert_serving.server.engine.contract import Progress
+from bert_serving.server.engine.layer_norm import choose_layer_norm
+from bert_serving.server.engine.model_folder import BertShape, ModelFolder
+from bert_serving.server.engine.pooling import Encoded, pool
+from bert_serving.server.engine.tensors import first_line, load_tensorflow
+from bert_serving.server.engine.weights import Extent, Weights, load_weights
+from bert_serving.server.errors import StartError
+
+INPUTS = ("ids", "type_ids", "mask")
+OUTPUT = "vectors"
+"""Names of the tensors by which a session feeds and fetches."""
+
+_ON_TOP = frozenset({PoolingStrategy.CLS_POOLED, PoolingStrategy.CLASSIFICATION, PoolingStrategy.REGRESSION})
+_LARGEST_GRAPH = 2**31 - 1  # protobuf's own limit
+
+
+def extent_of(config: ServerConfig, shape: BertShape) -> Extent:
+    """How much of the model the options need: the highest layer asked for, or all under a pooler."""
+    if config.pooling_strategy not in _ON_TOP:
+        return Extent(shape.layers + 1 + max(config.pooling_layer))
+    labels = {PoolingStrategy.CLASSIFICATION: config.num_labels, PoolingStrategy.REGRESSION: 1}
+    return Extent(shape.layers, pooler=True, labels=labels.get(config.pooling_strategy, 0))
+
+
+def write_graph(config: ServerConfig, model: ModelFolder, progress: Progress) -> Path:
+    """Load the weights, build the graph and write it to a new file in `-graph_tmp_dir`; its path.
+
+    Raises:
+        StartError: the weights do not fit, or the file cannot be written.
+    """
+    tf = load_tensorflow()
+    extent = extent_of(config, model.shape)
+    progress(f"loading the weights of {extent.layers} of {model.shape.layers} layers from {model.weights[0].parent}")
+    weights = load_weights(model, extent)
+    progress(f"building the graph, pooling {config.pooling_strategy.name}")
+    cpu = config.cpu or not tf.config.list_physical_devices("GPU")
+    graph = build_graph(config, model.shape, extent, weights, cpu=cpu)
+    path = _write(graph, config.graph_tmp_dir)
+    progress(f"the graph is in {path} ({path.stat().st_size / 2**20:.0f} MiB)")
+    return path
+
+
+def build_graph(config: ServerConfig, shape: BertShape, extent: Extent, weights: Weights, *, cpu: bool) -> Any:
+    """The `tf.Graph`: INPUTS, int32 `[B, T]`, to OUTPUT, float32 or with `-fp16` float16."""
+    tf = load_tensorflow()
+    graph = tf.Graph()
+    dtype = tf.float16 if config.fp16 else tf.float32
+    with graph.as_default():
+        inputs = Inputs(*(tf.compat.v1.placeholder(tf.int32, [None, None], name=name) for name in INPUTS))
+        layer_norm = choose_layer_norm(cpu=cpu)
+        bert = Bert(shape, weights, layer_norm, dtype=dtype, positions=not config.no_position_embeddings)
+        layers = bert.layers(inputs, extent.layers)  # (B, T, H) each
+        encoded = Encoded(_tokens(config, shape, layers), layers[-1], inputs.mask, bert, weights)
+        vectors = pool(config.pooling_strategy, encoded, normalize=config.normalize)
+        tf.identity(tf.cast(vectors, dtype), name=OUTPUT)
+    return graph
+
+
+def _tokens(config: ServerConfig, shape: BertShape, layers: list[Any]) -> Any:
+    """The layers asked for, side by side in the given order."""
+    chosen = [layers[shape.layers + number] for number in config.pooling_layer if shape.layers + number < len(layers)]
+    return chosen[0] if len(chosen) == 1 else load_tensorflow().concat(chosen, axis=-1)  # (B, T, H * chosen)
+
+
+def _write(graph: Any, folder: str | None) -> Path:
+    definition = graph.as_graph_def()
+    if definition.ByteSize() > _LARGEST_GRAPH:
+        raise StartError("the model is too large for one graph (2 GiB): use fewer layers (-pooling_layer) or -fp16")
+    try:
+        number, name = tempfile.mkstemp(prefix="bert-graph-", suffix=".pb", dir=folder)
+        with os.fdopen(number, "wb") as stream:
+            stream.write(definition.SerializeToString())
+    except OSError as error:
+        where = folder or tempfile.gettempdir()
+        raise StartError(
+            f"the graph cannot be written to {where} ({first_line(error)}): give a folder with room by -graph_tmp_dir"
+        ) from error
+    return Path(name)

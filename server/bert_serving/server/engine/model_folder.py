@@ -1,0 +1,213 @@
+"""What lies in `-model_dir`: a Google or a Hugging Face BERT, its shape, its files and its tokenizer. No TensorFlow.
+
+`find_model` reads only small JSON files and the list of files; the weights are opened later, by `weights.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from bert_serving.server.config import ServerConfig
+from bert_serving.server.errors import StartError
+
+ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
+"""Values of `hidden_act` that the graph can build."""
+
+_CONFIG = "config.json"
+_SAFETENSORS = "model.safetensors"
+_SHARDS = "model.safetensors.index.json"
+_LAYER_NORM_EPSILON = 1e-12  # Google's constant; Hugging Face writes it into the config
+
+
+class WeightFormat(Enum):
+    """How the weights are stored."""
+
+    GOOGLE = "TensorFlow checkpoint"
+    HUGGING_FACE = "safetensors"
+
+
+@dataclass(frozen=True)
+class BertShape:
+    """The sizes of a BERT, under the names that the literature gives them."""
+
+    hidden: int
+    layers: int
+    heads: int
+    intermediate: int
+    vocab: int
+    positions: int
+    types: int
+    activation: str = "gelu"
+    epsilon: float = _LAYER_NORM_EPSILON
+
+    @property
+    def head_size(self) -> int:
+        """Width of one attention head."""
+        return self.hidden // self.heads
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """Where everything of a model is.
+
+    `weights` holds the checkpoint's prefix (Google) or the safetensors files. `tokenizer_folder` holds vocab.txt or
+    tokenizer.json.
+    """
+
+    folder: Path
+    tokenizer_folder: Path
+    format: WeightFormat
+    weights: tuple[Path, ...]
+    shape: BertShape
+
+
+def find_model(config: ServerConfig) -> ModelFolder:
+    """The model that the options point to. Raises StartError that names the file that is missing or broken."""
+    top = Path(config.model_dir)
+    if not top.is_dir():
+        raise StartError(f"-model_dir {top} is not a folder: give the folder of a BERT model")
+    folder = top / transformer_path(top)
+    source = Path(config.tuned_model_dir) if config.tuned_model_dir else folder
+    if not source.is_dir():
+        raise StartError(f"-tuned_model_dir {source} is not a folder: give the folder of a fine-tuned checkpoint")
+    kind, weights = _weights(source, folder, config)
+    config_name = config.config_name if kind is WeightFormat.GOOGLE else _CONFIG
+    shape = _read_shape(folder / config_name, kind)
+    return ModelFolder(folder, folder, kind, weights, shape)
+
+
+def transformer_path(folder: Path) -> str:
+    """The sub folder in which a sentence-transformers folder keeps its BERT, mostly the folder itself."""
+    modules = folder / "modules.json"
+    if not modules.is_file():
+        return ""
+    listed = read_json(modules, list)
+    first = listed[0] if listed else None
+    path = first.get("path", "") if isinstance(first, dict) else None
+    if not isinstance(path, str):
+        raise StartError(f"{modules} is not a list of modules with a path each: copy the model folder again")
+    return path
+
+
+def read_json(path: Path, kind: type = dict) -> Any:
+    """The JSON value in a file, which must be of the given kind; StartError if it is not."""
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise StartError(f"{path} is missing: it is expected in the model's folder") from None
+    except OSError as error:
+        raise StartError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise StartError(f"{path} is not valid JSON ({error}): copy the file again") from error
+    if not isinstance(value, kind):
+        raise StartError(f"{path} must hold a JSON {'object' if kind is dict else 'list'}: copy the file again")
+    return value
+
+
+# -- the weights ------------------------------------------------------------------------------------------------------
+
+
+def _weights(source: Path, folder: Path, config: ServerConfig) -> tuple[WeightFormat, tuple[Path, ...]]:
+    prefix = source / config.ckpt_name
+    if prefix.with_name(prefix.name + ".index").is_file():
+        if not list(source.glob(f"{_literal(config.ckpt_name)}.data-*")):
+            raise StartError(f"{prefix}.data-00000-of-00001 is missing, though its .index is there: copy it too")
+        return WeightFormat.GOOGLE, (prefix,)
+    if (source / _SAFETENSORS).is_file():
+        return WeightFormat.HUGGING_FACE, (source / _SAFETENSORS,)
+    if (source / _SHARDS).is_file():
+        return WeightFormat.HUGGING_FACE, _shards(source / _SHARDS)
+    raise StartError(_no_weights(source, folder, config))
+
+
+def _literal(name: str) -> str:
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+
+
+def _shards(index: Path) -> tuple[Path, ...]:
+    names = read_json(index).get("weight_map")
+    if not isinstance(names, dict) or not names or any(not _is_file_name(name) for name in names.values()):
+        raise StartError(f'{index} must map variables to files under "weight_map": copy the file again')
+    files = tuple(index.parent / name for name in sorted(set(names.values())))
+    for file in files:
+        if not file.is_file():
+            raise StartError(f"{file} is missing, though {index.name} names it: copy it too")
+    return files
+
+
+def _is_file_name(name: Any) -> bool:
+    return isinstance(name, str) and name not in ("", ".", "..") and Path(name).name == name
+
+
+def _no_weights(source: Path, folder: Path, config: ServerConfig) -> str:
+    others = sorted(path.name.removesuffix(".index") for path in source.glob("*.index"))
+    if others:
+        return f"{source} has no {config.ckpt_name}.index, but a checkpoint {others[0]}: give -ckpt_name {others[0]}"
+    if list(source.glob("pytorch_model*.bin")):
+        return (
+            f"{source} has only pytorch_model.bin, a pickle, which can run code when it is read and is never loaded: "
+            f"save the model again as {_SAFETENSORS}"
+        )
+    if (folder / config.config_name).is_file():
+        return f"{source / config.ckpt_name}.index is missing: the checkpoint is expected there"
+    return (
+        f"{source} holds no BERT: expected is {config.ckpt_name}.index with {config.config_name} and vocab.txt, "
+        f"or {_CONFIG} with {_SAFETENSORS} and vocab.txt or tokenizer.json"
+    )
+
+
+# -- the shape --------------------------------------------------------------------------------------------------------
+
+
+def _read_shape(path: Path, kind: WeightFormat) -> BertShape:
+    values = read_json(path)
+    if kind is WeightFormat.HUGGING_FACE:
+        _check_is_bert(path, values)
+    shape = BertShape(
+        hidden=_size(path, values, "hidden_size"),
+        layers=_size(path, values, "num_hidden_layers"),
+        heads=_size(path, values, "num_attention_heads"),
+        intermediate=_size(path, values, "intermediate_size"),
+        vocab=_size(path, values, "vocab_size"),
+        positions=_size(path, values, "max_position_embeddings"),
+        types=_size(path, values, "type_vocab_size"),
+        activation=values.get("hidden_act", "gelu"),
+        epsilon=values.get("layer_norm_eps", _LAYER_NORM_EPSILON),
+    )
+    _check_shape(path, shape)
+    return shape
+
+
+def _size(path: Path, values: Mapping[str, Any], name: str) -> int:
+    value = values.get(name)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise StartError(f"{path}: {name} must be a whole number of at least 1, not {json.dumps(value)}")
+    return value
+
+
+def _check_is_bert(path: Path, values: Mapping[str, Any]) -> None:
+    kind = values.get("model_type", "bert")
+    if kind != "bert":
+        raise StartError(f"{path}: model_type is {json.dumps(kind)}, and only bert can be served: use a BERT model")
+    positions = values.get("position_embedding_type", "absolute")
+    if positions not in ("absolute", None):
+        raise StartError(f"{path}: position_embedding_type {json.dumps(positions)} is not supported, only absolute")
+    if values.get("is_decoder"):
+        raise StartError(f"{path}: is_decoder is true, and a decoder cannot be served: use an encoder")
+
+
+def _check_shape(path: Path, shape: BertShape) -> None:
+    if shape.activation not in ACTIVATIONS:
+        known = ", ".join(ACTIVATIONS)
+        raise StartError(f"{path}: hidden_act {json.dumps(shape.activation)} is not supported, only {known}")
+    if shape.hidden % shape.heads:
+        raise StartError(
+            f"{path}: hidden_size {shape.hidden} is no multiple of num_attention_heads {shape.heads}: copy it again"
+        )
+    if not isinstance(shape.epsilon, (int, float)) or not 0 < shape.epsilon < 1:
+        raise StartError(f"{path}: layer_norm_eps must be a small number, not {json.dumps(shape.epsilon)}")

@@ -1,0 +1,78 @@
+"""Loads a graph from its file and runs it; one session, used by all lanes at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+from bert_serving.server.config import ServerConfig
+from bert_serving.server.engine.contract import FloatArray
+from bert_serving.server.engine.features import MicroBatch
+from bert_serving.server.engine.graph import INPUTS, OUTPUT
+from bert_serving.server.engine.layer_norm import FUSED_OP
+from bert_serving.server.engine.tensors import first_line, load_tensorflow
+from bert_serving.server.errors import StartError
+
+
+class GraphSession:
+    """A graph, ready to run. `run` may be called from several threads at once."""
+
+    def __init__(self, path: Path, config: ServerConfig, lanes: int) -> None:
+        """StartError if the file is no graph or the device does not take it."""
+        tf = load_tensorflow()
+        definition = _read(path)
+        cpu = _is_for_cpu(config, definition)
+        graph = tf.Graph()
+        try:
+            with graph.as_default():
+                tf.import_graph_def(definition, name="")
+            self._session = tf.compat.v1.Session(graph=graph, config=_options(config, lanes, cpu=cpu))
+            inputs = [graph.get_tensor_by_name(f"{name}:0") for name in INPUTS]
+            output = graph.get_tensor_by_name(f"{OUTPUT}:0")
+            # a callable checks its feeds once, not in every run
+            self._run = self._session.make_callable(output, feed_list=inputs)
+        except Exception as error:  # TensorFlow raises whatever its C++ status says
+            raise StartError(f"TensorFlow does not take the graph of {path}: {first_line(error)}") from error
+
+    def run(self, batch: MicroBatch) -> FloatArray:
+        """The graph's output for one micro-batch."""
+        return cast(FloatArray, self._run(batch.ids, batch.type_ids, batch.mask))
+
+    def close(self) -> None:
+        """Give back memory and devices."""
+        self._session.close()
+
+
+def _read(path: Path) -> Any:
+    tf = load_tensorflow()
+    definition = tf.compat.v1.GraphDef()
+    try:
+        definition.ParseFromString(path.read_bytes())
+    except OSError as error:
+        raise StartError(f"the graph {path} cannot be read: {error.strerror}") from error
+    except Exception as error:  # protobuf's DecodeError, whose home differs between its versions
+        raise StartError(f"{path} is not a graph: {first_line(error)}") from error
+    return definition
+
+
+def _is_for_cpu(config: ServerConfig, definition: Any) -> bool:
+    """The graph knows better than this process: one with CPU ops must not be spread over a GPU."""
+    tf = load_tensorflow()
+    fused = any(node.op == FUSED_OP for node in definition.node)
+    return config.cpu or fused or not tf.config.list_physical_devices("GPU")
+
+
+def _options(config: ServerConfig, lanes: int, *, cpu: bool) -> Any:
+    tf = load_tensorflow()
+    options = tf.compat.v1.ConfigProto(allow_soft_placement=True)
+    if cpu:
+        # several lanes of one thread each do more than one lane of several threads
+        options.intra_op_parallelism_threads = 1
+        options.inter_op_parallelism_threads = lanes
+        options.device_count["GPU"] = 0
+    else:
+        options.gpu_options.per_process_gpu_memory_fraction = config.gpu_memory_fraction
+        options.gpu_options.allow_growth = True
+    if config.xla:
+        options.graph_options.optimizer_options.global_jit_level = tf.compat.v1.OptimizerOptions.ON_1
+    return options

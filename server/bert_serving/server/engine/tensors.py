@@ -1,0 +1,43 @@
+"""The one door to TensorFlow: importing it takes seconds, so every module here asks for it when it needs it.
+
+Tensors are `Any` to the type checker, for TensorFlow ships no types; comments at the end of lines give their shapes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from typing import Any
+
+from bert_serving.server.errors import StartError
+
+Tensor = Any
+
+_MISSING = "TensorFlow is not installed: install './server[cpu]' or './server[gpu]'"
+
+
+def require_tensorflow() -> None:
+    """Raise StartError if there is no TensorFlow, without importing it."""
+    if importlib.util.find_spec("tensorflow") is None:
+        raise StartError(_MISSING)
+
+
+def load_tensorflow() -> Any:
+    """The module `tensorflow`; StartError if it is missing or does not load."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its greetings would drown the log; errors still show
+    try:
+        return importlib.import_module("tensorflow")
+    except ModuleNotFoundError as error:
+        if error.name == "tensorflow":
+            raise StartError(_MISSING) from None
+        raise StartError(
+            f"TensorFlow does not load, for it misses the module {error.name!r}: install it again"
+        ) from error
+    except ImportError as error:
+        raise StartError(f"TensorFlow does not load: {first_line(error)}") from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, or its kind if it has none: a library's errors can fill a page."""
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
