@@ -22,7 +22,7 @@ def vector_of(text: str | Sequence[str]) -> FloatArray:
     """[8] float32, different for every text."""
     joined = text if isinstance(text, str) else " ".join(text)
     digest = hashlib.sha256(joined.encode()).digest()
-    return np.frombuffer(digest, np.uint32).astype(np.float32) / np.float32(2**32)
+    return (np.frombuffer(digest, np.uint32) / 2**32).astype(np.float32)
 
 
 class FakeEngine:

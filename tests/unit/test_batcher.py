@@ -1,0 +1,77 @@
+"""The batcher: every row once, bounds kept, like lengths together, urgent first, nobody starves."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bert_serving.server.core.batcher import Batcher, Waiting
+
+ROWS = st.lists(st.tuples(st.integers(1, 200), st.booleans()), max_size=80)
+
+
+def filled(lengths: list[tuple[int, bool]], max_rows: int = 16, max_tokens: int = 256) -> Batcher[int]:
+    batcher: Batcher[int] = Batcher(max_rows, max_tokens)
+    for number, (length, urgent) in enumerate(lengths):
+        batcher.add(Waiting(length, urgent, number), now_s=0.0)
+    return batcher
+
+
+@given(ROWS, st.integers(1, 20), st.integers(1, 400))
+def test_every_row_comes_out_once_and_bounds_hold(lengths: list[tuple[int, bool]], rows: int, tokens: int) -> None:
+    batcher = filled(lengths, rows, tokens)
+    seen = []
+    while batch := batcher.next(now_s=0.0):
+        assert len(batch) <= rows
+        assert len(batch) == 1 or len(batch) * max(row.length for row in batch) <= tokens
+        assert len({row.urgent for row in batch}) == 1
+        seen += [row.row for row in batch]
+    assert sorted(seen) == list(range(len(lengths)))
+    assert len(batcher) == 0
+
+
+@given(ROWS.filter(bool))
+def test_the_oldest_row_of_its_class_is_in_every_batch(lengths: list[tuple[int, bool]]) -> None:
+    batcher = filled(lengths)
+    waiting = dict(enumerate(lengths))
+    while batch := batcher.next(now_s=0.0):
+        urgent = batch[0].urgent
+        assert min(n for n, (_, is_urgent) in waiting.items() if is_urgent is urgent) in [row.row for row in batch]
+        for row in batch:
+            del waiting[row.row]
+
+
+@given(ROWS)
+def test_urgent_rows_go_before_bulk_rows_that_are_not_overdue(lengths: list[tuple[int, bool]]) -> None:
+    batcher = filled(lengths)
+    order = []
+    while batch := batcher.next(now_s=0.5):
+        order += [row.urgent for row in batch]
+    assert order == sorted(order, reverse=True)
+
+
+def test_overdue_bulk_rows_get_every_second_batch() -> None:
+    batcher: Batcher[str] = Batcher(1, 100, patience_s=1.0)
+    for _ in range(3):
+        batcher.add(Waiting(5, False, "bulk"), now_s=0.0)
+        batcher.add(Waiting(5, True, "urgent"), now_s=9.0)
+    order = [batcher.next(now_s=9.0)[0].row for _ in range(6)]
+    assert order == ["urgent", "bulk"] * 3
+
+
+def test_rows_of_like_length_run_together() -> None:
+    batcher = filled([(10, False), (100, False), (11, False), (99, False), (12, False), (98, False)], 3, 10**6)
+    assert [row.length for row in batcher.next(0.0)] == [10, 11, 12]
+    assert [row.length for row in batcher.next(0.0)] == [98, 99, 100]
+
+
+def test_sorting_saves_most_of_the_padding() -> None:
+    lengths = [int(length) for length in np.random.default_rng(0).gamma(2, 20, 512).clip(3, 128)]
+    batcher = filled([(length, False) for length in lengths], max_rows=16, max_tokens=10**6)
+    padded = 0
+    while batch := batcher.next(0.0):
+        padded += len(batch) * max(row.length for row in batch)
+    in_order = [lengths[start : start + 16] for start in range(0, len(lengths), 16)]
+    waste_in_order = sum(len(batch) * max(batch) for batch in in_order) - sum(lengths)
+    assert padded - sum(lengths) < waste_in_order / 4

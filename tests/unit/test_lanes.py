@@ -1,0 +1,57 @@
+"""Lanes: every row gets its own outcome, whatever the engine does with a micro-batch."""
+
+from __future__ import annotations
+
+import threading
+
+import fake_engine
+import numpy as np
+import pytest
+
+from bert_serving.server.config import ServerConfig
+from bert_serving.server.core.scheduler import PartKey
+from bert_serving.server.lanes import Lanes, Outcome, PlacedRow, encode_rows
+
+KEY = PartKey(1, 0)
+ENGINE = fake_engine.FakeEngine(ServerConfig(model_dir="M"), lanes=2)
+
+
+def rows(*texts: str) -> list[PlacedRow]:
+    features = ENGINE.features(texts)
+    return [PlacedRow(KEY, index, row) for index, row in enumerate(features) if not isinstance(row, str)]
+
+
+def by_index(outcomes: list[Outcome]) -> dict[int, object]:
+    found: dict[int, object] = {}
+    for outcome in outcomes:
+        for position, row in enumerate(outcome.rows):
+            assert row.index not in found
+            found[row.index] = outcome.result if isinstance(outcome.result, str) else outcome.result[position]
+    return found
+
+
+@pytest.mark.parametrize("poison", ["!crash", "!nan"])
+def test_a_bad_row_fails_alone(poison: str) -> None:
+    texts = ["a", "b", poison, "c", "d", "e", "f"]
+    found = by_index(encode_rows(ENGINE, rows(*texts)))
+    assert set(found) == set(range(7))
+    for index, text in enumerate(texts):
+        if text == poison:
+            assert isinstance(found[index], str)
+        else:
+            np.testing.assert_array_equal(found[index], fake_engine.vector_of(text))
+
+
+def test_several_threads_leave_nothing_out() -> None:
+    arrived = threading.Semaphore(0)
+    lanes = Lanes(ENGINE, max_rows=4, max_tokens=64, notify=arrived.release)
+    texts = [f"text {number}" for number in range(100)]
+    lanes.put(rows(*texts), urgent=False)
+    found: dict[int, object] = {}
+    while len(found) < 100:
+        assert arrived.acquire(timeout=30)
+        while not lanes.outcomes.empty():
+            found |= by_index([lanes.outcomes.get()])
+    lanes.close()
+    for index, text in enumerate(texts):
+        np.testing.assert_array_equal(found[index], fake_engine.vector_of(text))

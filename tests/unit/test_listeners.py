@@ -1,0 +1,52 @@
+"""Kept answers: delivered once to whoever comes, in order, within time and size."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bert_serving.server.core.listeners import Listeners
+
+
+def test_an_answer_waits_for_its_subscriber() -> None:
+    listeners = Listeners(ttl_s=10)
+    listeners.keep(b"a", [b"1"], now_s=0)
+    listeners.keep(b"a", [b"2"], now_s=1)
+    listeners.keep(b"b", [b"3"], now_s=1)
+    assert listeners.subscribed(b"a") == [[b"1"], [b"2"]]
+    assert listeners.subscribed(b"a") == []
+    assert listeners.kept == 1
+
+
+def test_clones_listen_until_the_last_has_gone() -> None:
+    listeners = Listeners(ttl_s=10)
+    listeners.subscribed(b"a")
+    listeners.subscribed(b"a")
+    listeners.unsubscribed(b"a")
+    assert b"a" in listeners
+    listeners.unsubscribed(b"a")
+    assert b"a" not in listeners
+
+
+def test_answers_expire() -> None:
+    listeners = Listeners(ttl_s=10)
+    listeners.keep(b"a", [b"old"], now_s=0)
+    listeners.keep(b"a", [b"new"], now_s=5)
+    assert listeners.expire(now_s=9.9) == 0
+    assert listeners.expire(now_s=10) == 1
+    assert listeners.subscribed(b"a") == [[b"new"]]
+
+
+@given(st.lists(st.tuples(st.sampled_from([b"a", b"b", b"c"]), st.integers(0, 60)), max_size=40))
+def test_kept_bytes_stay_bounded_and_the_oldest_goes_first(answers: list[tuple[bytes, int]]) -> None:
+    listeners = Listeners(ttl_s=1000, max_bytes=100)
+    for now_s, (identity, size) in enumerate(answers):
+        listeners.keep(identity, [bytes(size)], now_s)
+        assert listeners._kept_bytes <= 100
+    kept = {identity: listeners.subscribed(identity) for identity in (b"a", b"b", b"c")}
+    assert listeners._kept_bytes == 0
+    # what is left is a suffix of what was kept
+    left = sum(map(len, kept.values()))
+    for identity, frames in kept.items():
+        expected = [size for i, size in answers[len(answers) - left :] if i == identity]
+        assert [len(frame[0]) for frame in frames] == expected

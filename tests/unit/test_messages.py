@@ -1,0 +1,53 @@
+"""Internal messages: what goes in comes out, and nothing else is taken."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bert_serving.server.transport.messages import (
+    Answer,
+    Delivered,
+    Done,
+    Hello,
+    Load,
+    Message,
+    Part,
+    Ready,
+    Rows,
+    Stage,
+    Stop,
+    UnknownMessage,
+    decode,
+    encode,
+)
+
+MESSAGES: list[Message] = [
+    Hello(1, "ipc://x"),
+    Stage("loading \u4f60"),
+    Ready("gpu:0", 2),
+    Done(1, 256),
+    Delivered(7),
+    Load("/tmp/graph.pb", "ipc://y"),
+    Part(1, 300, 256, 44, False, b"\xff\x01id", b"12", b'["a"]'),
+    Answer(b"id", b"{}", b"1", True),
+    Stop(),
+    Rows(1, 2, 0, 2, "float32", 2, [1, 1], [["a"], []], [1], [], b"id", b"1", b"\0" * 16),
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+def test_round_trip(message: Message) -> None:
+    assert decode(encode(message)) == message
+
+
+@given(
+    st.lists(st.one_of(st.binary(max_size=20), st.sampled_from([b"Part", b"Rows", b"[]", b"[1]", b"Stop"])), max_size=5)
+)
+def test_anything_else_is_refused(frames: list[bytes]) -> None:
+    try:
+        message = decode(frames)
+    except UnknownMessage:
+        return
+    assert encode(message)[0] == frames[0]

@@ -1,0 +1,100 @@
+"""The public frames: round trips, 1.10's exact bytes, and hostile input."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bert_serving.client import wire
+from bert_serving.client.errors import BadRequest, MalformedMessage, RowFailed, ServerError
+
+IDENTITIES = st.binary(min_size=1, max_size=40).filter(lambda identity: b"\0" not in identity)
+TEXTS = st.one_of(
+    st.lists(st.text(), min_size=1, max_size=5),
+    st.lists(st.lists(st.text(), min_size=1, max_size=3), min_size=1, max_size=5),
+)
+
+
+def test_a_request_is_what_1_10_sends() -> None:
+    assert wire.encode_request(b"id", 7, ["hey you", "\u4f60"]) == [b"id", '["hey you","\u4f60"]'.encode(), b"7", b"2"]
+    assert wire.encode_command(b"id", 1, wire.Command.SHOW_CONFIG) == [b"id", b"SHOW_CONFIG", b"1", b"0"]
+
+
+@given(IDENTITIES, st.integers(0, 10**18), TEXTS, st.dictionaries(st.text(), st.integers(), max_size=2))
+def test_request_round_trip(identity: bytes, number: int, texts: wire.Texts, options: dict[str, int]) -> None:
+    request = wire.decode_request(wire.encode_request(identity, number, texts, options))
+    assert request == wire.EncodeRequest(identity, b"%d" % number, texts, options)
+
+
+@pytest.mark.parametrize(
+    ("frames", "says", "sender"),
+    [
+        ([b"id", b"[]"], "4 frames", (b"id", None)),
+        ([b"id", b'["a"]', b"1", b"1", b"{}", b""], "this one has 6", (b"id", b"1")),
+        ([b"", b'["a"]', b"1", b"1"], "identity", (None, None)),
+        ([b"a\0b", b'["a"]', b"1", b"1"], "zero byte", (None, None)),
+        ([b"id", b'["a"]', b"one", b"1"], "request id", (b"id", None)),
+        ([b"id", b'["a"', b"1", b"1"], "not JSON", (b"id", b"1")),
+        ([b"id", b"[" * 100_000, b"1", b"1"], "not JSON", (b"id", b"1")),
+        ([b"id", b"\xff\xfe", b"1", b"1"], "not JSON", (b"id", b"1")),
+        ([b"id", b'{"a": 1}', b"1", b"1"], "JSON list", (b"id", b"1")),
+        ([b"id", b"[]", b"1", b"0"], "not empty", (b"id", b"1")),
+        ([b"id", b'["a", 2]', b"1", b"2"], "text 1 is int", (b"id", b"1")),
+        ([b"id", b'["a", ["b"]]', b"1", b"2"], "text 1 is list", (b"id", b"1")),
+        ([b"id", b'[["a"], []]', b"1", b"2"], "text 1 must be a list of strings", (b"id", b"1")),
+        ([b"id", b'[["a"], [3]]', b"1", b"2"], "text 1 must be a list of strings", (b"id", b"1")),
+        ([b"id", b'["a"]', b"1", b"2"], "says b'2' texts, but frame 1 holds 1", (b"id", b"1")),
+        ([b"id", b'["a"]', b"1", b"1", b"[]"], "options", (b"id", b"1")),
+    ],
+    ids=range(16),
+)
+def test_what_is_no_request(frames: list[bytes], says: str, sender: tuple[bytes | None, bytes | None]) -> None:
+    with pytest.raises(MalformedMessage, match=says) as caught:
+        wire.decode_request(frames)
+    assert (caught.value.identity, caught.value.request_id) == sender
+
+
+@given(st.lists(st.binary(max_size=60), max_size=7))
+def test_random_frames_raise_the_one_error_or_are_read(frames: list[bytes]) -> None:
+    for decode in (wire.decode_request, wire.decode_reply):
+        with contextlib.suppress(MalformedMessage):
+            decode(frames)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (2, 4, 3)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_rows_reply_round_trip(shape: tuple[int, ...], dtype: type) -> None:
+    array: np.ndarray[Any, np.dtype[Any]] = np.random.default_rng(0).random(shape).astype(dtype)
+    frames = [bytes(frame) for frame in wire.encode_rows_reply(b"id", b"3", array, [["a"], ["b"]], [1])]
+    reply = wire.decode_reply(frames)
+    assert isinstance(reply, wire.RowsReply)
+    np.testing.assert_array_equal(reply.array, array)
+    assert (reply.identity, reply.request_id, reply.tokens, reply.truncated) == (b"id", 3, [["a"], ["b"]], [1])
+
+
+def test_a_1_10_client_finds_what_it_reads() -> None:
+    """It takes the id from the last frame, JSON from frame 1, the array from frame 2."""
+    frames = wire.encode_rows_reply(b"id", b"3", np.ones((1, 2), np.float32))
+    header = json.loads(frames[1])
+    assert header == {"dtype": "float32", "shape": [1, 2], "tokens": ""}
+    assert np.frombuffer(memoryview(frames[2]), header["dtype"]).reshape(header["shape"]).tolist() == [[1, 1]]
+    assert int(frames[-1]) == 3
+    assert "dtype" not in json.loads(wire.encode_error_reply(b"id", b"3", BadRequest("no"))[1])
+
+
+@pytest.mark.parametrize("error", [BadRequest("b"), RowFailed("r", 4), ServerError("s")], ids=lambda e: e.wire_type)
+def test_errors_arrive_as_what_they_are(error: ServerError) -> None:
+    reply = wire.decode_reply(wire.encode_error_reply(b"id", b"3", error))
+    assert isinstance(reply, wire.ErrorReply)
+    assert type(reply.error) is type(error)
+    assert (str(reply.error), reply.error.index) == (str(error), error.index)
+
+
+def test_no_topic_begins_another() -> None:
+    assert not wire.topic(b"ab").startswith(wire.topic(b"a"))
