@@ -1,0 +1,49 @@
+"""Client of bert-as-service: from texts to vectors in two lines.
+
+from bert_serving.client import BertClient
+BertClient().encode(["First do it", "then do it right", "then do it better"])
+"""
+
+from bert_serving.client.aio import AsyncBertClient
+from bert_serving.client.base import VERSION as __version__
+from bert_serving.client.base import Response
+from bert_serving.client.checks import TruncationWarning
+from bert_serving.client.errors import (
+    BadRequest,
+    BertServingError,
+    ClientClosed,
+    ConnectFailed,
+    InvalidInput,
+    InvalidInputType,
+    InvalidInputValue,
+    MalformedMessage,
+    RequestTimeout,
+    RowFailed,
+    ServerError,
+    ServerStopping,
+    VersionMismatch,
+)
+from bert_serving.client.pool import ConcurrentBertClient
+from bert_serving.client.sync import BertClient
+
+__all__ = [
+    "AsyncBertClient",
+    "BadRequest",
+    "BertClient",
+    "BertServingError",
+    "ClientClosed",
+    "ConcurrentBertClient",
+    "ConnectFailed",
+    "InvalidInput",
+    "InvalidInputType",
+    "InvalidInputValue",
+    "MalformedMessage",
+    "RequestTimeout",
+    "Response",
+    "RowFailed",
+    "ServerError",
+    "ServerStopping",
+    "TruncationWarning",
+    "VersionMismatch",
+    "__version__",
+]

@@ -1,0 +1,79 @@
+"""AsyncBertClient: the same client for asyncio; any number of calls await on one connection."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Future
+from typing import Any, TypeVar, cast
+
+from bert_serving.client.base import BaseClient
+from bert_serving.client.wire import Command, JsonReply, RowsReply
+
+_T = TypeVar("_T")
+
+
+class AsyncBertClient(BaseClient):
+    """Client for asyncio. Takes the arguments of `BertClient`, and connects where it may wait:
+
+        async with AsyncBertClient() as bc:
+            await bc.encode(["First do it", "then do it right"])
+
+    or `bc = await AsyncBertClient.connect()` and at last `await bc.close()`. Cancelling a call gives its request up.
+    """
+
+    @classmethod
+    async def connect(cls: type[_T], *args: Any, **kwargs: Any) -> _T:
+        """A connected client, made from the arguments of `AsyncBertClient`. Raises ConnectFailed, VersionMismatch."""
+        client = cls(*args, **kwargs)
+        await cast(AsyncBertClient, client).__aenter__()
+        return client
+
+    async def encode(self, texts: Any, is_tokenized: bool = False, show_tokens: bool = False) -> Any:
+        """Turn texts into vectors, as `BertClient.encode` does."""
+        reply = await self._wait(self._ask_rows(texts, is_tokenized).future)
+        return self._select(self._response(cast(RowsReply, reply)), show_tokens)
+
+    async def server_config(self) -> dict[str, Any]:
+        """The server's arguments and versions."""
+        return await self._ask_json(Command.SHOW_CONFIG)
+
+    async def server_status(self) -> dict[str, Any]:
+        """The server's config, and statistics on what it has done."""
+        return await self._ask_json(Command.SHOW_STATUS)
+
+    async def close(self) -> None:
+        """Fail what is pending with ClientClosed and close the connection; a second time does nothing."""
+        if self._connection is not None:
+            await asyncio.to_thread(self._connection.close)
+
+    async def __aenter__(self: _T) -> _T:
+        await cast(AsyncBertClient, self)._open()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def _open(self) -> None:
+        connection = self._connect()
+        if not self._needs_config:
+            return
+        try:
+            self._accept(await asyncio.wrap_future(connection.handshake()))
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _ask_json(self, command: Command) -> dict[str, Any]:
+        reply = await self._wait(self._connected().request_json(command).future)
+        return cast(JsonReply, reply).content
+
+    async def _wait(self, future: Future[Any]) -> Any:
+        awaitable = asyncio.wrap_future(future)
+        try:
+            await asyncio.wait([awaitable], timeout=self._timeout_s)
+        except BaseException:  # cancelled
+            future.cancel()
+            raise
+        if future.cancel():
+            raise self._timed_out()
+        return await awaitable

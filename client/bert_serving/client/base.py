@@ -1,0 +1,217 @@
+"""What the blocking and the asyncio client have in common: arguments, checks, and what becomes of a reply."""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+import warnings
+import weakref
+from typing import Any, Literal, NamedTuple
+
+from bert_serving.client.checks import TruncationWarning, check_texts, guess_truncated, truncation_text
+from bert_serving.client.connection import Connection
+from bert_serving.client.errors import ClientClosed, RequestTimeout, VersionMismatch
+from bert_serving.client.pending import Asked
+from bert_serving.client.wire import LEGACY_SERVER_VERSION, RowsReply
+
+VERSION = "2.0.0"
+
+_PACKAGE_DIR = os.path.dirname(__file__)
+_LEGACY_SERIES = LEGACY_SERVER_VERSION.rpartition(".")[0] + "."
+
+
+class Response(NamedTuple):
+    """Answer to one request.
+
+    `embedding` is `[B, D]` or `[B, T, D]`; `tokens` is a list of str a row, or None if the server does not send them.
+    """
+
+    id: int
+    embedding: Any
+    tokens: list[list[str]] | None
+
+
+class BaseClient:
+    """A client of one server; see `__init__` for the arguments, `BertClient` and `AsyncBertClient` for the rest."""
+
+    def __init__(
+        self,
+        ip: str = "localhost",
+        port: int = 5555,
+        port_out: int = 5556,
+        output_fmt: Literal["ndarray", "list"] = "ndarray",
+        show_server_config: bool = False,
+        identity: str | bytes | None = None,
+        check_version: bool = True,
+        check_length: bool = True,
+        check_token_info: bool = True,
+        ignore_all_checks: bool = False,
+        timeout: int = -1,
+        *,
+        connect_timeout: int = 10_000,
+    ) -> None:
+        """Connect.
+
+        Args:
+            ip: host name or address of the server.
+            port: where it takes requests.
+            port_out: where it publishes replies.
+            output_fmt: "ndarray", or "list" for nested lists of float.
+            show_server_config: print the server's config once connected.
+            identity: who this client is to the server, any str or bytes without a zero byte; by default a UUID. Clients
+                that share an identity all receive the replies to each of them; see `BertClient.listen`.
+            check_version: refuse a server that speaks another protocol.
+            check_length: warn with TruncationWarning about texts longer than the server's `max_seq_len`. The server
+                says which ones it cut; for a server of 1.10 words are counted before sending.
+            check_token_info: ask whether the server sends tokens.
+            ignore_all_checks: connect without asking the server anything, so that it need not run yet.
+            timeout: milliseconds that a whole call may take; -1 waits as long as the server is there.
+            connect_timeout: milliseconds to wait for a server that is ready, and for one that went away to come back;
+                -1 waits for ever.
+
+        Raises:
+            ValueError, TypeError: an argument that cannot be used.
+            ConnectFailed: no usable server within `connect_timeout`.
+            VersionMismatch: the server speaks another protocol.
+        """
+        self.ip = ip
+        self.port = _checked_port("port", port)
+        self.port_out = _checked_port("port_out", port_out)
+        if output_fmt not in ("ndarray", "list"):
+            raise AttributeError(f'output_fmt must be "ndarray" or "list", not {output_fmt!r}')  # the type 1.10 raised
+        self.output_fmt = output_fmt
+        self.identity = _checked_identity(identity)
+        self.timeout = _checked_timeout("timeout", timeout)
+        self.connect_timeout = _checked_timeout("connect_timeout", connect_timeout)
+        self._show_server_config = show_server_config
+        self._check_version = check_version and not ignore_all_checks
+        self._check_length = check_length and not ignore_all_checks
+        self._needs_config = not ignore_all_checks and (
+            check_version or check_length or check_token_info or show_server_config
+        )
+        self._max_seq_len: int | None = None
+        self._is_legacy_server = False
+        self._connection: Connection | None = None
+        self._start()
+
+    def _start(self) -> None:
+        """Connect, if construction does."""
+
+    # -- connecting --
+
+    def _connect(self) -> Connection:
+        connection = Connection(self.ip, self.port, self.port_out, self.identity, self.connect_timeout)
+        weakref.finalize(self, connection.stop)  # for those who never close
+        self._connection = connection
+        return connection
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            raise ClientClosed("the client is not connected yet: use `async with`, or `await connect()`")
+        return self._connection
+
+    def _accept(self, config: dict[str, Any]) -> None:
+        """Judge a ready server by its config."""
+        if self._check_version and "protocol" not in config:
+            version = str(config.get("server_version"))
+            if not version.startswith(_LEGACY_SERIES):
+                raise VersionMismatch(
+                    f"the server is of version {version}; this client of version {VERSION} needs one of 2.0 or later, "
+                    f"or of {_LEGACY_SERIES}x: update the server, or try check_version=False"
+                )
+        self._is_legacy_server = "protocol" not in config
+        self._max_seq_len = config.get("max_seq_len")
+        if self._show_server_config:
+            print("server config:")
+            print("\n".join(f"{key:>30}\t=\t{value!s:<30}" for key, value in config.items()))
+
+    # -- a request and its reply --
+
+    @property
+    def _timeout_s(self) -> float | None:
+        return self.timeout / 1000 if self.timeout >= 0 else None
+
+    def _timed_out(self) -> RequestTimeout:
+        return RequestTimeout(
+            f"no answer from {self.ip}:{self.port} (port_out {self.port_out}) within timeout={self.timeout} ms: is the "
+            "server busy or gone, or is that too short for so many texts? Try a longer timeout or shorter lists; "
+            "server_status tells how busy the server is"
+        )
+
+    def _ask_rows(self, texts: Any, is_tokenized: bool) -> Asked:
+        checked = check_texts(texts, is_tokenized)
+        if self._check_length and self._is_legacy_server and self._max_seq_len:
+            self._warn_truncated(guess_truncated(checked, self._max_seq_len), len(checked))
+        return self._connected().request_rows(checked)
+
+    def _response(self, reply: RowsReply) -> Response:
+        """What users get for a reply."""
+        if self._check_length:
+            self._warn_truncated(reply.truncated, len(reply.array))
+        embedding = reply.array.tolist() if self.output_fmt == "list" else reply.array
+        return Response(reply.request_id, embedding, reply.tokens)
+
+    def _select(self, response: Response, show_tokens: bool) -> Any:
+        if show_tokens and response.tokens is not None:
+            return response.embedding, response.tokens
+        if show_tokens:
+            _warn("show_tokens=True, but the server sends no tokens: start it with -show_tokens_to_client", UserWarning)
+        return response.embedding
+
+    def _warn_truncated(self, truncated: list[int], num_texts: int) -> None:
+        if truncated:
+            _warn(truncation_text(truncated, num_texts, self._max_seq_len), TruncationWarning)
+
+    def _pending_ids(self) -> set[int]:
+        return self._connection.pending.ids() if self._connection else set()
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """What this client is set to and what it waits for; asks the server nothing."""
+        pending = sorted(self._pending_ids())
+        return {
+            "identity": self.identity,
+            "num_request": self._connection.pending.num_asked if self._connection else 0,
+            "num_pending_request": len(pending),
+            "pending_request": pending,
+            "output_fmt": self.output_fmt,
+            "port": self.port,
+            "port_out": self.port_out,
+            "server_ip": self.ip,
+            "client_version": VERSION,
+            "timeout": self.timeout,
+        }
+
+
+def _checked_port(name: str, port: Any) -> int:
+    if isinstance(port, bool) or not isinstance(port, int):
+        raise TypeError(f"{name} must be an int, not {type(port).__name__}")
+    if not 0 < port < 65536:
+        raise ValueError(f"{name} must be between 1 and 65535, not {port}")
+    return port
+
+
+def _checked_identity(identity: str | bytes | None) -> bytes:
+    if identity is None:
+        return str(uuid.uuid4()).encode()
+    encoded = identity.encode() if isinstance(identity, str) else identity
+    if not isinstance(encoded, bytes):
+        raise TypeError(f"identity must be str or bytes, not {type(identity).__name__}")
+    if not encoded or b"\0" in encoded:
+        raise ValueError(f"identity must not be empty nor hold a zero byte, but is {identity!r}")
+    return encoded
+
+
+def _checked_timeout(name: str, timeout_ms: Any) -> int:
+    if isinstance(timeout_ms, bool) or not isinstance(timeout_ms, (int, float)):
+        raise TypeError(f"{name} must be a number of milliseconds, not {type(timeout_ms).__name__}")
+    return int(timeout_ms)
+
+
+def _warn(text: str, category: type[Warning]) -> None:
+    """Warn about the line that called this package, however deep inside of it this is."""
+    depth, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE_DIR):
+        depth, frame = depth + 1, frame.f_back
+    warnings.warn(text, category, stacklevel=depth)

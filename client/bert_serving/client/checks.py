@@ -1,0 +1,111 @@
+"""What may be passed to `encode()`, and a guess at which texts are too long. Pure: no socket, no server.
+
+Every refusal is an InvalidInputType or an InvalidInputValue whose message names the place, as in `texts[3]`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from bert_serving.client.errors import InvalidInputType, InvalidInputValue
+from bert_serving.client.wire import Texts
+
+_SHOWN_INDICES = 5
+
+# BERT's tokenizer makes a token of each of these characters, whatever stands next to them.
+_CJK = (
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\U00020000-\U0002a6df\U0002a700-\U0002b73f\U0002b740-\U0002b81f\U0002b820-\U0002ceaf\U0002f800-\U0002fa1f"
+)
+_WORD = re.compile(rf"[{_CJK}]|[^\s{_CJK}]+")
+
+
+class TruncationWarning(UserWarning):
+    """Some texts are longer than the server's `max_seq_len`: their vectors leave the rest of them out."""
+
+
+def check_texts(texts: Any, is_tokenized: bool) -> Texts:
+    """Return `texts` if it can be sent.
+
+    Args:
+        texts: a list of str, or of lists of str if `is_tokenized`.
+        is_tokenized: which of the two is meant.
+
+    Raises:
+        InvalidInputType: not a list, or an element of the wrong type.
+        InvalidInputValue: an empty list, a blank string, or text that UTF-8 cannot express.
+    """
+    if not isinstance(texts, list):
+        raise InvalidInputType(f"texts must be a list of {_expected(is_tokenized)}, not {type(texts).__name__}")
+    if not texts:
+        raise InvalidInputValue("texts must not be an empty list")
+    check = _check_tokens if is_tokenized else _check_text
+    for index, text in enumerate(texts):
+        check(text, f"texts[{index}]", index)
+    return texts
+
+
+def _expected(is_tokenized: bool) -> str:
+    return "lists of str (is_tokenized=True)" if is_tokenized else "str"
+
+
+def _check_text(text: Any, place: str, index: int) -> None:
+    if isinstance(text, list):
+        if index:
+            raise InvalidInputType(f"{place} is a list, but texts[0] is a str: send plain and tokenized texts apart")
+        raise InvalidInputType(f"{place} is a list: pass is_tokenized=True if texts holds lists of tokens")
+    _check_str(text, place)
+
+
+def _check_tokens(tokens: Any, place: str, index: int) -> None:
+    if isinstance(tokens, str):
+        if index:
+            raise InvalidInputType(f"{place} is a str, but texts[0] is a list: send plain and tokenized texts apart")
+        raise InvalidInputType(f"{place} is a str, but is_tokenized=True: pass lists of tokens, or leave it out")
+    if not isinstance(tokens, list):
+        raise InvalidInputType(f"{place} must be a list of str, not {type(tokens).__name__}")
+    if not tokens:
+        raise InvalidInputValue(f"{place} must not be an empty list")
+    for position, token in enumerate(tokens):
+        _check_str(token, f"{place}[{position}]")
+
+
+def _check_str(text: Any, place: str) -> None:
+    if not isinstance(text, str):
+        raise InvalidInputType(f"{place} must be a str, not {type(text).__name__}")
+    if not text or text.isspace():
+        raise InvalidInputValue(f"{place} must not be blank, but is {text!r}")
+    if not text.isascii():
+        _check_unicode(text, place)
+
+
+def _check_unicode(text: str, place: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        character = text[error.start]
+        raise InvalidInputValue(
+            f"{place} cannot be sent as UTF-8: a lone surrogate {character!r} stands at {error.start}"
+        ) from None
+
+
+def guess_length(text: str | Sequence[str]) -> int:
+    """At least how many tokens `text` has: its words between blanks, each CJK character a word of its own."""
+    return len(_WORD.findall(text)) if isinstance(text, str) else len(text)
+
+
+def guess_truncated(texts: Texts, max_seq_len: int) -> list[int]:
+    """Indices of the texts that surely have more than `max_seq_len` tokens; word pieces are not counted."""
+    return [index for index, text in enumerate(texts) if guess_length(text) > max_seq_len]
+
+
+def truncation_text(truncated: Sequence[int], num_texts: int, max_seq_len: int | None) -> str:
+    """What a TruncationWarning says."""
+    first = ", ".join(map(str, truncated[:_SHOWN_INDICES])) + (", .." if len(truncated) > _SHOWN_INDICES else "")
+    limit = f"max_seq_len={max_seq_len}" if max_seq_len else "the longest sequence"
+    return (
+        f"{len(truncated)} of {num_texts} texts are longer than {limit} of the server and are cut (indices {first}): "
+        "start the server with a larger -max_seq_len, send shorter texts, or silence this with check_length=False"
+    )

@@ -1,0 +1,74 @@
+"""The callers' end of one connection to a server: threads and event loops share it, the loop's thread does the work."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from bert_serving.client.errors import ClientClosed
+from bert_serving.client.link import Link
+from bert_serving.client.loop import Loop
+from bert_serving.client.pending import Asked, Kind, Listener, Pending
+from bert_serving.client.wire import Command, Texts, encode_command, encode_request
+
+
+class Connection:
+    """Requests in, futures out. Every method may be called from any thread; none blocks but `close`.
+
+    After `close`, and in a process that was forked off, every method raises ClientClosed.
+    """
+
+    def __init__(self, host: str, port: int, port_out: int, identity: bytes, connect_timeout_ms: int) -> None:
+        connect_timeout_s = connect_timeout_ms / 1000 if connect_timeout_ms >= 0 else float("inf")
+        self.pending = Pending()
+        self._identity = identity
+        self._pid = os.getpid()
+        links = Link(host, port, "port"), Link(host, port_out, "port_out")
+        self._loop = Loop(*links, identity, self.pending, connect_timeout_s)
+        # A daemon, so that a program that never closes its client still ends.
+        self._thread = threading.Thread(target=self._loop.run, name="bert-serving-client", daemon=True)
+        self._thread.start()
+
+    def handshake(self) -> Future[dict[str, Any]]:
+        """Config of the server, once it is ready. Fails with ConnectFailed after the connect timeout."""
+        self._check_process()
+        if not self._thread.is_alive():
+            raise ClientClosed("the client is closed")
+        return self._loop.shake_hands().future
+
+    def request_rows(self, texts: Texts, options: Mapping[str, Any] | None = None) -> Asked:
+        """Send texts to encode."""
+        self._check_process()
+        asked = self.pending.ask(Kind.ROWS, lambda id_: encode_request(self._identity, id_, texts, options))
+        self._loop.send(asked)
+        return asked
+
+    def request_json(self, command: Command) -> Asked:
+        """Ask for config or status."""
+        self._check_process()
+        asked = self.pending.ask(Kind.JSON, lambda id_: encode_command(self._identity, id_, command))
+        self._loop.send(asked)
+        return asked
+
+    def listen(self) -> Listener:
+        """Hear replies to others of the same identity."""
+        self._check_process()
+        return self.pending.listen()
+
+    def stop(self) -> None:
+        """Begin to close, and wait for nothing."""
+        if self._pid == os.getpid():
+            self._loop.stop()
+
+    def close(self) -> None:
+        """Fail what is pending with ClientClosed, close the sockets and wait for the thread to end."""
+        self.stop()
+        if self._pid == os.getpid() and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _check_process(self) -> None:
+        if self._pid != os.getpid():
+            raise ClientClosed("this client was made before a fork: make another one in each process")

@@ -1,0 +1,117 @@
+"""One connection to the server as its socket monitor tells it, and what to say when it does not work. Pure.
+
+The order of libzmq's events tells the cases apart (libzmq 4.3):
+
+    refused            CONNECT_DELAYED, CLOSED, CONNECT_RETRIED, and so on
+    no such host       CONNECT_RETRIED without a CONNECT_DELAYED before it
+    no TCP answer      CONNECT_DELAYED and then nothing
+    no ZeroMQ peer     CONNECTED and then nothing, or HANDSHAKE_FAILED_NO_DETAIL where it hangs up
+    wrong socket type  CONNECTED, DISCONNECTED and no CONNECT_RETRIED: libzmq gives up on the peer
+    working            CONNECTED, HANDSHAKE_SUCCEEDED
+    server gone        DISCONNECTED, CONNECT_RETRIED
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from zmq import Event
+
+
+class LinkState(Enum):
+    """How far a connection has come, or how it failed last."""
+
+    NO_ANSWER = auto()
+    UNKNOWN_HOST = auto()
+    REFUSED = auto()
+    NO_HANDSHAKE = auto()
+    HANGS_UP = auto()
+    WRONG_PEER = auto()
+    UP = auto()
+    LOST = auto()
+
+
+_EXPLANATIONS = {
+    LinkState.UNKNOWN_HOST: "the host name of {where} cannot be resolved",
+    LinkState.REFUSED: "nothing listens on {where}: is the server running, and are the ports right?",
+    LinkState.NO_ANSWER: "no answer at all from {where}: a wrong address, a host that is down, or a firewall",
+    LinkState.NO_HANDSHAKE: "{where} takes connections but does not answer as ZeroMQ: "
+    "another kind of server, or one that is stopped",
+    LinkState.HANGS_UP: "{where} takes connections and closes them at once: "
+    "a proxy or port mapping without a server behind it, or another kind of server",
+    LinkState.WRONG_PEER: "{where} is not the kind of socket that belongs there: are port and port_out right?",
+    LinkState.LOST: "the connection to {where} was lost and did not come back: has the server stopped?",
+}
+
+
+class Link:
+    """Follows one socket. `name` is the argument that its port comes from: port or port_out."""
+
+    def __init__(self, host: str, port: int, name: str) -> None:
+        self.endpoint = f"tcp://{host}:{port}"
+        self.where = f"{host}:{port} ({name})"
+        self.state = LinkState.NO_ANSWER
+        self.given_up_at_s: float | None = None  # libzmq tries no further since then
+        self._is_trying = False
+
+    @property
+    def is_up(self) -> bool:
+        return self.state is LinkState.UP
+
+    @property
+    def is_wrong_peer(self) -> bool:
+        return self.state is LinkState.WRONG_PEER
+
+    def observe(self, event: int, now_s: float) -> None:
+        """Take in one monitor event."""
+        if event == Event.CONNECT_DELAYED:
+            self._is_trying = True
+        elif event == Event.CONNECT_RETRIED:
+            self._retried()
+        elif event == Event.CLOSED:
+            self.state = LinkState.REFUSED
+        elif event == Event.CONNECTED and self.state is not LinkState.HANGS_UP:
+            self.state = LinkState.NO_HANDSHAKE
+        elif event == Event.HANDSHAKE_SUCCEEDED:
+            self.state = LinkState.UP
+        elif event == Event.HANDSHAKE_FAILED_NO_DETAIL:
+            self.state = LinkState.HANGS_UP
+        elif event in (Event.HANDSHAKE_FAILED_PROTOCOL, Event.HANDSHAKE_FAILED_AUTH):
+            self.state = LinkState.WRONG_PEER
+        elif event == Event.DISCONNECTED:
+            self._disconnected(now_s)
+
+    def restarted(self) -> None:
+        """The socket was told to connect again."""
+        self.given_up_at_s = None
+
+    def _retried(self) -> None:
+        if not self._is_trying:
+            self.state = LinkState.UNKNOWN_HOST
+        elif self.state is LinkState.WRONG_PEER:
+            self.state = LinkState.HANGS_UP
+        self._is_trying = False
+        self.given_up_at_s = None
+
+    def _disconnected(self, now_s: float) -> None:
+        if self.state is LinkState.UP:
+            self.state = LinkState.LOST
+        elif self.state is LinkState.NO_HANDSHAKE:
+            self.state = LinkState.WRONG_PEER
+        self.given_up_at_s = now_s
+
+
+def explain(requests: Link, replies: Link, is_loading: bool = False) -> str:
+    """One sentence on why the server behind these two cannot be used."""
+    if is_loading:
+        return f"the server at {requests.where} is still loading: try again later, or raise connect_timeout"
+    broken = [link for link in (requests, replies) if not link.is_up]
+    if not broken:
+        return (
+            f"connected to {requests.where} and {replies.where}, but no answer came: another kind of ZeroMQ server, "
+            "two ports of different servers, or a server that hangs or has not finished loading"
+        )
+    if all(link.state is LinkState.WRONG_PEER for link in (requests, replies)):
+        return f"port and port_out look swapped: {requests.where} sends replies and {replies.where} takes requests"
+    alike = [link for link in broken if link.state is broken[0].state]
+    return _EXPLANATIONS[broken[0].state].format(where=" and ".join(link.where for link in alike))

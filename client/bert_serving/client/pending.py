@@ -1,0 +1,189 @@
+"""What one client has asked and what has arrived for it. No socket, no clock, no thread of its own.
+
+Callers `ask` and wait on the future that they get; whoever receives replies calls `settle`. Both may be many threads.
+
+    ask ──▶ asked ──settle──▶ the future has its reply or its error
+              │
+              └──cancel of the future (timed out, given up)──▶ forgotten ──settle──▶ dropped
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass
+from enum import Enum
+
+from bert_serving.client.errors import ClientClosed
+from bert_serving.client.wire import ErrorReply, JsonReply, Reply, RowsReply
+
+MAX_FORGOTTEN = 10_000
+"""Ids of given-up requests that are remembered, so that their late replies do not look like somebody else's."""
+
+MAX_UNHEARD = 1_000
+"""Replies that wait for one listener; the oldest goes when another arrives."""
+
+
+class Kind(Enum):
+    """What a request wants back. Clients that share an identity share ids too, so an id alone says too little."""
+
+    ROWS = RowsReply
+    JSON = JsonReply
+
+    def fits(self, reply: Reply) -> bool:
+        return isinstance(reply, (self.value, ErrorReply))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """One request: cancel its future to give it up."""
+
+    request_id: int
+    kind: Kind
+    frames: list[bytes]
+    future: Future[Reply]
+
+
+class Listener:
+    """Replies that nobody here asked for, the newest `MAX_UNHEARD` of them."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._heard: deque[RowsReply] = deque(maxlen=MAX_UNHEARD)
+        self._is_closed = False
+
+    def hear(self, reply: RowsReply) -> None:
+        with self._changed:
+            self._heard.append(reply)
+            self._changed.notify()
+
+    def take(self, timeout_s: float | None) -> RowsReply | None:
+        """The next reply; None if none came within `timeout_s` or none will come any more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._heard or self._is_closed, timeout_s)
+            return self._heard.popleft() if self._heard else None
+
+    def close(self) -> None:
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+
+class Pending:
+    """The requests of one client, by id, and who listens to what else arrives."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last_id = 0
+        self._asked: dict[int, Asked] = {}
+        self._forgotten: dict[int, Kind] = {}  # a dict for its order: the oldest goes first
+        self._listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
+        self._closed_because: str | None = None
+
+    @property
+    def num_asked(self) -> int:
+        """How many requests there have been; also the last id."""
+        return self._last_id
+
+    def ids(self) -> set[int]:
+        """Ids of the requests without a reply."""
+        with self._lock:
+            return set(self._asked)
+
+    def __bool__(self) -> bool:
+        return bool(self._asked)
+
+    def ask(self, kind: Kind, build_frames: Callable[[int], list[bytes]]) -> Asked:
+        """Enter a request under the next id. Raises ClientClosed, and what `build_frames` raises."""
+        with self._lock:
+            self._check_open()
+            self._last_id += 1
+            request_id = self._last_id
+        asked = Asked(request_id, kind, build_frames(request_id), Future())
+        with self._lock:
+            self._check_open()
+            self._asked[request_id] = asked
+        asked.future.add_done_callback(lambda future: self._forget(asked) if future.cancelled() else None)
+        return asked
+
+    def settle(self, reply: Reply) -> None:
+        """Give a reply to whoever waits for it; drop it if that one gave up; else let the listeners hear it."""
+        with self._lock:
+            asked = self._asked.get(reply.request_id)
+            if asked is not None and asked.kind.fits(reply):
+                del self._asked[reply.request_id]
+            else:
+                asked = None
+            is_late = asked is None and self._is_late(reply)
+            listeners = list(self._listeners)
+        if asked is not None:
+            _resolve(asked, reply)
+        elif isinstance(reply, RowsReply) and not is_late:
+            for listener in listeners:
+                listener.hear(reply)
+
+    def fail(self, request_id: int, error: Exception) -> None:
+        """Fail one request, if it still waits."""
+        with self._lock:
+            asked = self._asked.pop(request_id, None)
+        if asked is not None:
+            _resolve(asked, error)
+
+    def fail_all(self, make_error: Callable[[], Exception]) -> None:
+        """Fail every request that waits, each with an error of its own."""
+        with self._lock:
+            waiting = list(self._asked.values())
+            self._asked.clear()
+        for asked in waiting:
+            _resolve(asked, make_error())
+
+    def listen(self) -> Listener:
+        """Hear what others with the same identity asked for, until the listener is no longer referenced."""
+        listener = Listener()
+        with self._lock:
+            self._check_open()
+            self._listeners.add(listener)
+        return listener
+
+    def close(self, because: str) -> None:
+        """Fail what waits and whatever is asked from now on with ClientClosed."""
+        with self._lock:
+            self._closed_because = self._closed_because or because
+            listeners = list(self._listeners)
+        for listener in listeners:
+            listener.close()
+        self.fail_all(lambda: ClientClosed(because))
+
+    def _check_open(self) -> None:
+        if self._closed_because is not None:
+            raise ClientClosed(self._closed_because)
+
+    def _is_late(self, reply: Reply) -> bool:
+        kind = self._forgotten.get(reply.request_id)
+        if kind is None or not kind.fits(reply):
+            return False
+        del self._forgotten[reply.request_id]
+        return True
+
+    def _forget(self, asked: Asked) -> None:
+        with self._lock:
+            if self._asked.pop(asked.request_id, None) is None:
+                return
+            self._forgotten[asked.request_id] = asked.kind
+            if len(self._forgotten) > MAX_FORGOTTEN:
+                del self._forgotten[next(iter(self._forgotten))]
+
+
+def _resolve(asked: Asked, outcome: Reply | Exception) -> None:
+    """Outside the lock of Pending: a future runs its callbacks at once."""
+    error = outcome.error if isinstance(outcome, ErrorReply) else outcome
+    try:
+        if isinstance(error, Exception):
+            asked.future.set_exception(error)
+        else:
+            asked.future.set_result(error)
+    except InvalidStateError:
+        pass  # given up in this very moment
