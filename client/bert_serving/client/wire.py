@@ -124,7 +124,9 @@ def topic(identity: bytes) -> bytes:
 # -- requests ---------------------------------------------------------------------------------------------------------
 
 
-def encode_request(identity: bytes, request_id: int, texts: Texts, options: Mapping[str, Any] | None = None) -> list[bytes]:
+def encode_request(
+    identity: bytes, request_id: int, texts: Texts, options: Mapping[str, Any] | None = None
+) -> list[bytes]:
     """Frames of a request to encode `texts`; a fifth one only if there are options."""
     frames = [identity, dump_json(texts), b"%d" % request_id, b"%d" % len(texts)]
     return [*frames, dump_json(dict(options))] if options else frames
@@ -138,7 +140,9 @@ def encode_command(identity: bytes, request_id: int, command: Command) -> list[b
 def decode_request(frames: Sequence[bytes]) -> EncodeRequest | CommandRequest:
     """Read what a client sent, trusting none of it. Raises MalformedMessage with the sender where it is known."""
     if not 4 <= len(frames) <= 5:
-        raise MalformedMessage(f"a request has 4 frames, or 5 with options; this one has {len(frames)}", *_sender(frames))
+        raise MalformedMessage(
+            f"a request has 4 frames, or 5 with options; this one has {len(frames)}", *_sender(frames)
+        )
     identity, content, request_id, count = frames[:4]
     sender = _sender(frames)
     if sender[0] is None:
@@ -207,7 +211,7 @@ def encode_rows_reply(
     header: dict[str, Any] = {"dtype": array.dtype.name, "shape": list(array.shape), "tokens": tokens or ""}
     if truncated:
         header["truncated"] = list(truncated)
-    return [topic(identity), dump_json(header), memoryview(np.ascontiguousarray(array)).cast("B"), request_id]
+    return [topic(identity), dump_json(header), np.ascontiguousarray(array).data.cast("B"), request_id]
 
 
 def encode_json_reply(identity: bytes, request_id: bytes, content: Mapping[str, Any]) -> list[bytes]:
@@ -231,12 +235,17 @@ def decode_reply(frames: Sequence[bytes]) -> Reply:
     if len(frames) == 3:
         return JsonReply(identity, request_id, header)
     return RowsReply(
-        identity, request_id, _decode_array(header, frames[2]), header.get("tokens") or None, header.get("truncated") or []
+        identity,
+        request_id,
+        _decode_array(header, frames[2]),
+        header.get("tokens") or None,
+        header.get("truncated") or [],
     )
 
 
 def _decode_array(header: Mapping[str, Any], content: bytes) -> np.ndarray[Any, np.dtype[Any]]:
     try:
-        return np.frombuffer(content, dtype=header["dtype"]).reshape(header["shape"])
+        array: np.ndarray[Any, np.dtype[Any]] = np.frombuffer(content, dtype=header["dtype"])
+        return array.reshape(header["shape"])
     except (KeyError, TypeError, ValueError) as error:
         raise MalformedMessage(f"the reply's array does not match its header: {error}") from None
