@@ -245,7 +245,7 @@ def decode_reply(frames: Sequence[bytes]) -> Reply:
 
 def _decode_array(header: Mapping[str, Any], content: bytes) -> np.ndarray[Any, np.dtype[Any]]:
     try:
-        array: np.ndarray[Any, np.dtype[Any]] = np.frombuffer(content, dtype=header["dtype"])
-        return array.reshape(header["shape"])
+        shape: list[int] = header["shape"]
+        return np.frombuffer(content, dtype=header["dtype"]).reshape(shape)
     except (KeyError, TypeError, ValueError) as error:
         raise MalformedMessage(f"the reply's array does not match its header: {error}") from None
