@@ -82,5 +82,5 @@ def test_cpu_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_gpu_worker_sees_its_gpu_alone() -> None:
-    assert devices.device_environment(4)["CUDA_VISIBLE_DEVICES"] == "4"
-    assert devices.device_environment(None)["CUDA_VISIBLE_DEVICES"] == "-1"
+    assert devices.device_environment(4, verbose=False)["CUDA_VISIBLE_DEVICES"] == "4"
+    assert devices.device_environment(None, verbose=False)["CUDA_VISIBLE_DEVICES"] == "-1"

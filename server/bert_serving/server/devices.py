@@ -81,9 +81,13 @@ def lanes_for(gpu: int | None, num_worker: int) -> int:
     return 1 if gpu is not None else max(1, available_cores() // num_worker)
 
 
-def device_environment(gpu: int | None) -> dict[str, str]:
-    """What makes TensorFlow in a worker see this GPU alone, numbered as nvidia-smi numbers them; None hides all."""
-    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "-1" if gpu is None else str(gpu)}
+def device_environment(gpu: int | None, verbose: bool) -> dict[str, str]:
+    """What makes TensorFlow in a child see this GPU alone, numbered as nvidia-smi numbers them; None hides all.
+
+    Its own log is quiet unless `verbose`: what matters comes as an exception.
+    """
+    quiet = {} if verbose else {"TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")}
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "-1" if gpu is None else str(gpu), **quiet}
 
 
 def device_name(gpu: int | None) -> str:

@@ -118,14 +118,15 @@ class Ventilator:
     # -- start --------------------------------------------------------------------------------------------------------
 
     def _start_children(self) -> None:
+        verbose = self._config.verbose
         common = {"ventilator_address": self._addresses.ventilator, "socket_folder": str(self._folder)}
         self._start(Orders("sink", SINK, "SINK", {**common, "pad_to": _pad_to(self._config)}), "cpu")
-        self._start(Orders("optimizer", OPTIMIZER, "GRAPHOPT", {}, device_environment(None)), "cpu")
+        self._start(Orders("optimizer", OPTIMIZER, "GRAPHOPT", {}, device_environment(None, verbose)), "cpu")
         for number, gpu in enumerate(self._devices):
             name = f"worker-{number}"
             lanes = lanes_for(gpu, self._config.num_worker)
             arguments = {**common, "name": name, "device": device_name(gpu), "lanes": lanes}
-            self._start(Orders("worker", name, name.upper(), arguments, device_environment(gpu)), device_name(gpu))
+            self._start(Orders("worker", name, name.upper(), arguments, device_environment(gpu, verbose)), device_name(gpu))
         log.info("devices: %s", ", ".join(f"worker {n} on {device_name(gpu)}" for n, gpu in enumerate(self._devices)))
 
     def _start(self, orders: Orders, device: str) -> None:

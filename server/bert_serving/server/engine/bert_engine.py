@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ def resolve(config: ServerConfig) -> ServerConfig:
     config = with_folder_defaults(config, model)
     _check_options(config, model)
     load_tokenizer(config, model)
-    return config
+    return replace(config, max_positions=model.shape.positions)
 
 
 def prepare(config: ServerConfig, progress: Progress) -> str:
