@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -75,7 +76,14 @@ def prepare(config: ServerConfig, progress: Progress) -> str:
         raise StartError("the graph cannot be made")
     if config.model_dir == "prepare-hangs":
         time.sleep(3600)
+    if config.model_dir.startswith("wait-for "):
+        while not Path(config.model_dir.removeprefix("wait-for ")).exists():
+            time.sleep(0.01)
     return "prepared"
+
+
+def preload() -> None:
+    pass
 
 
 def load(config: ServerConfig, prepared: str, lanes: int, progress: Progress) -> FakeEngine:

@@ -126,7 +126,8 @@ class Ventilator:
             name = f"worker-{number}"
             lanes = lanes_for(gpu, self._config.num_worker)
             arguments = {**common, "name": name, "device": device_name(gpu), "lanes": lanes}
-            self._start(Orders("worker", name, name.upper(), arguments, device_environment(gpu, verbose)), device_name(gpu))
+            environment = device_environment(gpu, verbose)
+            self._start(Orders("worker", name, name.upper(), arguments, environment), device_name(gpu))
         log.info("devices: %s", ", ".join(f"worker {n} on {device_name(gpu)}" for n, gpu in enumerate(self._devices)))
 
     def _start(self, orders: Orders, device: str) -> None:
@@ -228,6 +229,7 @@ class Ventilator:
         elif isinstance(message, Hello) and name == SINK:
             self._roster[name].state = State.READY
             self._addresses = Addresses(self._addresses.ventilator, message.rows_address)
+            self._pass_answers_on()
             self._load_where_possible()
         elif isinstance(message, Hello):
             self._roster[name].state, self._roster[name].stage = State.CONNECTED, "waiting for the graph"
@@ -299,6 +301,9 @@ class Ventilator:
 
     def _answer(self, answer: Answer) -> None:
         self._for_sink.append(answer)
+        self._pass_answers_on()
+
+    def _pass_answers_on(self) -> None:
         while self._for_sink and self._addresses.rows:  # the sink has said hello
             self._send(SINK, self._for_sink.popleft())
 

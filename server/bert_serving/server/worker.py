@@ -80,6 +80,7 @@ class Worker:
         self._context = context
         self._ventilator = ventilator
         self._wakeup = wakeup
+        self._for_loader: SimpleQueue[str] = SimpleQueue()
         self._loader_says: SimpleQueue[str | Engine | BaseException] = SimpleQueue()
         self._sink: sockets.Socket | None = None
         self._engine: Engine | None = None
@@ -91,6 +92,7 @@ class Worker:
         poller = zmq.Poller()
         poller.register(self._ventilator, zmq.POLLIN)
         poller.register(self._wakeup.fileno(), zmq.POLLIN)
+        threading.Thread(target=self._load, name="loader", daemon=True).start()
         while not self._stopping:
             for source, _ in poller.poll():
                 if source is self._ventilator:
@@ -112,7 +114,7 @@ class Worker:
             self._stopping = True
         elif isinstance(message, Load):
             self._sink = sockets.connect_internal(self._context, zmq.PUSH, message.rows_address)
-            threading.Thread(target=self._load, args=(message.prepared,), name="loader", daemon=True).start()
+            self._for_loader.put(message.prepared)
         elif isinstance(message, Part):
             self._begin(message)
 
@@ -146,7 +148,7 @@ class Worker:
 
     # -- load ---------------------------------------------------------------------------------------------------------
 
-    def _load(self, prepared: str) -> None:
+    def _load(self) -> None:
         """In the loader thread: bring the model in while the I/O thread goes on."""
 
         def progress(stage: str) -> None:
@@ -155,7 +157,8 @@ class Worker:
 
         try:
             module = importlib.import_module(self._config.engine)
-            self._loader_says.put(module.load(self._config, prepared, self._num_lanes, progress))
+            module.preload()
+            self._loader_says.put(module.load(self._config, self._for_loader.get(), self._num_lanes, progress))
         except BaseException as error:  # the I/O thread raises it again
             self._loader_says.put(error)
         self._wakeup.notify()

@@ -20,6 +20,11 @@ def main() -> None:
     except BertServerError as error:
         parser.error(str(error))
     print(argument_table(server.config), flush=True)
+    sys.exit(serve(server, parser.prog))
+
+
+def serve(server: BertServer, prog: str) -> int:
+    """Run `server` until it is stopped; the exit status, the reason of a failure on the last line."""
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         server.stop(f"{signal.Signals(number).name} was received")
@@ -29,8 +34,9 @@ def main() -> None:
     server.start()
     server.join()
     if server.failure is not None:
-        sys.stderr.write(f"{parser.prog}: error: {server.failure}\n")
-        sys.exit(1)
+        sys.stderr.write(f"{prog}: error: {server.failure}\n")
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -46,6 +46,11 @@ def prepare(config: ServerConfig, progress: Progress) -> str:
     return str(write_graph(config, find_model(config), progress))
 
 
+def preload() -> None:
+    """Import TensorFlow, which takes seconds."""
+    import tensorflow  # noqa: F401
+
+
 def load(config: ServerConfig, prepared: str, lanes: int, progress: Progress) -> BertEngine:
     """An engine that has encoded a first sentence.
 

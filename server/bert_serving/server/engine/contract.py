@@ -1,12 +1,14 @@
 """What an engine is: the whole of what the rest of the server knows of models. No TensorFlow, no sockets.
 
-An engine module, named by `ServerConfig.engine`, has three functions:
+An engine module, named by `ServerConfig.engine`, has four functions:
 
     resolve(config: ServerConfig) -> ServerConfig
         Runs first, in the server's own process: quick, without TensorFlow. Checks that the model's files are there
         and that the options fit them, and fills in what the model's folder suggests.
     prepare(config: ServerConfig, progress: Progress) -> str
         Runs once, in a process of its own. Returns what `load` needs, such as the path of an optimized graph.
+    preload() -> None
+        Runs in each worker while `prepare` still runs: imports what takes long.
     load(config: ServerConfig, prepared: str, lanes: int, progress: Progress) -> Engine
         Runs in each worker.
 

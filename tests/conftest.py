@@ -1,0 +1,46 @@
+"""Fixtures of all tests: free ports, servers that are closed whatever happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from ports import free_ports
+
+from bert_serving.client import BertClient
+from bert_serving.server import BertServer, ServerConfig
+
+Serve = Callable[..., BertServer]
+Connect = Callable[..., BertClient]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Starts servers with the fake engine on free ports and waits until they are ready."""
+    with ExitStack() as opened:
+
+        def start(**options: Any) -> BertServer:
+            return opened.enter_context(BertServer(fake_config(**options)))
+
+        yield start
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    """Opens clients of a server."""
+    with ExitStack() as opened:
+
+        def open_client(server: BertServer, **options: Any) -> BertClient:
+            ports: dict[str, Any] = {"port": server.config.port, "port_out": server.config.port_out}
+            return opened.enter_context(BertClient(**ports, **options))
+
+        yield open_client
+
+
+def fake_config(**options: Any) -> ServerConfig:
+    """A config with the fake engine."""
+    port, port_out = free_ports(2)
+    values = {"model_dir": "fake", "engine": "fake_engine", "cpu": True, "port": port, "port_out": port_out}
+    return ServerConfig.from_mapping({**values, **options})

@@ -1,0 +1,265 @@
+"""Start, stop and death of the service: ready or a reason, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import zmq
+from fake_engine import vector_of
+from ports import free_ports, is_free
+from raw_client import RawClient
+
+from bert_serving.client import BertClient, ServerStopping
+from bert_serving.client.wire import Command, JsonReply, RowsReply, decode_reply, encode_command, encode_request
+from bert_serving.server import BertServer, ConfigError, ServiceError, StartError
+from conftest import Connect, Serve, fake_config
+
+SUPPORT = Path(__file__).parents[1] / "support"
+
+
+def children() -> list[psutil.Process]:
+    found: list[psutil.Process] = psutil.Process().children(recursive=True)
+    return found
+
+
+@pytest.fixture
+def socket_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this test's servers make their folders."""
+    folder = tmp_path / "s"
+    folder.mkdir()
+    monkeypatch.setenv("ZEROMQ_SOCK_TMP_DIR", str(folder))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"model_dir": "prepare-fails"}, "^the graph cannot be made$"),
+        ({"model_dir": "load-fails"}, "worker-[01] failed while .*: the model cannot be loaded"),
+        ({"model_dir": "load-crashes"}, "worker-[01] failed while .*: KeyError: 'a bug'"),
+        ({"model_dir": "prepare-hangs", "start_timeout": 1}, r"not ready within 1 s .*graph optimizer \(starting\)"),
+    ],
+    ids=lambda value: value["model_dir"] if isinstance(value, dict) else "",
+)
+def test_a_start_that_fails_raises_its_reason(socket_folder: Path, options: dict[str, Any], says: str) -> None:
+    config = fake_config(num_worker=2, graph_tmp_dir=str(socket_folder), **options)
+    with pytest.raises(StartError, match=says), BertServer(config):
+        pass
+    assert is_free(config.port)
+    assert is_free(config.port_out)
+    assert children() == []
+    assert list(socket_folder.iterdir()) == []
+
+
+def test_what_resolve_refuses_is_refused_at_once() -> None:
+    with pytest.raises(ConfigError, match="-model_dir refused"):
+        BertServer(fake_config(model_dir="refused"))
+
+
+@pytest.mark.parametrize(("option", "flag"), [("port", "-port"), ("port_out", "-port_out")])
+def test_a_port_in_use_is_named(option: str, flag: str) -> None:
+    config = fake_config()
+    port = getattr(config, option)
+    with zmq.Context() as context, context.socket(zmq.PULL) as holder:
+        holder.bind(f"tcp://*:{port}")
+        with pytest.raises(StartError, match=rf"port {port} \({flag}\) is in use"), BertServer(config):
+            pass
+    assert children() == []
+
+
+@pytest.mark.parametrize("victim", ["sink", "graph optimizer", "worker-0"])
+def test_a_child_killed_while_loading_ends_the_start(victim: str) -> None:
+    server = BertServer(fake_config(model_dir="prepare-hangs"))
+    server.start()
+    try:
+        os.kill(pids(server)[victim], signal.SIGKILL)
+        with pytest.raises(StartError, match="killed by SIGKILL, which is what a machine out of memory does"):
+            server.is_ready.wait(30)
+    finally:
+        server.close()
+    assert children() == []
+
+
+def pids(server: BertServer) -> dict[str, int]:
+    """The service's processes, loading or not."""
+    with RawClient(server, b"pids") as raw:
+        status = raw.ask(*encode_command(b"pids", 1, Command.SHOW_STATUS))
+    assert isinstance(status, JsonReply)
+    return {process["name"]: process["pid"] for process in status.content["processes"]}
+
+
+def test_work_of_a_dead_worker_goes_to_another(serve: Serve, connect: Connect) -> None:
+    server = serve(num_worker=2, max_batch_size=4)
+    client = connect(server)
+    texts = [f"!slow 0.01 {number}" for number in range(200)]
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(client.encode, texts)
+        while connect(server).server_status["queue"]["open_requests"] == 0:
+            pass
+        os.kill(pids(server)["worker-1"], signal.SIGKILL)
+        np.testing.assert_array_equal(running.result(60), np.stack([vector_of(text) for text in texts]))
+
+
+@pytest.mark.parametrize("victim", ["worker-0", "sink"])
+def test_a_service_that_cannot_go_on_says_why(victim: str) -> None:
+    with BertServer(fake_config()) as server:
+        os.kill(pids(server)[victim], signal.SIGKILL)
+        server.join(30)
+        assert not server.is_alive()
+        assert isinstance(server.failure, ServiceError)
+        assert victim in str(server.failure)
+        assert "SIGKILL" in str(server.failure)
+    assert children() == []
+
+
+def test_what_is_open_at_the_end_is_answered(serve: Serve, connect: Connect) -> None:
+    server = serve()
+    client = connect(server)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(client.encode, ["!slow 0.1"] * 1000)
+        while connect(server).server_status["queue"]["open_requests"] == 0:
+            pass
+        server.close()
+        with pytest.raises(ServerStopping):
+            running.result(30)
+
+
+def test_requests_sent_while_loading_are_answered(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    server = BertServer(fake_config(model_dir=f"wait-for {gate}"))
+    server.start()
+    with closing(server), RawClient(server, b"me") as raw:
+        raw.push.send_multipart(encode_request(b"me", 1, ["early"]))
+        config = raw.ask(*encode_command(b"me", 2, Command.SHOW_CONFIG))
+        assert isinstance(config, JsonReply)
+        assert config.content["state"] == "loading"
+        gate.touch()
+        assert raw.sub.poll(30_000)
+        reply = decode_reply(raw.sub.recv_multipart())
+        assert isinstance(reply, RowsReply)
+        np.testing.assert_array_equal(reply.array, [vector_of("early")])
+
+
+def test_it_can_be_closed_while_loading_and_twice() -> None:
+    server = BertServer(fake_config(model_dir="prepare-hangs"))
+    server.start()
+    pids(server)
+    server.close()
+    server.close()
+    with pytest.raises(StartError, match="stopped before it was ready"):
+        server.is_ready.wait(0)
+    assert server.failure is None
+    assert children() == []
+
+
+def test_shutdown_from_python(serve: Serve) -> None:
+    server = serve()
+    BertServer.shutdown(port=server.config.port)
+    server.join(30)
+    assert not server.is_alive()
+    with pytest.raises(ServiceError, match=f"at localhost:{server.config.port} within 200 ms"):
+        BertServer.shutdown(port=server.config.port, timeout=200)
+
+
+def test_ipc_that_is_refused_is_replaced_by_loopback(
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    deep = tmp_path / ("d" * 120)  # longer than a socket's path may be
+    deep.mkdir()
+    monkeypatch.setenv("ZEROMQ_SOCK_TMP_DIR", str(deep))
+    client = connect(serve())
+    assert client.server_config["worker -> sink"].startswith("tcp://127.0.0.1:")
+    np.testing.assert_array_equal(client.encode(["a"]), [vector_of("a")])
+
+
+# -- the command ------------------------------------------------------------------------------------------------------
+
+
+def start_command(ports: list[int], **options: Any) -> subprocess.Popen[str]:
+    values = json.dumps({"port": ports[0], "port_out": ports[1], **options})
+    return subprocess.Popen(
+        [sys.executable, str(SUPPORT / "run_fake_server.py"), values], stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_until_ready(process: subprocess.Popen[str]) -> str:
+    log = ""
+    assert process.stderr is not None
+    while "all set, ready to serve request!" not in log:
+        line = process.stderr.readline()
+        assert line, f"it ended: {log}"
+        log += line
+    return log
+
+
+def by_signal(number: signal.Signals) -> Callable[[subprocess.Popen[str], int], None]:
+    return lambda process, port: process.send_signal(number)
+
+
+def by_terminate(process: subprocess.Popen[str], port: int) -> None:
+    command = [sys.executable, "-m", "bert_serving.server.cli.terminate", "-port", str(port)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def test_20_cycles_on_the_same_ports_leave_nothing(socket_folder: Path) -> None:
+    ports = free_ports(2)
+    ways = [by_signal(signal.SIGTERM), by_signal(signal.SIGINT), by_terminate]
+    for cycle in range(15):
+        with start_command(ports, num_worker=2, graph_tmp_dir=str(socket_folder)) as process:
+            wait_until_ready(process)
+            family = psutil.Process(process.pid).children(recursive=True)
+            assert len(family) == 3
+            with BertClient(port=ports[0], port_out=ports[1]) as client:
+                np.testing.assert_array_equal(client.encode(["a"]), [vector_of("a")])
+            ways[cycle % 3](process, ports[0])
+            _, log = process.communicate(timeout=30)
+            assert process.returncode == 0, log
+        assert not any(child.is_running() for child in family)
+        assert all(map(is_free, ports))
+        assert list(socket_folder.iterdir()) == []
+    for _ in range(5):
+        config = fake_config(port=ports[0], port_out=ports[1], num_worker=2, graph_tmp_dir=str(socket_folder))
+        with BertServer(config), BertClient(port=ports[0], port_out=ports[1]) as client:
+            client.encode(["a"])
+        assert children() == []
+        assert all(map(is_free, ports))
+        assert list(socket_folder.iterdir()) == []
+
+
+def test_children_end_when_the_server_is_killed() -> None:
+    with start_command(free_ports(2)) as process:
+        wait_until_ready(process)
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.communicate()
+    gone, alive = psutil.wait_procs(family, timeout=30)
+    assert not alive
+    assert gone
+
+
+@pytest.mark.parametrize(
+    ("options", "last_line"),
+    [
+        ({"model_dir": "prepare-fails"}, "bert-serving-start: error: the graph cannot be made"),
+        ({"model_dir": "load-crashes"}, "bert-serving-start: error: worker-0 failed while "),
+    ],
+    ids=lambda value: value["model_dir"] if isinstance(value, dict) else "",
+)
+def test_the_last_line_is_the_reason(options: dict[str, Any], last_line: str) -> None:
+    with start_command(free_ports(2), **options) as process:
+        _, log = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert log.splitlines()[-1].startswith(last_line)
+    assert "Traceback" not in log
