@@ -31,7 +31,7 @@ def resolve(config: ServerConfig) -> ServerConfig:
     """
     require_tensorflow()
     model = find_model(config)
-    config = with_folder_defaults(config, model)
+    config = replace(with_folder_defaults(config, model), max_positions=model.shape.positions)
     _check_options(config, model)
     load_tokenizer(config, model)
     return replace(config, max_positions=model.shape.positions)

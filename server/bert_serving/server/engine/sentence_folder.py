@@ -48,15 +48,18 @@ def with_folder_defaults(config: ServerConfig, model: ModelFolder) -> ServerConf
     if config.no_normalize or strategy not in _SENTENCE_VECTORS:
         used.pop("normalize", None)  # its Normalize is meant for sentence vectors
     if used:
-        shown = " ".join(f"-{name} {_shown(value)}" for name, value in used.items())
+        shown = " ".join(f"-{name}{_shown(value)}" for name, value in used.items())
         _logger.info("the sentence-transformers folder sets %s", shown)
     return config.with_model_defaults(**used)
 
 
 def _shown(value: Any) -> str:
+    """An option's value as on the command line; a switch has none."""
+    if value is True:
+        return ""
     if isinstance(value, PoolingStrategy):
-        return value.name
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        return f" {value.name}"
+    return f" {' '.join(map(str, value))}" if isinstance(value, tuple) else f" {value}"
 
 
 def _suggestions(top: Path, model: ModelFolder) -> dict[str, Any]:
