@@ -15,7 +15,10 @@ from bert_serving.client.errors import ConnectFailed
 from bert_serving.client.pending import Asked
 from bert_serving.client.wire import JsonReply
 
-ASK_AGAIN_S = 1.0
+ASK_AGAIN_S = 0.25
+"""Until the question is asked again for the first time; then twice as long each time, up to a second."""
+
+MAX_ASK_AGAIN_S = 1.0
 ASK_LOADING_AGAIN_S = 0.25
 
 
@@ -28,6 +31,7 @@ class Handshake:
         self.ask_at_s: float | None = None
         self.is_loading = False
         self._asked: Asked | None = None
+        self._patience_s = ASK_AGAIN_S
 
     def advance(self, now_s: float, ask: Callable[[], Asked], repeat: Callable[[Asked], None]) -> None:
         """Take the answer if there is one, ask (again) if it is time. Raises ClientClosed as `ask` does."""
@@ -37,7 +41,8 @@ class Handshake:
             self._take(self._asked, now_s)
         if self.future.done() or self.ask_at_s is None or now_s < self.ask_at_s:
             return
-        self.ask_at_s = now_s + ASK_AGAIN_S
+        self.ask_at_s = now_s + self._patience_s
+        self._patience_s = min(2 * self._patience_s, MAX_ASK_AGAIN_S)
         if self._asked is None:
             self._asked = ask()
         else:
