@@ -16,11 +16,20 @@ from typing import Any
 import numpy as np
 import pytest
 from peer_server import CONFIG, PeerServer, answer_nothing, answer_rows, free_port, vectors
+from zmq import Event
 
 from bert_serving.client import BertClient, ConnectFailed
 from bert_serving.client.link import Link, LinkState, explain
 
 CONNECT_TIMEOUT_MS = 700
+
+HANG_UP = [
+    Event.CONNECT_DELAYED,
+    Event.CONNECTED,
+    Event.HANDSHAKE_FAILED_NO_DETAIL,
+    Event.DISCONNECTED,
+    Event.CONNECT_RETRIED,
+]
 
 
 def connect_error(port: int, port_out: int, **kwargs: Any) -> str:
@@ -223,7 +232,7 @@ def test_returns_to_a_peer_that_was_of_the_wrong_kind() -> None:
     with PeerServer() as wrong:
         port = wrong.port_out
         client = BertClient(port=port, port_out=port_out, ignore_all_checks=True, connect_timeout=2_000)
-        with pytest.raises(ConnectFailed, match=r"\(port\) is not the kind of socket"):
+        with pytest.raises(ConnectFailed, match=r"\(port\) (is not the kind of socket|.* port and port_out swapped)"):
             client.encode(["a"])
     with client, PeerServer(port=port, port_out=port_out):
         np.testing.assert_array_equal(client.encode(["b"]), vectors(["b"]))
@@ -242,6 +251,29 @@ def test_a_program_that_never_closes_its_client_ends(peer: PeerServer) -> None:
 
 
 # -- the sentences ----------------------------------------------------------------------------------------------------
+
+
+EVENTS: dict[LinkState, list[Event]] = {
+    LinkState.NO_ANSWER: [Event.CONNECT_DELAYED],
+    LinkState.UNKNOWN_HOST: [Event.CONNECT_RETRIED] * 3,
+    LinkState.REFUSED: [Event.CONNECT_DELAYED, Event.CLOSED, Event.CONNECT_RETRIED] * 2 + [Event.CONNECT_DELAYED],
+    LinkState.NO_HANDSHAKE: [Event.CONNECT_DELAYED, Event.CONNECTED],
+    LinkState.HANGS_UP: HANG_UP * 2 + [Event.CONNECT_DELAYED, Event.CONNECTED],
+    LinkState.WRONG_PEER: HANG_UP * 2 + [Event.CONNECT_DELAYED, Event.CONNECTED, Event.DISCONNECTED],
+    LinkState.UP: [*HANG_UP, Event.CONNECT_DELAYED, Event.CONNECTED, Event.HANDSHAKE_SUCCEEDED],
+    LinkState.LOST: [Event.CONNECT_DELAYED, Event.CONNECTED, Event.HANDSHAKE_SUCCEEDED, Event.DISCONNECTED],
+}
+
+
+@pytest.mark.parametrize("state", LinkState)
+def test_states(state: LinkState) -> None:
+    link = Link("host", 1, "port")
+    for event in EVENTS[state]:
+        link.observe(event, now_s=7.0)
+    assert link.state is state
+    assert link.given_up_at_s == (7.0 if state in (LinkState.WRONG_PEER, LinkState.LOST) else None)
+    link.observe(Event.CONNECT_RETRIED, now_s=8.0)
+    assert link.given_up_at_s is None
 
 
 def test_every_state_has_its_sentence() -> None:

@@ -6,7 +6,8 @@ The order of libzmq's events tells the cases apart (libzmq 4.3):
     no such host       CONNECT_RETRIED without a CONNECT_DELAYED before it
     no TCP answer      CONNECT_DELAYED and then nothing
     no ZeroMQ peer     CONNECTED and then nothing, or HANDSHAKE_FAILED_NO_DETAIL where it hangs up
-    wrong socket type  CONNECTED, DISCONNECTED and no CONNECT_RETRIED: libzmq gives up on the peer
+    wrong socket type  CONNECTED, DISCONNECTED and no CONNECT_RETRIED: libzmq gives up on the peer;
+                       or HANDSHAKE_FAILED_NO_DETAIL where the peer gives up on us first
     working            CONNECTED, HANDSHAKE_SUCCEEDED
     server gone        DISCONNECTED, CONNECT_RETRIED
 """
@@ -38,7 +39,7 @@ _EXPLANATIONS = {
     LinkState.NO_HANDSHAKE: "{where} takes connections but does not answer as ZeroMQ: "
     "another kind of server, or one that is stopped",
     LinkState.HANGS_UP: "{where} takes connections and closes them at once: "
-    "a proxy or port mapping without a server behind it, or another kind of server",
+    "another kind of server, a port mapping without a server behind it, or port and port_out swapped",
     LinkState.WRONG_PEER: "{where} is not the kind of socket that belongs there: are port and port_out right?",
     LinkState.LOST: "the connection to {where} was lost and did not come back: has the server stopped?",
 }
@@ -53,6 +54,7 @@ class Link:
         self.state = LinkState.NO_ANSWER
         self.given_up_at_s: float | None = None  # libzmq tries no further since then
         self._is_trying = False
+        self._has_hung_up = False
 
     @property
     def is_up(self) -> bool:
@@ -70,12 +72,12 @@ class Link:
             self._retried()
         elif event == Event.CLOSED:
             self.state = LinkState.REFUSED
-        elif event == Event.CONNECTED and self.state is not LinkState.HANGS_UP:
-            self.state = LinkState.NO_HANDSHAKE
+        elif event == Event.CONNECTED:
+            self._connected()
         elif event == Event.HANDSHAKE_SUCCEEDED:
             self.state = LinkState.UP
         elif event == Event.HANDSHAKE_FAILED_NO_DETAIL:
-            self.state = LinkState.HANGS_UP
+            self._hung_up()
         elif event in (Event.HANDSHAKE_FAILED_PROTOCOL, Event.HANDSHAKE_FAILED_AUTH):
             self.state = LinkState.WRONG_PEER
         elif event == Event.DISCONNECTED:
@@ -88,15 +90,23 @@ class Link:
     def _retried(self) -> None:
         if not self._is_trying:
             self.state = LinkState.UNKNOWN_HOST
-        elif self.state is LinkState.WRONG_PEER:
-            self.state = LinkState.HANGS_UP
         self._is_trying = False
         self.given_up_at_s = None
+
+    def _connected(self) -> None:
+        self._is_trying, self._has_hung_up = True, False
+        if self.state not in (LinkState.HANGS_UP, LinkState.WRONG_PEER):  # until something better is known
+            self.state = LinkState.NO_HANDSHAKE
+
+    def _hung_up(self) -> None:
+        self._has_hung_up = True
+        if self.state is not LinkState.WRONG_PEER:
+            self.state = LinkState.HANGS_UP
 
     def _disconnected(self, now_s: float) -> None:
         if self.state is LinkState.UP:
             self.state = LinkState.LOST
-        elif self.state is LinkState.NO_HANDSHAKE:
+        elif not self._has_hung_up:
             self.state = LinkState.WRONG_PEER
         self.given_up_at_s = now_s
 
@@ -111,7 +121,8 @@ def explain(requests: Link, replies: Link, is_loading: bool = False) -> str:
             f"connected to {requests.where} and {replies.where}, but no answer came: another kind of ZeroMQ server, "
             "two ports of different servers, or a server that hangs or has not finished loading"
         )
-    if all(link.state is LinkState.WRONG_PEER for link in (requests, replies)):
+    states = {link.state for link in broken}
+    if len(broken) == 2 and LinkState.WRONG_PEER in states and states <= {LinkState.WRONG_PEER, LinkState.HANGS_UP}:
         return f"port and port_out look swapped: {requests.where} sends replies and {replies.where} takes requests"
     alike = [link for link in broken if link.state is broken[0].state]
     return _EXPLANATIONS[broken[0].state].format(where=" and ".join(link.where for link in alike))
