@@ -22,7 +22,7 @@ def maker(limit: int = 12, *, no_special_token: bool = False, lowercase: bool = 
 
 
 def row_of(features: FeatureMaker, text: str | list[str]) -> Row:
-    (row,) = features.rows([text])  # type: ignore[list-item]
+    (row,) = features.rows([text])
     assert isinstance(row, Row), row
     return row
 

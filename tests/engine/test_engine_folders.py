@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.engine import bert_engine, tensors
+from bert_serving.server.engine import bert_engine
 from bert_serving.server.engine.bert_engine import BertEngine
 from bert_serving.server.errors import ConfigError, StartError
 
@@ -283,7 +283,7 @@ def test_resolve_tells_the_longest_sequence() -> None:
 
 
 def test_without_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tensors.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(StartError, match=r"install './server\[cpu\]' or './server\[gpu\]'"):
         resolve(TINY)
 
