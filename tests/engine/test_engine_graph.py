@@ -65,7 +65,7 @@ def graph_of(**options: Any) -> Any:
     config = ServerConfig.from_mapping({"model_dir": str(TINY), "cpu": True, **options})
     model = find_model(config)
     extent = extent_of(config, model.shape)
-    return build_graph(config, model.shape, extent, load_weights(model, extent), cpu=True)
+    return build_graph(config, model.shape, extent, load_weights(model, extent))
 
 
 @pytest.mark.parametrize(

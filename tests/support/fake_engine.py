@@ -29,6 +29,8 @@ def vector_of(text: str | Sequence[str]) -> FloatArray:
 class FakeEngine:
     """`Row.ids` is the text's UTF-8; so `run` finds the text again."""
 
+    on_gpu = False
+
     def __init__(self, config: ServerConfig, lanes: int) -> None:
         self.lanes = lanes
         self._pooled = config.pooling_strategy is not PoolingStrategy.NONE

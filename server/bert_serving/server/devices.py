@@ -86,8 +86,11 @@ def device_environment(gpu: int | None, verbose: bool) -> dict[str, str]:
 
     Its own log is quiet unless `verbose`: what matters comes as an exception.
     """
-    quiet = {} if verbose else {"TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")}
-    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "-1" if gpu is None else str(gpu), **quiet}
+    return {
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "CUDA_VISIBLE_DEVICES": "-1" if gpu is None else str(gpu),
+        "TF_CPP_MIN_LOG_LEVEL": "0" if verbose else "2",
+    }
 
 
 def device_name(gpu: int | None) -> str:

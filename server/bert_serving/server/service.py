@@ -109,7 +109,7 @@ class BertServer(threading.Thread):
                 children,
                 address,
                 folder,
-                Supervisor(LocalLauncher(replace(self.config, graph_tmp_dir=graphs))),
+                Supervisor(LocalLauncher(replace(self.config, graph_tmp_dir=graphs, cpu=None in self._devices))),
                 self._wakeup,
                 self.is_ready.set,
             )

@@ -235,7 +235,7 @@ class Ventilator:
             self._roster[name].state, self._roster[name].stage = State.CONNECTED, "waiting for the graph"
             self._load_where_possible()
         elif isinstance(message, Ready):
-            self._roster[name].state = State.READY
+            self._roster[name].state, self._roster[name].device = State.READY, message.device
             self._scheduler.add_worker(name)
 
     # -- watch --------------------------------------------------------------------------------------------------------

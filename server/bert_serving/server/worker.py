@@ -177,12 +177,12 @@ class Worker:
                 self._start_lanes(said)
 
     def _start_lanes(self, engine: Engine) -> None:
-        default = CPU_BATCH_TOKENS if self._device == "cpu" else GPU_BATCH_TOKENS
-        max_tokens = self._config.max_batch_tokens or default
+        max_tokens = self._config.max_batch_tokens or (GPU_BATCH_TOKENS if engine.on_gpu else CPU_BATCH_TOKENS)
+        device = self._device if engine.on_gpu else "cpu"
         self._engine = engine
         self._lanes = Lanes(engine, self._config.max_batch_size, max_tokens, self._wakeup.notify)
-        log.info("ready on %s with %d compute lane(s)", self._device, engine.lanes)
-        self._send(Ready(self._device, engine.lanes))
+        log.info("ready on %s with %d compute lane(s)", device, engine.lanes)
+        self._send(Ready(device, engine.lanes))
 
     # -- collect and reply --------------------------------------------------------------------------------------------
 

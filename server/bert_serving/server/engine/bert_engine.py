@@ -15,7 +15,7 @@ from bert_serving.server.engine.graph import write_graph
 from bert_serving.server.engine.model_folder import ModelFolder, find_model
 from bert_serving.server.engine.sentence_folder import with_folder_defaults
 from bert_serving.server.engine.session import GraphSession
-from bert_serving.server.engine.tensors import require_tensorflow
+from bert_serving.server.engine.tensors import load_tensorflow, require_tensorflow
 from bert_serving.server.engine.tokenization import BertTokenizer, load_tokenizer
 from bert_serving.server.errors import ConfigError, StartError
 
@@ -48,7 +48,7 @@ def prepare(config: ServerConfig, progress: Progress) -> str:
 
 def preload() -> None:
     """Import TensorFlow, which takes seconds."""
-    import tensorflow  # noqa: F401
+    load_tensorflow()
 
 
 def load(config: ServerConfig, prepared: str, lanes: int, progress: Progress) -> BertEngine:
@@ -88,6 +88,11 @@ class BertEngine:
     def lanes(self) -> int:
         """How many threads should call `run` side by side."""
         return self._lanes
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether a GPU computes."""
+        return self._session.on_gpu
 
     def features(self, texts: Sequence[str] | Sequence[Sequence[str]]) -> list[Row | str]:
         """Rows of plain or tokenized texts; for a text that cannot be one, a sentence that says why."""

@@ -59,6 +59,10 @@ class Engine(Protocol):
     def lanes(self) -> int:
         """How many threads should call `run` side by side."""
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether a GPU computes, not the CPU."""
+
     def features(self, texts: Sequence[str] | Sequence[Sequence[str]]) -> list[Row | str]:
         """Rows of plain or tokenized texts; for a text that cannot be one, a sentence that says why."""
 

@@ -39,26 +39,24 @@ def write_graph(config: ServerConfig, model: ModelFolder, progress: Progress) ->
     Raises:
         StartError: the weights do not fit, or the file cannot be written.
     """
-    tf = load_tensorflow()
     extent = extent_of(config, model.shape)
     progress(f"loading the weights of {extent.layers} of {model.shape.layers} layers from {model.weights[0].parent}")
     weights = load_weights(model, extent)
     progress(f"building the graph, pooling {config.pooling_strategy.name}")
-    cpu = config.cpu or not tf.config.list_physical_devices("GPU")
-    graph = build_graph(config, model.shape, extent, weights, cpu=cpu)
+    graph = build_graph(config, model.shape, extent, weights)
     path = _write(graph, config.graph_tmp_dir)
     progress(f"the graph is in {path} ({path.stat().st_size / 2**20:.0f} MiB)")
     return path
 
 
-def build_graph(config: ServerConfig, shape: BertShape, extent: Extent, weights: Weights, *, cpu: bool) -> Any:
+def build_graph(config: ServerConfig, shape: BertShape, extent: Extent, weights: Weights) -> Any:
     """The `tf.Graph`: INPUTS, int32 `[B, T]`, to OUTPUT, float32 or with `-fp16` float16."""
     tf = load_tensorflow()
     graph = tf.Graph()
     dtype = tf.float16 if config.fp16 else tf.float32
     with graph.as_default():
         inputs = Inputs(*(tf.compat.v1.placeholder(tf.int32, [None, None], name=name) for name in INPUTS))
-        layer_norm = choose_layer_norm(cpu=cpu)
+        layer_norm = choose_layer_norm(cpu=config.cpu)
         bert = Bert(shape, weights, layer_norm, dtype=dtype, positions=not config.no_position_embeddings)
         layers = bert.layers(inputs, extent.layers)  # (B, T, H) each
         encoded = Encoded(_tokens(config, shape, layers), layers[-1], inputs.mask, bert, weights)

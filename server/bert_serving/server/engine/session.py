@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,9 +10,10 @@ from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.contract import FloatArray
 from bert_serving.server.engine.features import MicroBatch
 from bert_serving.server.engine.graph import INPUTS, OUTPUT
-from bert_serving.server.engine.layer_norm import FUSED_OP
 from bert_serving.server.engine.tensors import first_line, load_tensorflow
 from bert_serving.server.errors import StartError
+
+log = logging.getLogger(__name__)
 
 
 class GraphSession:
@@ -21,12 +23,12 @@ class GraphSession:
         """StartError if the file is no graph or the device does not take it."""
         tf = load_tensorflow()
         definition = _read(path)
-        cpu = _is_for_cpu(config, definition)
+        self.on_gpu = not config.cpu and _sees_gpu(config)
         graph = tf.Graph()
         try:
             with graph.as_default():
                 tf.import_graph_def(definition, name="")
-            self._session = tf.compat.v1.Session(graph=graph, config=_options(config, lanes, cpu=cpu))
+            self._session = tf.compat.v1.Session(graph=graph, config=_options(config, lanes, cpu=not self.on_gpu))
             inputs = [graph.get_tensor_by_name(f"{name}:0") for name in INPUTS]
             output = graph.get_tensor_by_name(f"{OUTPUT}:0")
             # a callable checks its feeds once, not in every run
@@ -55,11 +57,15 @@ def _read(path: Path) -> Any:
     return definition
 
 
-def _is_for_cpu(config: ServerConfig, definition: Any) -> bool:
-    """The graph knows better than this process: one with CPU ops must not be spread over a GPU."""
-    tf = load_tensorflow()
-    fused = any(node.op == FUSED_OP for node in definition.node)
-    return config.cpu or fused or not tf.config.list_physical_devices("GPU")
+def _sees_gpu(config: ServerConfig) -> bool:
+    """Whether this process has a GPU; without one, StartError if `-device_map` asked for it."""
+    if load_tensorflow().config.list_physical_devices("GPU"):
+        return True
+    advice = "install './server[gpu]' and check its CUDA libraries and the driver, or start with -cpu"
+    if config.device_map:
+        raise StartError(f"TensorFlow sees no GPU, but -device_map asks for one: {advice}")
+    log.warning("TensorFlow sees no GPU, so the CPU computes: %s", advice)
+    return False
 
 
 def _options(config: ServerConfig, lanes: int, *, cpu: bool) -> Any:

@@ -8,12 +8,21 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from bert_serving.server.errors import StartError
 
 Tensor = Any
 
+_GREETINGS = (
+    b"I0000 ",
+    b"WARNING: All log messages before absl::InitializeLog()",
+    b"To enable the following instructions",
+)
 _MISSING = "TensorFlow is not installed: install './server[cpu]' or './server[gpu]'"
 
 
@@ -25,9 +34,11 @@ def require_tensorflow() -> None:
 
 def load_tensorflow() -> Any:
     """The module `tensorflow`; StartError if it is missing or does not load."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its greetings would drown the log; errors still show
+    if "tensorflow" in sys.modules:
+        return sys.modules["tensorflow"]
     try:
-        return importlib.import_module("tensorflow")
+        with _greetings_left_out():
+            return importlib.import_module("tensorflow")
     except ModuleNotFoundError as error:
         if error.name == "tensorflow":
             raise StartError(_MISSING) from None
@@ -36,6 +47,22 @@ def load_tensorflow() -> Any:
         ) from error
     except ImportError as error:
         raise StartError(f"TensorFlow does not load: {first_line(error)}") from error
+
+
+@contextmanager
+def _greetings_left_out() -> Iterator[None]:
+    """TensorFlow 2.21 greets on standard error at any TF_CPP_MIN_LOG_LEVEL; with a level set, all else is shown."""
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") == "0":
+        yield
+        return
+    with tempfile.TemporaryFile() as held, os.fdopen(os.dup(2), "wb") as stderr:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr.fileno(), 2)
+            held.seek(0)
+            stderr.writelines(line for line in held if not line.startswith(_GREETINGS))
 
 
 def first_line(error: BaseException) -> str:
