@@ -17,7 +17,7 @@ from bert_serving.client.wire import LEGACY_SERVER_VERSION, RowsReply
 
 VERSION = "2.0.0"
 
-_PACKAGE_DIR = os.path.dirname(__file__)
+_PACKAGE_DIR = os.path.dirname(__file__) + os.sep
 _LEGACY_SERIES = LEGACY_SERVER_VERSION.rpartition(".")[0] + "."
 
 
