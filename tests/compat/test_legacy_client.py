@@ -1,0 +1,59 @@
+"""The published bert-serving-client 1.10.0, unmodified and with its default arguments, against this server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command import Command
+
+HERE = Path(__file__).parent
+GOLDEN = HERE.parent / "golden"
+SCENARIOS = [
+    "plain",
+    "tokenized",
+    "tokens",
+    "as_lists",
+    "fetch",
+    "fetch_all",
+    "encode_async",
+    "clones",
+    "config_and_status",
+    "concurrent",
+    "wrong_text_raises",
+]
+
+
+@pytest.fixture(scope="module")
+def legacy_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An interpreter that has the 1.10 client; BERT_LEGACY_CLIENT names one, else it is made here."""
+    if given := os.environ.get("BERT_LEGACY_CLIENT"):
+        return given
+    folder = tmp_path_factory.mktemp("legacy")
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    install = [str(folder / "bin/pip"), "install", "-q", "--disable-pip-version-check"]
+    subprocess.run([*install, "bert-serving-client==1.10.0", "pyzmq", "numpy"], check=True)
+    return str(folder / "bin/python")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Command]:
+    with Command("-model_dir", str(GOLDEN / "tiny_bert"), "-cpu", "-show_tokens_to_client") as server:
+        yield server.wait_until_ready()
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_scenario(scenario: str, legacy_python: str, server: Command) -> None:
+    command = [legacy_python, "-I", str(HERE / "legacy_client.py"), scenario]
+    done = subprocess.run(
+        [*command, str(server.port), str(server.port_out), str(GOLDEN)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.strip().splitlines()[-1:]) == (0, ["ok"]), done.stderr
