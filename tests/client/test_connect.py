@@ -216,6 +216,16 @@ def test_server_comes_back(peer: PeerServer) -> None:
             assert len(restarted.encode_requests()) == 1
 
 
+def test_a_call_under_way_survives_a_restart_of_the_server(peer: PeerServer) -> None:
+    peer.answer = answer_nothing
+    with BertClient(**peer.ports) as client, ThreadPoolExecutor(1) as threads:
+        call = threads.submit(client.encode, ["a"])
+        peer.wait_for(num_encode=1)
+        peer.close()
+        with PeerServer(**peer.ports):
+            np.testing.assert_array_equal(call.result(timeout=20), vectors(["a"]))
+
+
 def test_a_busy_server_is_waited_for(peer: PeerServer) -> None:
     peer.answer = answer_nothing
     with BertClient(**peer.ports, connect_timeout=50) as client, ThreadPoolExecutor(1) as threads:

@@ -53,6 +53,7 @@ class Link:
         self.where = f"{host}:{port} ({name})"
         self.state = LinkState.NO_ANSWER
         self.given_up_at_s: float | None = None  # libzmq tries no further since then
+        self.losses = 0  # how often a working connection was lost
         self._is_trying = False
         self._has_hung_up = False
 
@@ -106,6 +107,7 @@ class Link:
     def _disconnected(self, now_s: float) -> None:
         if self.state is LinkState.UP:
             self.state = LinkState.LOST
+            self.losses += 1
         elif not self._has_hung_up:
             self.state = LinkState.WRONG_PEER
         self.given_up_at_s = now_s

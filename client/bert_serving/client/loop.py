@@ -57,6 +57,7 @@ class Loop:
         self._outgoing: deque[Asked] = deque()  # callers append, the loop takes
         self._handshakes: deque[Handshake] = deque()
         self._fail_waiting_at_s: float | None = None
+        self._losses = 0
         self._is_stopping = False
         self._ended_because: str | None = None
         with ExitStack() as opened:
@@ -143,6 +144,7 @@ class Loop:
             self._receive()
         self._advance_handshakes(now_s)
         self._fail_overdue(now_s)
+        self._ask_again_after_loss()
         self._send()
 
     def _wait_ms(self) -> int | None:
@@ -219,6 +221,14 @@ class Loop:
             self._fail_waiting_at_s = None
             because = explain(*self._links)
             self._pending.fail_all(lambda: ConnectFailed(because))
+
+    def _ask_again_after_loss(self) -> None:
+        """The server that is back may be another process, which knows nothing of what its predecessor was asked."""
+        losses = sum(link.losses for link in self._links)
+        if self._is_up and losses > self._losses:
+            self._losses = losses
+            for asked in self._pending.waiting():
+                self._repeat(asked)
 
     def _send(self) -> None:
         while self._outgoing:

@@ -93,6 +93,11 @@ class Pending:
         with self._lock:
             return set(self._asked)
 
+    def waiting(self) -> list[Asked]:
+        """The requests without a reply, oldest first."""
+        with self._lock:
+            return list(self._asked.values())
+
     def __bool__(self) -> bool:
         return bool(self._asked)
 
