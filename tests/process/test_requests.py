@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from fake_engine import vector_of
 from raw_client import RawClient
 
-from bert_serving.client import BertClient, RowFailed
+from bert_serving.client import AsyncBertClient, BertClient, RowFailed
 from bert_serving.client.wire import decode_reply, encode_request
 from bert_serving.server import PoolingStrategy
 from conftest import Connect, Serve
@@ -52,6 +53,15 @@ def test_64_clients_a_large_call_and_a_small_one_beside_it(serve: Serve, connect
         running = [pool.submit(large_call), *(pool.submit(one_client, number) for number in range(64))]
         for done in running:
             done.result(timeout=120)
+
+
+async def test_100_awaits_on_one_connection(serve: Serve) -> None:
+    server = serve(num_worker=2)
+    batches = [texts_of(1 + number % 9, f"await {number}") for number in range(100)]
+    async with AsyncBertClient(port=server.config.port, port_out=server.config.port_out) as client:
+        answers = await asyncio.gather(*(client.encode(batch) for batch in batches))
+    for answer, batch in zip(answers, batches, strict=True):
+        assert_rows(answer, batch)
 
 
 def test_a_small_call_is_not_behind_a_large_one(serve: Serve, connect: Connect) -> None:

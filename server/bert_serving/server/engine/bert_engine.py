@@ -19,7 +19,7 @@ from bert_serving.server.engine.tensors import load_tensorflow, require_tensorfl
 from bert_serving.server.engine.tokenization import BertTokenizer, load_tokenizer
 from bert_serving.server.errors import ConfigError, StartError
 
-_KNOWN_SENTENCE = "ready"
+_KNOWN_SENTENCE = "this known sentence is as short as most of those that people ask for"
 
 
 def resolve(config: ServerConfig) -> ServerConfig:
