@@ -28,7 +28,7 @@ def real_paths(minilm: str) -> Callable[[str], str]:
     return lambda text: readme.replaced(text, folders)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server_with(real_paths: Callable[[str], str]) -> Iterator[Callable[[str], Command]]:
     """A ready server with the given options; the one with no options stays up, and one other."""
     servers: dict[str, tuple[Command, ExitStack]] = {}
