@@ -7,13 +7,9 @@ import importlib
 import logging
 import tempfile
 import threading
-from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import Any
-
-import zmq
 
 from bert_serving.client.wire import Command, encode_command
 from bert_serving.server.config import ServerConfig
@@ -94,24 +90,12 @@ class BertServer(threading.Thread):
                 self.is_ready.fail(self.failure or StartError("the server was stopped before it was ready"))
 
     def _serve(self) -> None:
-        with ExitStack() as opened:
-            context = zmq.Context()
-            opened.callback(context.destroy, linger=0)
-            folder = Path(opened.enter_context(sockets.socket_folder()))
-            clients = sockets.bind_requests(context, self.config.port)
-            children, address = sockets.bind_internal(context, zmq.ROUTER, folder, "ventilator")
-            graphs = opened.enter_context(_graph_folder(self.config.graph_tmp_dir))
+        with _graph_folder(self.config.graph_tmp_dir) as graphs:
+            children = replace(self.config, graph_tmp_dir=graphs, cpu=None in self._devices)
+            description = Description(self.config, self._devices, __version__)
+            supervisor = Supervisor(LocalLauncher(children))
             self._ventilator = Ventilator(
-                self.config,
-                self._devices,
-                Description(self.config, self._devices, __version__),
-                clients,
-                children,
-                address,
-                folder,
-                Supervisor(LocalLauncher(replace(self.config, graph_tmp_dir=graphs, cpu=None in self._devices))),
-                self._wakeup,
-                self.is_ready.set,
+                self.config, self._devices, description, supervisor, self._wakeup, self.is_ready.set
             )
             if self._stop_asked:
                 self._ventilator.stop(self._stop_asked)

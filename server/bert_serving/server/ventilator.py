@@ -1,7 +1,7 @@
 """The ventilator: takes requests, splits them, hands the parts to workers, and keeps account until each is answered.
 
-The loop of the server's own process: receive, watch, decide, act. It owns the PULL socket that clients push to and
-the ROUTER that workers and sink connect to. What to do with what stands in `core/`.
+The loop of the server's own process: receive, watch, act. It owns the PULL socket that clients push to and the ROUTER
+that workers and sink connect to. What to do with what stands in `core/`, who is there in `fleet.py`.
 """
 
 from __future__ import annotations
@@ -11,25 +11,19 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import zmq
 
 from bert_serving.client.errors import BadRequest, MalformedMessage, ServerError, ServerStopping
-from bert_serving.client.wire import (
-    Command,
-    CommandRequest,
-    EncodeRequest,
-    decode_request,
-    dump_json,
-)
-from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.client.wire import Command, CommandRequest, EncodeRequest, decode_request, dump_json
+from bert_serving.server.config import ServerConfig
 from bert_serving.server.core.ledger import Ledger
-from bert_serving.server.core.roster import Roster, State
 from bert_serving.server.core.scheduler import PartKey, Scheduler
-from bert_serving.server.devices import device_environment, device_name, lanes_for
 from bert_serving.server.errors import ServiceError, StartError
-from bert_serving.server.launchers.base import Orders
+from bert_serving.server.fleet import OPTIMIZER, SINK, Fleet
 from bert_serving.server.stats import Statistic
 from bert_serving.server.status import Addresses, Description
 from bert_serving.server.supervisor import ChildEnded, Supervisor
@@ -39,24 +33,20 @@ from bert_serving.server.transport.messages import (
     Delivered,
     Done,
     Hello,
-    Load,
     Message,
     Part,
     Ready,
     Stage,
-    Stop,
     decode,
     encode,
 )
 
 log = logging.getLogger(__name__)
 
-SINK = "sink"
-OPTIMIZER = "graph optimizer"
 BURST = 64
 """Messages taken from one socket before the others get a turn."""
-PROGRESS_INTERVAL_S = 5.0
-STOP_TIMEOUT_S = 5.0
+LOADING_POLL_MS = 1_000
+SERVING_POLL_MS = 5_000
 ROWS_PER_PREFETCH = 64
 """Rows of one micro-batch, as `-prefetch_size` counts them."""
 
@@ -69,33 +59,21 @@ class Ventilator:
         config: ServerConfig,
         devices: Sequence[int | None],
         description: Description,
-        clients: sockets.Socket,
-        children: sockets.Socket,
-        address: str,
-        folder: Path,
         supervisor: Supervisor,
         wakeup: sockets.Wakeup,
         on_ready: Callable[[], None],
     ) -> None:
         self._config = config
-        self._devices = devices
         self._description = description
-        self._clients = clients
-        self._children = children
-        self._addresses = Addresses(address)
-        self._folder = folder
-        self._supervisor = supervisor
+        self._fleet = Fleet(config, devices, supervisor, self._send)
         self._wakeup = wakeup
         self._on_ready = on_ready
         self._ledger = Ledger()
         self._scheduler = Scheduler(window_rows=config.prefetch_size * min(ROWS_PER_PREFETCH, config.max_batch_size))
         self._statistic = Statistic()
-        self._roster = Roster()
-        self._prepared: str | None = None
         self._for_sink: deque[Answer] = deque()
-        self._serving = False
+        self._is_serving = False
         self._stop_reason: str | None = None
-        self._started_s = self._last_progress_s = time.monotonic()
 
     def stop(self, reason: str) -> None:
         """Ask the loop to end; from any thread or signal handler."""
@@ -103,8 +81,14 @@ class Ventilator:
         self._wakeup.notify()
 
     def run(self) -> None:
-        try:
-            self._start_children()
+        with ExitStack() as opened:
+            context: zmq.Context[Any] = zmq.Context()
+            opened.callback(context.destroy, linger=0)
+            folder = Path(opened.enter_context(sockets.socket_folder()))
+            self._clients = sockets.bind_requests(context, self._config.port)
+            self._children, self._address = sockets.bind_internal(context, zmq.ROUTER, folder, "ventilator")
+            opened.callback(self._end)
+            self._fleet.start(self._address, folder, time.monotonic())
             while self._stop_reason is None:
                 self._wait()
                 self._receive_requests()
@@ -112,48 +96,16 @@ class Ventilator:
                 self._watch()
                 self._dispatch()
             log.info("stopping: %s", self._stop_reason)
-        finally:
-            self._end()
-
-    # -- start --------------------------------------------------------------------------------------------------------
-
-    def _start_children(self) -> None:
-        verbose = self._config.verbose
-        common = {"ventilator_address": self._addresses.ventilator, "socket_folder": str(self._folder)}
-        self._start(Orders("sink", SINK, "SINK", {**common, "pad_to": _pad_to(self._config)}), "cpu")
-        self._start(Orders("optimizer", OPTIMIZER, "GRAPHOPT", {}, device_environment(None, verbose)), "cpu")
-        for number, gpu in enumerate(self._devices):
-            name = f"worker-{number}"
-            lanes = lanes_for(gpu, self._config.num_worker)
-            arguments = {**common, "name": name, "device": device_name(gpu), "lanes": lanes}
-            environment = device_environment(gpu, verbose)
-            self._start(Orders("worker", name, name.upper(), arguments, environment), device_name(gpu))
-        log.info("devices: %s", ", ".join(f"worker {n} on {device_name(gpu)}" for n, gpu in enumerate(self._devices)))
-
-    def _start(self, orders: Orders, device: str) -> None:
-        self._roster.add(orders.name, device)
-        self._supervisor.start(orders)
-        self._roster[orders.name].pid = self._supervisor.pid(orders.name)
-
-    def _load_where_possible(self) -> None:
-        """Workers that wait can load once the graph is prepared and the sink's address is known."""
-        if self._prepared is None or not self._addresses.rows:
-            return
-        for member in self._roster.in_state(State.CONNECTED):
-            member.state, member.stage = State.LOADING, "loading the model"
-            self._send(member.name, Load(self._prepared, self._addresses.rows))
-
-    # -- receive ------------------------------------------------------------------------------------------------------
 
     def _wait(self) -> None:
         poller = zmq.Poller()  # built anew: children come and go
-        for sock in (self._clients, self._children):
-            poller.register(sock, zmq.POLLIN)
-        for fileno in (self._wakeup.fileno(), *self._supervisor.filenos):
-            poller.register(fileno, zmq.POLLIN)
-        timeout_ms = int(PROGRESS_INTERVAL_S * 1000 / (1 if self._serving else 5))
-        if any(source == self._wakeup.fileno() for source, _ in poller.poll(timeout_ms)):
+        for source in (self._clients, self._children, self._wakeup.fileno(), *self._fleet.filenos):
+            poller.register(source, zmq.POLLIN)
+        fired = poller.poll(SERVING_POLL_MS if self._is_serving else LOADING_POLL_MS)
+        if any(source == self._wakeup.fileno() for source, _ in fired):
             self._wakeup.clear()
+
+    # -- receive: from clients ----------------------------------------------------------------------------------------
 
     def _receive_requests(self) -> None:
         for _ in range(BURST):
@@ -181,15 +133,16 @@ class Ventilator:
             self._accept(request)
 
     def _accept(self, request: EncodeRequest) -> None:
-        self._statistic.data_request(request.identity, len(request.texts), time.monotonic())
+        total = len(request.texts)
+        self._statistic.data_request(request.identity, total, time.monotonic())
         size = self._config.max_batch_size
         parts = {
             offset: (len(texts), json.dumps(texts).encode())
-            for offset in range(0, len(request.texts), size)
+            for offset in range(0, total, size)
             for texts in [request.texts[offset : offset + size]]
         }
-        urgent = len(request.texts) <= self._config.priority_batch_size
-        job = self._ledger.open(request.identity, request.request_id, len(request.texts), urgent, parts)
+        urgent = total <= self._config.priority_batch_size
+        job = self._ledger.open(request.identity, request.request_id, total, urgent, parts)
         for ticket in job.tickets():
             self._scheduler.submit(ticket)
 
@@ -198,11 +151,12 @@ class Ventilator:
             self._stop_reason = "a client asked for it (TERMINATION)"
             return
         self._statistic.sys_request(request.identity, time.monotonic())
-        state = "ready" if self._serving else "loading"
-        content = self._description.as_config(self._addresses, state, len(self._supervisor.names) + 1, request.identity)
+        addresses = Addresses(self._address, self._fleet.rows_address)
+        state = "ready" if self._is_serving else "loading"
+        content = self._description.as_config(addresses, state, self._fleet.size + 1, request.identity)
         if request.command is Command.SHOW_STATUS:
             content["statistic"] = self._statistic.as_status(time.monotonic())
-            content["processes"] = self._roster.as_status()
+            content["processes"] = self._fleet.as_status()
             content["queue"] = {"open_requests": len(self._ledger), "waiting_rows": self._scheduler.queued_rows}
         self._answer(Answer(request.identity, dump_json(content), request.request_id, is_error=False))
 
@@ -210,6 +164,8 @@ class Ventilator:
         log.warning("a request was refused: %s", error)
         if error.identity is not None:
             self._answer_error(error.identity, error.request_id or b"0", BadRequest(str(error)))
+
+    # -- receive: from workers and sink -------------------------------------------------------------------------------
 
     def _receive_from_children(self) -> None:
         for _ in range(BURST):
@@ -224,57 +180,25 @@ class Ventilator:
             self._scheduler.finished(name, PartKey(message.job, message.offset))
         elif isinstance(message, Delivered):
             self._ledger.close(message.job)
-        elif isinstance(message, Stage):
-            self._roster[name].stage = message.text
-        elif isinstance(message, Hello) and name == SINK:
-            self._roster[name].state = State.READY
-            self._addresses = Addresses(self._addresses.ventilator, message.rows_address)
+        elif isinstance(message, (Hello, Stage, Ready)):
+            self._fleet.hear(name, message)
             self._pass_answers_on()
-            self._load_where_possible()
-        elif isinstance(message, Hello):
-            self._roster[name].state, self._roster[name].stage = State.CONNECTED, "waiting for the graph"
-            self._load_where_possible()
-        elif isinstance(message, Ready):
-            self._roster[name].state, self._roster[name].device = State.READY, message.device
-            self._scheduler.add_worker(name)
+            if isinstance(message, Ready):
+                self._scheduler.add_worker(name)
 
     # -- watch --------------------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        for child in self._supervisor.ended():
-            self._on_child_ended(child)
-        if self._serving:
-            return
-        if self._roster.all_ready:
-            self._begin_to_serve()
-            return
-        now_s = time.monotonic()
-        waited_s = now_s - self._started_s
-        if waited_s > self._config.start_timeout:
-            raise StartError(
-                f"not ready within {self._config.start_timeout} s (-start_timeout), "
-                f"still waiting for {self._roster.waiting_for()}"
-            )
-        if now_s - self._last_progress_s >= PROGRESS_INTERVAL_S:
-            self._last_progress_s = now_s
-            log.info("still loading after %.0f s: %s", waited_s, self._roster.waiting_for())
+        for child, stage in self._fleet.lost():
+            self._on_child_lost(child, stage)
+        if not self._is_serving and self._fleet.is_ready(time.monotonic()):
+            self._is_serving = True
+            log.info("all set, ready to serve request!")
+            self._on_ready()
 
-    def _begin_to_serve(self) -> None:
-        self._serving = True
-        log.info("loaded in %.1f s", time.monotonic() - self._started_s)
-        log.info("all set, ready to serve request!")
-        self._on_ready()
-
-    def _on_child_ended(self, child: ChildEnded) -> None:
-        if child.name == OPTIMIZER and child.reason is None:
-            self._prepared = child.result
-            self._roster.remove(OPTIMIZER)
-            self._load_where_possible()
-            return
-        member = self._roster[child.name]
-        stage, member.state = member.stage, State.GONE
+    def _on_child_lost(self, child: ChildEnded, stage: str) -> None:
         reason = child.reason or "it ended without a reason"
-        if not self._serving:
+        if not self._is_serving:
             raise StartError(reason if child.name == OPTIMIZER else f"{child.name} failed while {stage}: {reason}")
         if child.name == SINK:
             raise ServiceError(f"the sink ended: {reason}")
@@ -288,7 +212,7 @@ class Ventilator:
     def _dispatch(self) -> None:
         for worker, ticket in self._scheduler.assign():
             job = self._ledger.find(ticket.key.job)
-            if job is None:  # answered meanwhile
+            if job is None:  # delivered already, by a worker that died before it could say that it was done
                 self._scheduler.finished(worker, ticket.key)
                 continue
             offset = ticket.key.offset
@@ -304,7 +228,7 @@ class Ventilator:
         self._pass_answers_on()
 
     def _pass_answers_on(self) -> None:
-        while self._for_sink and self._addresses.rows:  # the sink has said hello
+        while self._for_sink and self._fleet.has_sink:
             self._send(SINK, self._for_sink.popleft())
 
     def _send(self, name: str, message: Message) -> bool:
@@ -315,24 +239,14 @@ class Ventilator:
             return False
         return True
 
-    # -- end ----------------------------------------------------------------------------------------------------------
-
     def _end(self) -> None:
         """Answer what is open, tell all to end, and wait for them."""
         self._stop_reason = self._stop_reason or "the service failed"
         self._receive_requests()
         for job in self._ledger:
             self._answer_error(job.identity, job.request_id, _stopping())
-        told = [name for name in self._supervisor.names if self._send(name, Stop())]
-        self._supervisor.stop(told, STOP_TIMEOUT_S)
+        self._fleet.stop()
 
 
 def _stopping() -> ServerStopping:
     return ServerStopping("the server is stopping; send the request to another one, or again when it is back")
-
-
-def _pad_to(config: ServerConfig) -> int | None:
-    """The T of `[B, T, D]` replies; None for the longest row of each request."""
-    if config.pooling_strategy is not PoolingStrategy.NONE:
-        return None
-    return config.max_positions if config.fixed_embed_length else config.max_seq_len
