@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from ports import free_ports
+from family import Family
+from serving import Connect, Serve, fake_config
 
 from bert_serving.client import BertClient
-from bert_serving.server import BertServer, ServerConfig
-
-Serve = Callable[..., BertServer]
-Connect = Callable[..., BertClient]
+from bert_serving.server import BertServer
 
 
 @pytest.fixture
@@ -39,8 +37,7 @@ def connect() -> Iterator[Connect]:
         yield open_client
 
 
-def fake_config(**options: Any) -> ServerConfig:
-    """A config with the fake engine."""
-    port, port_out = free_ports(2)
-    values = {"model_dir": "fake", "engine": "fake_engine", "cpu": True, "port": port, "port_out": port_out}
-    return ServerConfig.from_mapping({**values, **options})
+@pytest.fixture
+def family() -> Family:
+    """The processes that this test starts."""
+    return Family()

@@ -18,20 +18,16 @@ import psutil
 import pytest
 import zmq
 from fake_engine import vector_of
+from family import Family
 from ports import free_ports, is_free
 from raw_client import RawClient
+from serving import Connect, Serve, fake_config
 
 from bert_serving.client import BertClient, ServerStopping
 from bert_serving.client.wire import Command, JsonReply, RowsReply, decode_reply, encode_command, encode_request
 from bert_serving.server import BertServer, ConfigError, ServiceError, StartError
-from conftest import Connect, Serve, fake_config
 
 SUPPORT = Path(__file__).parents[1] / "support"
-
-
-def children() -> list[psutil.Process]:
-    found: list[psutil.Process] = psutil.Process().children(recursive=True)
-    return found
 
 
 @pytest.fixture
@@ -53,13 +49,15 @@ def socket_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
     ids=lambda value: value["model_dir"] if isinstance(value, dict) else "",
 )
-def test_a_start_that_fails_raises_its_reason(socket_folder: Path, options: dict[str, Any], says: str) -> None:
+def test_a_start_that_fails_raises_its_reason(
+    socket_folder: Path, options: dict[str, Any], says: str, family: Family
+) -> None:
     config = fake_config(num_worker=2, graph_tmp_dir=str(socket_folder), **options)
     with pytest.raises(StartError, match=says), BertServer(config):
         pass
     assert is_free(config.port)
     assert is_free(config.port_out)
-    assert children() == []
+    assert family.members() == []
     assert list(socket_folder.iterdir()) == []
 
 
@@ -69,18 +67,18 @@ def test_what_resolve_refuses_is_refused_at_once() -> None:
 
 
 @pytest.mark.parametrize(("option", "flag"), [("port", "-port"), ("port_out", "-port_out")])
-def test_a_port_in_use_is_named(option: str, flag: str) -> None:
+def test_a_port_in_use_is_named(option: str, flag: str, family: Family) -> None:
     config = fake_config()
     port = getattr(config, option)
     with zmq.Context() as context, context.socket(zmq.PULL) as holder:
         holder.bind(f"tcp://*:{port}")
         with pytest.raises(StartError, match=rf"port {port} \({flag}\) is in use"), BertServer(config):
             pass
-    assert children() == []
+    assert family.members() == []
 
 
 @pytest.mark.parametrize("victim", ["sink", "graph optimizer", "worker-0"])
-def test_a_child_killed_while_loading_ends_the_start(victim: str) -> None:
+def test_a_child_killed_while_loading_ends_the_start(victim: str, family: Family) -> None:
     server = BertServer(fake_config(model_dir="prepare-hangs"))
     server.start()
     try:
@@ -89,7 +87,7 @@ def test_a_child_killed_while_loading_ends_the_start(victim: str) -> None:
             server.is_ready.wait(30)
     finally:
         server.close()
-    assert children() == []
+    assert family.members() == []
 
 
 def pids(server: BertServer) -> dict[str, int]:
@@ -113,7 +111,7 @@ def test_work_of_a_dead_worker_goes_to_another(serve: Serve, connect: Connect) -
 
 
 @pytest.mark.parametrize("victim", ["worker-0", "sink"])
-def test_a_service_that_cannot_go_on_says_why(victim: str) -> None:
+def test_a_service_that_cannot_go_on_says_why(victim: str, family: Family) -> None:
     with BertServer(fake_config()) as server:
         os.kill(pids(server)[victim], signal.SIGKILL)
         server.join(30)
@@ -121,7 +119,7 @@ def test_a_service_that_cannot_go_on_says_why(victim: str) -> None:
         assert isinstance(server.failure, ServiceError)
         assert victim in str(server.failure)
         assert "SIGKILL" in str(server.failure)
-    assert children() == []
+    assert family.members() == []
 
 
 def test_what_is_open_at_the_end_is_answered(serve: Serve, connect: Connect) -> None:
@@ -152,7 +150,7 @@ def test_requests_sent_while_loading_are_answered(tmp_path: Path) -> None:
         np.testing.assert_array_equal(reply.array, [vector_of("early")])
 
 
-def test_it_can_be_closed_while_loading_and_twice() -> None:
+def test_it_can_be_closed_while_loading_and_twice(family: Family) -> None:
     server = BertServer(fake_config(model_dir="prepare-hangs"))
     server.start()
     pids(server)
@@ -161,7 +159,7 @@ def test_it_can_be_closed_while_loading_and_twice() -> None:
     with pytest.raises(StartError, match="stopped before it was ready"):
         server.is_ready.wait(0)
     assert server.failure is None
-    assert children() == []
+    assert family.members() == []
 
 
 def test_shutdown_from_python(serve: Serve) -> None:
@@ -213,27 +211,27 @@ def by_terminate(process: subprocess.Popen[str], port: int) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def test_20_cycles_on_the_same_ports_leave_nothing(socket_folder: Path) -> None:
+def test_20_cycles_on_the_same_ports_leave_nothing(socket_folder: Path, family: Family) -> None:
     ports = free_ports(2)
     ways = [by_signal(signal.SIGTERM), by_signal(signal.SIGINT), by_terminate]
     for cycle in range(15):
         with start_command(ports, num_worker=2, graph_tmp_dir=str(socket_folder)) as process:
             wait_until_ready(process)
-            family = psutil.Process(process.pid).children(recursive=True)
-            assert len(family) == 3
+            children = psutil.Process(process.pid).children(recursive=True)
+            assert len(children) == 3
             with BertClient(port=ports[0], port_out=ports[1]) as client:
                 np.testing.assert_array_equal(client.encode(["a"]), [vector_of("a")])
             ways[cycle % 3](process, ports[0])
             _, log = process.communicate(timeout=30)
             assert process.returncode == 0, log
-        assert not any(child.is_running() for child in family)
+        assert not any(child.is_running() for child in children)
         assert all(map(is_free, ports))
         assert list(socket_folder.iterdir()) == []
     for _ in range(5):
         config = fake_config(port=ports[0], port_out=ports[1], num_worker=2, graph_tmp_dir=str(socket_folder))
         with BertServer(config), BertClient(port=ports[0], port_out=ports[1]) as client:
             client.encode(["a"])
-        assert children() == []
+        assert family.members() == []
         assert all(map(is_free, ports))
         assert list(socket_folder.iterdir()) == []
 
@@ -241,10 +239,10 @@ def test_20_cycles_on_the_same_ports_leave_nothing(socket_folder: Path) -> None:
 def test_children_end_when_the_server_is_killed() -> None:
     with start_command(free_ports(2)) as process:
         wait_until_ready(process)
-        family = psutil.Process(process.pid).children(recursive=True)
+        children = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         process.communicate()
-    gone, alive = psutil.wait_procs(family, timeout=30)
+    gone, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
     assert gone
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from fake_engine import vector_of
 from raw_client import RawClient
+from serving import Connect, Serve
 
 from bert_serving.client import AsyncBertClient, BertClient, RowFailed
 from bert_serving.client.wire import decode_reply, encode_request
 from bert_serving.server import PoolingStrategy
-from conftest import Connect, Serve
 
 
 def texts_of(number: int, tag: str) -> list[str]:

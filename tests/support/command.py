@@ -13,7 +13,7 @@ READY = "all set, ready to serve request!"
 
 
 class Command:
-    """A started server; leaving the block stops it by its process id. `log` holds what it wrote, as far as it was read."""
+    """A started server; leaving the block stops it by its process id. `log` holds what was read of its log."""
 
     def __init__(self, *arguments: str, env: dict[str, str] | None = None) -> None:
         self.port, self.port_out = free_ports(2)
