@@ -14,7 +14,7 @@ from bert_serving.server.engine.features import FeatureMaker, collate
 from bert_serving.server.engine.graph import write_graph
 from bert_serving.server.engine.model_folder import ModelFolder, find_model
 from bert_serving.server.engine.sentence_folder import with_folder_defaults
-from bert_serving.server.engine.session import GraphSession
+from bert_serving.server.engine.session import GraphSession, give_back_memory
 from bert_serving.server.engine.tensors import load_tensorflow, require_tensorflow
 from bert_serving.server.engine.tokenization import BertTokenizer, load_tokenizer
 from bert_serving.server.errors import ConfigError, StartError
@@ -67,6 +67,7 @@ def load(config: ServerConfig, prepared: str, lanes: int, progress: Progress) ->
     except BaseException:
         engine.close()
         raise
+    give_back_memory()
     return engine
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -43,6 +45,12 @@ class GraphSession:
     def close(self) -> None:
         """Give back memory and devices."""
         self._session.close()
+
+
+def give_back_memory() -> None:
+    """Return to the system what the C library keeps of the copies that loading made: a fifth of it, with MiniLM."""
+    with suppress(OSError, AttributeError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _read(path: Path) -> Any:
