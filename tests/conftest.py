@@ -14,6 +14,14 @@ from bert_serving.client import BertClient
 from bert_serving.server import BertServer
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_graphs_of_earlier_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests build their own graphs, and leave none behind."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     """Starts servers with the fake engine on free ports and waits until they are ready."""

@@ -65,7 +65,9 @@ def graph_of(**options: Any) -> Any:
     config = ServerConfig.from_mapping({"model_dir": str(TINY), "cpu": True, **options})
     model = find_model(config)
     extent = extent_of(config, model.shape)
-    return build_graph(config, model.shape, extent, load_weights(model, extent))
+    return build_graph(
+        config, model.shape, extent, load_weights(model, extent), "float16" if config.fp16 else "float32"
+    )
 
 
 @pytest.mark.parametrize(
@@ -168,13 +170,15 @@ def test_a_broken_graph_file_is_named(content: bytes | None, tmp_path: Path) -> 
         bert_engine.load(ServerConfig(model_dir=str(TINY), cpu=True), str(path), 1, print)
 
 
-def test_a_graph_that_cannot_be_written(tmp_path: Path) -> None:
+def test_a_graph_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")  # no graph of an earlier test
     config = ServerConfig(model_dir=str(TINY), cpu=True, graph_tmp_dir=str(tmp_path / "absent"))
     with pytest.raises(StartError, match=r"absent.*-graph_tmp_dir"):
         bert_engine.prepare(config, print)
 
 
-def test_progress_is_told(tmp_path: Path) -> None:
+def test_progress_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")  # no graph of an earlier test
     said: list[str] = []
     config = replace(ServerConfig(model_dir=str(TINY), cpu=True), graph_tmp_dir=str(tmp_path))
     prepared = bert_engine.prepare(config, said.append)

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.engine import graph_cache
 from bert_serving.server.engine.contract import Progress, Row, Vectors
 from bert_serving.server.engine.features import FeatureMaker, collate
 from bert_serving.server.engine.graph import write_graph
 from bert_serving.server.engine.model_folder import ModelFolder, find_model
 from bert_serving.server.engine.sentence_folder import with_folder_defaults
-from bert_serving.server.engine.session import GraphSession, give_back_memory
+from bert_serving.server.engine.session import GraphSession, give_back_memory, load_graph
 from bert_serving.server.engine.tensors import load_tensorflow, require_tensorflow
 from bert_serving.server.engine.tokenization import BertTokenizer, load_tokenizer
 from bert_serving.server.errors import ConfigError, StartError
@@ -38,12 +39,19 @@ def resolve(config: ServerConfig) -> ServerConfig:
 
 
 def prepare(config: ServerConfig, progress: Progress) -> str:
-    """Write the optimized graph; the path of its file, which the caller removes at the end.
+    """Write the optimized graph to `-graph_tmp_dir`, or find that of an earlier start; the path of its file.
 
     Raises:
         StartError: TensorFlow is missing, or the weights do not fit.
     """
-    return str(write_graph(config, find_model(config), progress))
+    model = find_model(config)
+    key = graph_cache.graph_key(config, model)
+    if kept := graph_cache.find(key):
+        progress(f"the graph of an earlier start is used: {kept}")
+        return str(kept)
+    path = write_graph(config, model, progress)
+    graph_cache.keep(key, path)
+    return str(path)
 
 
 def preload() -> None:
@@ -60,7 +68,7 @@ def load(config: ServerConfig, prepared: str, lanes: int, progress: Progress) ->
     model = find_model(config)
     progress("loading the graph")
     tokenizer = load_tokenizer(config, model)
-    engine = BertEngine(config, model, tokenizer, GraphSession(Path(prepared), config, lanes), lanes)
+    engine = BertEngine(config, model, tokenizer, GraphSession(load_graph(Path(prepared)), config, lanes), lanes)
     progress("encoding a first sentence")
     try:
         _warm_up(engine)

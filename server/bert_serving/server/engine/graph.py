@@ -13,13 +13,11 @@ from bert_serving.server.engine.contract import Progress
 from bert_serving.server.engine.layer_norm import choose_layer_norm
 from bert_serving.server.engine.model_folder import BertShape, ModelFolder
 from bert_serving.server.engine.pooling import Encoded, pool
+from bert_serving.server.engine.precision import choose_dtype
+from bert_serving.server.engine.session import INPUTS, OUTPUT
 from bert_serving.server.engine.tensors import first_line, load_tensorflow
 from bert_serving.server.engine.weights import Extent, Weights, load_weights
 from bert_serving.server.errors import StartError
-
-INPUTS = ("ids", "type_ids", "mask")
-OUTPUT = "vectors"
-"""Names of the tensors by which a session feeds and fetches."""
 
 _ON_TOP = frozenset({PoolingStrategy.CLS_POOLED, PoolingStrategy.CLASSIFICATION, PoolingStrategy.REGRESSION})
 _LARGEST_GRAPH = 2**31 - 1  # protobuf's own limit
@@ -42,26 +40,29 @@ def write_graph(config: ServerConfig, model: ModelFolder, progress: Progress) ->
     extent = extent_of(config, model.shape)
     progress(f"loading the weights of {extent.layers} of {model.shape.layers} layers from {model.weights[0].parent}")
     weights = load_weights(model, extent)
-    progress(f"building the graph, pooling {config.pooling_strategy.name}")
-    graph = build_graph(config, model.shape, extent, weights)
-    path = _write(graph, config.graph_tmp_dir)
+
+    def build(dtype: str) -> Any:
+        return build_graph(config, model.shape, extent, weights, dtype)
+
+    dtype = choose_dtype(config, model, build, progress)
+    progress(f"building the graph, pooling {config.pooling_strategy.name}, {dtype}")
+    path = _write(build(dtype), config.graph_tmp_dir)
     progress(f"the graph is in {path} ({path.stat().st_size / 2**20:.0f} MiB)")
     return path
 
 
-def build_graph(config: ServerConfig, shape: BertShape, extent: Extent, weights: Weights) -> Any:
-    """The `tf.Graph`: INPUTS, int32 `[B, T]`, to OUTPUT, float32 or with `-fp16` float16."""
+def build_graph(config: ServerConfig, shape: BertShape, extent: Extent, weights: Weights, dtype: str) -> Any:
+    """The `tf.Graph`, computed in `dtype`: INPUTS, int32 `[B, T]`, to OUTPUT, float32 or with `-fp16` float16."""
     tf = load_tensorflow()
     graph = tf.Graph()
-    dtype = tf.float16 if config.fp16 else tf.float32
     with graph.as_default():
         inputs = Inputs(*(tf.compat.v1.placeholder(tf.int32, [None, None], name=name) for name in INPUTS))
         layer_norm = choose_layer_norm(cpu=config.cpu)
-        bert = Bert(shape, weights, layer_norm, dtype=dtype, positions=not config.no_position_embeddings)
+        bert = Bert(shape, weights, layer_norm, dtype=tf.as_dtype(dtype), positions=not config.no_position_embeddings)
         layers = bert.layers(inputs, extent.layers)  # (B, T, H) each
         encoded = Encoded(_tokens(config, shape, layers), layers[-1], inputs.mask, bert, weights)
         vectors = pool(config.pooling_strategy, encoded, normalize=config.normalize)
-        tf.identity(tf.cast(vectors, dtype), name=OUTPUT)
+        tf.identity(tf.cast(vectors, tf.float16 if config.fp16 else tf.float32), name=OUTPUT)
     return graph
 
 

@@ -11,32 +11,32 @@ from typing import Any, cast
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.contract import FloatArray
 from bert_serving.server.engine.features import MicroBatch
-from bert_serving.server.engine.graph import INPUTS, OUTPUT
 from bert_serving.server.engine.tensors import first_line, load_tensorflow
 from bert_serving.server.errors import StartError
 
 log = logging.getLogger(__name__)
 
 
-class GraphSession:
-    """A graph, ready to run. `run` may be called from several threads at once."""
+INPUTS = ("ids", "type_ids", "mask")
+OUTPUT = "vectors"
+"""Names of the tensors by which a session feeds and fetches."""
 
-    def __init__(self, path: Path, config: ServerConfig, lanes: int) -> None:
-        """StartError if the file is no graph or the device does not take it."""
+
+class GraphSession:
+    """A `tf.Graph`, ready to run. `run` may be called from several threads at once."""
+
+    def __init__(self, graph: Any, config: ServerConfig, lanes: int) -> None:
+        """StartError if the device does not take it."""
         tf = load_tensorflow()
-        definition = _read(path)
         self.on_gpu = not config.cpu and _sees_gpu(config)
-        graph = tf.Graph()
         try:
-            with graph.as_default():
-                tf.import_graph_def(definition, name="")
             self._session = tf.compat.v1.Session(graph=graph, config=_options(config, lanes, cpu=not self.on_gpu))
             inputs = [graph.get_tensor_by_name(f"{name}:0") for name in INPUTS]
             output = graph.get_tensor_by_name(f"{OUTPUT}:0")
             # a callable checks its feeds once, not in every run
             self._run = self._session.make_callable(output, feed_list=inputs)
         except Exception as error:  # TensorFlow raises whatever its C++ status says
-            raise StartError(f"TensorFlow does not take the graph of {path}: {first_line(error)}") from error
+            raise StartError(f"TensorFlow does not take the graph: {first_line(error)}") from error
 
     def run(self, batch: MicroBatch) -> FloatArray:
         """The graph's output for one micro-batch."""
@@ -53,16 +53,21 @@ def give_back_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _read(path: Path) -> Any:
+def load_graph(path: Path) -> Any:
+    """The `tf.Graph` in a file; StartError if it is none."""
     tf = load_tensorflow()
+    graph = tf.Graph()
     definition = tf.compat.v1.GraphDef()
     try:
         definition.ParseFromString(path.read_bytes())
+        with graph.as_default():
+            tf.import_graph_def(definition, name="")
+        graph.get_tensor_by_name(f"{OUTPUT}:0")
     except OSError as error:
         raise StartError(f"the graph {path} cannot be read: {error.strerror}") from error
-    except Exception as error:  # protobuf's DecodeError, whose home differs between its versions
+    except Exception as error:  # protobuf's DecodeError, whose home differs between its versions, and TensorFlow's
         raise StartError(f"{path} is not a graph: {first_line(error)}") from error
-    return definition
+    return graph
 
 
 def _sees_gpu(config: ServerConfig) -> bool:

@@ -1,0 +1,81 @@
+"""Graphs are kept for later starts, by what they depend on, in a folder of this user alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bert_serving.server.config import ServerConfig
+from bert_serving.server.engine import bert_engine, graph_cache
+from bert_serving.server.engine.model_folder import find_model
+
+TINY = Path(__file__).parents[1] / "golden" / "tiny_bert"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "bert-serving"
+
+
+def key(model_dir: Path = TINY, **options: Any) -> str:
+    config = ServerConfig.from_mapping({"model_dir": str(model_dir), "cpu": True, **options})
+    return graph_cache.graph_key(config, find_model(config))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"pooling_layer": [-1]}, {"pooling_strategy": "REDUCE_MAX"}, {"fp16": True}, {"cpu": False}, {"normalize": True}],
+    ids=lambda options: next(iter(options)),
+)
+def test_what_changes_the_graph_changes_its_name(options: dict[str, Any]) -> None:
+    assert key(**options) != key()
+
+
+@pytest.mark.parametrize("options", [{"port": 7000}, {"num_worker": 3}, {"max_batch_size": 2}], ids=str)
+def test_what_does_not_keeps_it(options: dict[str, Any]) -> None:
+    assert key(**options) == key()
+
+
+def test_other_weights_in_the_same_place_are_another_graph(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(TINY, model)
+    before = key(model)
+    os.utime(model / "bert_model.ckpt.data-00000-of-00001", ns=(1, 1))
+    assert key(model) != before
+
+
+def test_the_oldest_goes_when_there_are_too_many(folder: Path, tmp_path: Path) -> None:
+    graph = tmp_path / "graph.pb"
+    graph.write_bytes(b"graph")
+    for number in range(graph_cache.MOST_GRAPHS + 2):
+        graph_cache.keep(f"key{number}", graph)
+        os.utime(folder / f"key{number}.pb", (number + 1, number + 1))
+        assert graph_cache.find("key0") is not None  # used all the time
+    assert len(list(folder.iterdir())) == graph_cache.MOST_GRAPHS
+    assert graph_cache.find("key1") is None
+    assert graph_cache.find("missing") is None
+
+
+def test_a_folder_that_others_can_write_to_is_not_used(folder: Path, tmp_path: Path) -> None:
+    graph = tmp_path / "graph.pb"
+    graph.write_bytes(b"graph")
+    graph_cache.keep("key", graph)
+    folder.chmod(0o777)
+    assert graph_cache.find("key") is None
+
+
+@pytest.mark.tensorflow
+def test_a_second_start_builds_no_graph(tmp_path: Path) -> None:
+    config = ServerConfig(model_dir=str(TINY), cpu=True, graph_tmp_dir=str(tmp_path))
+    said: list[str] = []
+    first = bert_engine.prepare(config, said.append)
+    assert any("building the graph" in line for line in said)
+    said.clear()
+    second = bert_engine.prepare(config, said.append)
+    assert ["an earlier start" in line for line in said] == [True]
+    assert Path(first).read_bytes() == Path(second).read_bytes()
