@@ -27,7 +27,7 @@ MESSAGES: list[Message] = [
     Hello(1, "ipc://x"),
     Stage("loading \u4f60"),
     Ready("gpu:0", 2),
-    Done(1, 256),
+    Done(1, 256, 2, 30, 400, 512),
     Delivered(7),
     Load("/tmp/graph.pb", "ipc://y"),
     Part(1, 300, 256, 44, False, b"\xff\x01id", b"12", b'["a"]'),

@@ -39,11 +39,28 @@ class Outcome:
     result: Union[Vectors, str]
 
 
+@dataclass(slots=True)
+class Tally:
+    """What has run so far. `padded_tokens` is rows times the longest of them, summed over micro-batches."""
+
+    batches: int = 0
+    batch_rows: int = 0
+    tokens: int = 0
+    padded_tokens: int = 0
+
+    def add(self, lengths: Sequence[int]) -> None:
+        self.batches += 1
+        self.batch_rows += len(lengths)
+        self.tokens += sum(lengths)
+        self.padded_tokens += len(lengths) * max(lengths)
+
+
 class Lanes:
     """Runs `engine` on whatever is `put`, in `engine.lanes` threads. `notify` is called when an outcome is ready."""
 
     def __init__(self, engine: Engine, max_rows: int, max_tokens: int, notify: Callable[[], None]) -> None:
         self.outcomes: SimpleQueue[Outcome] = SimpleQueue()
+        self.tally = Tally()
         self._engine = engine
         self._batcher: Batcher[PlacedRow] = Batcher(max_rows, max_tokens)
         self._notify = notify
@@ -82,6 +99,7 @@ class Lanes:
         with self._changed:
             while not self._closed:
                 if batch := self._batcher.next(time.monotonic()):
+                    self.tally.add([waiting.length for waiting in batch])
                     return [waiting.row for waiting in batch]
                 self._changed.wait()
             return []

@@ -71,6 +71,7 @@ class Ventilator:
         self._ledger = Ledger()
         self._scheduler = Scheduler(window_rows=config.prefetch_size * min(ROWS_PER_PREFETCH, config.max_batch_size))
         self._statistic = Statistic()
+        self._tallies: dict[str, Done] = {}
         self._for_sink: deque[Answer] = deque()
         self._is_serving = False
         self._stop_reason: str | None = None
@@ -157,6 +158,7 @@ class Ventilator:
         if request.command is Command.SHOW_STATUS:
             content["statistic"] = self._statistic.as_status(time.monotonic())
             content["processes"] = self._fleet.as_status()
+            content["workers"] = [_tally(name, self._tallies[name]) for name in sorted(self._tallies)]
             content["queue"] = {"open_requests": len(self._ledger), "waiting_rows": self._scheduler.queued_rows}
         self._answer(Answer(request.identity, dump_json(content), request.request_id, is_error=False))
 
@@ -178,6 +180,7 @@ class Ventilator:
     def _on_child_message(self, name: str, message: Message) -> None:
         if isinstance(message, Done):
             self._scheduler.finished(name, PartKey(message.job, message.offset))
+            self._tallies[name] = message
         elif isinstance(message, Delivered):
             self._ledger.close(message.job)
         elif isinstance(message, (Hello, Stage, Ready)):
@@ -246,6 +249,12 @@ class Ventilator:
         for job in self._ledger:
             self._answer_error(job.identity, job.request_id, _stopping())
         self._fleet.stop()
+
+
+def _tally(worker: str, last: Done) -> dict[str, Any]:
+    """What a worker has computed, as the status shows it."""
+    counts = {name: getattr(last, name) for name in ("batches", "batch_rows", "tokens", "padded_tokens")}
+    return {"name": worker, **counts}
 
 
 def _stopping() -> ServerStopping:

@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -212,10 +212,10 @@ class Worker:
 
     def _finish_if_complete(self, key: PartKey) -> None:
         held = self._open[key]
-        if held.assembly.complete and self._sink is not None:
+        if held.assembly.complete and self._sink is not None and self._lanes is not None:
             del self._open[key]
             self._sink.send_multipart(encode(_rows(held.part, held.assembly)), copy=False)
-            self._send(Done(key.job, key.offset))
+            self._send(Done(key.job, key.offset, **asdict(self._lanes.tally)))
 
     def _send(self, message: Message) -> None:
         self._ventilator.send_multipart(encode(message))

@@ -42,10 +42,14 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A worker has sent all rows of a part to the sink."""
+    """A worker has sent all rows of a part to the sink. The rest counts all its micro-batches so far."""
 
     job: int
     offset: int
+    batches: int
+    batch_rows: int
+    tokens: int
+    padded_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
