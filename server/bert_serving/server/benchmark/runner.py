@@ -36,11 +36,13 @@ def plan_of(settings: Settings, report: Report) -> list[Spec]:
 def run(settings: Settings, report: Report, plan: Sequence[Spec], measured: Measured) -> None:
     """Measure all points and tell each to `measured`. What fails is a point with a `problem`, and the others go on.
 
-    Raises BertServerError or ConnectFailed if the server of -target cannot be used at all.
+    Raises BertServerError or BertServingError if the server of -target, or the model, cannot be used at all.
     """
     with Benches(settings, report) as benches:
         if settings.target:
             benches.running_already()
+        elif settings.config is not None:
+            _resolve(settings.config)
         for spec in plan:
             point = _measure(settings, benches, spec)
             report.table(spec.table, spec.kind).points.append(point)
@@ -54,6 +56,12 @@ def _measure(settings: Settings, benches: Benches, spec: Spec) -> Point:
         return Measurement(bench.target, pool, spec, settings.duration_s, settings.num_repeat, settings.seed).point()
     except (BertServerError, BertServingError) as error:
         return Point(spec.value, spec.texts, problem=str(error))
+
+
+def _resolve(config: ServerConfig) -> ServerConfig:
+    """The config with what the model's folder says; raises where it does not fit the model. Takes no TensorFlow."""
+    resolved: ServerConfig = importlib.import_module(config.engine).resolve(config)
+    return resolved
 
 
 @dataclass
@@ -108,7 +116,7 @@ class Benches:
 
     def _start(self, config: ServerConfig) -> Bench:
         settings = self._settings
-        resolved: ServerConfig = importlib.import_module(config.engine).resolve(config)
+        resolved = _resolve(config)
         log = settings.output / "server.log"
         server = OwnServer(with_free_ports(config), log, settings.wait_till_ready_s)
         target = self._running.enter_context(server)
@@ -125,5 +133,5 @@ class Benches:
         max_seq_len = self._report.server.get("max_seq_len", ServerConfig.max_seq_len)
         if settings.config is None:
             return Bench(target, settings, max_seq_len, target.counter())
-        given: ServerConfig = importlib.import_module(settings.config.engine).resolve(settings.config)
-        return Bench(target, settings, max_seq_len, counter_of_model(replace(given, max_seq_len=max_seq_len)))
+        given = replace(_resolve(settings.config), max_seq_len=max_seq_len)
+        return Bench(target, settings, max_seq_len, counter_of_model(given))

@@ -169,11 +169,22 @@ class HttpSession:
     def encode(self, texts: Sequence[str]) -> int | None:
         body = json.dumps({"model": self._model, "input": list(texts)}).encode()
         try:
-            status, answer = self._post(body)
+            status, answer = self._post_again(body)
         except (OSError, http.client.HTTPException) as error:
-            self._local.connection = None
+            self._drop()
             raise TargetError(f"{self._url.geturl()} does not answer: {error or type(error).__name__}") from error
         return read_embeddings(status, answer, len(texts))
+
+    def _post_again(self, body: bytes) -> tuple[int, bytes]:
+        """Servers close a connection that was idle for a while; that is no failure of theirs."""
+        reused = getattr(self._local, "connection", None) is not None
+        try:
+            return self._post(body)
+        except (ConnectionError, http.client.RemoteDisconnected):
+            self._drop()
+            if not reused:
+                raise
+            return self._post(body)
 
     def _post(self, body: bytes) -> tuple[int, bytes]:
         connection = getattr(self._local, "connection", None) or self._connect()
@@ -188,6 +199,12 @@ class HttpSession:
         self._local.connection = connection
         self._opened.append(connection)
         return connection
+
+    def _drop(self) -> None:
+        connection = self._local.connection
+        self._local.connection = None
+        if connection is not None:
+            connection.close()
 
     def close(self) -> None:
         for connection in self._opened:

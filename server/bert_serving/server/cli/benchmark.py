@@ -25,7 +25,7 @@ def main() -> None:
     args = parser.parse_args()
     # threads that ask share one interpreter; at the usual 5 ms that would show in the latency
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an exception, so that the server is stopped
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # an exception, so that the server is stopped
     try:
         settings = Settings.from_args(args)
         settings.output.mkdir(parents=True, exist_ok=True)
