@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +21,8 @@ from bert_serving.server.engine.session import GraphSession, give_back_memory, l
 from bert_serving.server.engine.tensors import load_tensorflow, require_tensorflow
 from bert_serving.server.engine.tokenization import BertTokenizer, load_tokenizer
 from bert_serving.server.errors import ConfigError, StartError
+
+log = logging.getLogger(__name__)
 
 _KNOWN_SENTENCE = "this known sentence is as short as most of those that people ask for"
 
@@ -56,7 +60,9 @@ def prepare(config: ServerConfig, progress: Progress) -> str:
 
 def preload() -> None:
     """Import TensorFlow, which takes seconds."""
+    start_s = time.perf_counter()
     load_tensorflow()
+    log.info("TensorFlow imported in %.1f s", time.perf_counter() - start_s)
 
 
 def load(config: ServerConfig, prepared: str, lanes: int, progress: Progress) -> BertEngine:
@@ -65,10 +71,12 @@ def load(config: ServerConfig, prepared: str, lanes: int, progress: Progress) ->
     Raises:
         StartError: the graph does not load or gives no finite numbers.
     """
+    start_s = time.perf_counter()
     model = find_model(config)
     progress("loading the graph")
     tokenizer = load_tokenizer(config, model)
     engine = BertEngine(config, model, tokenizer, GraphSession(load_graph(Path(prepared)), config, lanes), lanes)
+    loaded_s = time.perf_counter()
     progress("encoding a first sentence")
     try:
         _warm_up(engine)
@@ -76,6 +84,7 @@ def load(config: ServerConfig, prepared: str, lanes: int, progress: Progress) ->
         engine.close()
         raise
     give_back_memory()
+    log.info("graph loaded in %.1f s, warmed up in %.1f s", loaded_s - start_s, time.perf_counter() - loaded_s)
     return engine
 
 
