@@ -6,13 +6,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 SOURCES := client server tests example
 
-.PHONY: help demo test lint unit clean
+.PHONY: help demo test lint unit compare clean
 
 help:
 	@echo "make demo    start a server with a real model and search the FAQ of README.md by meaning"
 	@echo "make test    lint, types, import rules and all tests"
 	@echo "make lint    all of that but the tests"
 	@echo "make unit    the tests that need no TensorFlow"
+	@echo "make compare measure this server beside 1.10 and engines in process; ARGS='--quick' for a small round"
 	@echo "make clean   remove what these made"
 
 demo: $(VENV)/.service
@@ -30,8 +31,12 @@ lint: $(VENV)/.tools
 unit: $(VENV)/.tools
 	@$(BIN)/pytest tests/unit
 
+# What to compare with gets environments of its own in .venv-peers, which take minutes and gigabytes the first time.
+compare: $(VENV)/.tools
+	@PYTHONPATH=tests:tests/support $(BIN)/python -m compare.run $(ARGS)
+
 clean:
-	rm -rf $(VENV) build client/build server/build *.egg-info client/*.egg-info server/*.egg-info
+	rm -rf $(VENV) .venv-peers .compare build client/build server/build *.egg-info client/*.egg-info server/*.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 # Editable, so that what is tested is what stands here.

@@ -1,0 +1,144 @@
+"""Rows 6 to 9: this server and its bare engine against engines in process, same texts, all layers of MiniLM."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from contextlib import ExitStack
+from pathlib import Path
+
+from compare.contenders import (
+    KINDS,
+    Contender,
+    InProcess,
+    start_own,
+    start_peer,
+    start_service,
+    worst_cosine,
+)
+from compare.environments import ONNXRUNTIME, Missing
+from compare.setup import Setup, no_bfloat16
+from compare.table import QUALITY, PeerResult, Row, Side, fastest
+
+TITLES = {
+    6: "bulk through the service, all layers, float32, vs the fastest float32 engine in process",
+    7: f"the same, bfloat16, vs the fastest engine in process whose worst cosine is above {QUALITY}",
+    8: "one sentence, engine alone, p50, vs ONNX Runtime",
+    9: "bulk through the service vs the bare engine, float32",
+}
+Figures = dict[str, list[float]]
+
+
+class Field:
+    """All contenders of the wanted rows, and what came of them."""
+
+    def __init__(self, setup: Setup, wanted: set[int], opened: ExitStack) -> None:
+        self._setup = setup
+        self._wanted = wanted
+        self.short_floats_missing = no_bfloat16()
+        kinds = ["float32"] if self.short_floats_missing else ["float32", "bfloat16"]
+        self.services = [
+            start_service(setup, opened, kind) for kind in kinds if wanted & ({6, 7, 9} if kind == "float32" else {7})
+        ]
+        self.own = [start_own(setup, opened, kind) for kind in kinds if wanted & ({8, 9} if kind == "float32" else {8})]
+        self.peers: list[InProcess] = []
+        self.missing: list[str] = []
+        for peer, peer_kinds in KINDS.items():
+            if wanted & {6, 7} or (peer is ONNXRUNTIME and 8 in wanted):
+                try:
+                    self.peers += start_peer(setup, opened, peer, peer_kinds if 7 in wanted else peer_kinds[:1])
+                except Missing as error:
+                    self.missing.append(str(error))
+        self.rates: Figures = defaultdict(list)
+        self.singles: dict[str, Figures] = {"before": defaultdict(list), "after": defaultdict(list)}
+
+    def measure(self) -> None:
+        """Single sentences before bulk work, bulk work, and single sentences after it."""
+        bulky: list[Contender] = [*self.services, *self.own, *self.peers]
+        if 8 in self._wanted:
+            self._measure_singles("before")
+        for number in range(self._setup.rounds):
+            for contender in bulky:
+                save = None if number else self.vectors_of(contender.name)
+                rate = contender.bulk(self._setup.sizes.bulk, save)
+                self.rates[contender.name].append(rate)
+                print(f"  round {number + 1}: bulk, {contender.name}: {rate:.1f}", flush=True)
+        if 8 in self._wanted:
+            self._measure_singles("after")
+
+    def _measure_singles(self, when: str) -> None:
+        runtime = [peer for peer in self.peers if peer.name.startswith(ONNXRUNTIME.name)]
+        for number in range(self._setup.rounds):
+            for contender in [*self.own, *runtime]:
+                took_ms = contender.single(self._setup.sizes.singles)
+                self.singles[when][contender.name].append(took_ms)
+                print(f"  round {number + 1}: one sentence {when} bulk, {contender.name}: {took_ms:.2f} ms", flush=True)
+
+    def vectors_of(self, name: str) -> Path:
+        """The file with the vectors that somebody computed in the first round."""
+        return self._setup.folder / ("".join(c if c.isalnum() else "-" for c in name) + ".npy")
+
+    def rate(self, name: str) -> Side:
+        return Side(name, tuple(self.rates[name]))
+
+    def cosine(self, name: str, kind: str) -> float:
+        """The worst cosine of a short float's vectors to those of the same contender in float32."""
+        return worst_cosine(self.vectors_of(name), self.vectors_of(name.replace(kind, "float32")))
+
+    def peer_results(self) -> list[PeerResult]:
+        """Each peer and numeric type at its better arrangement, the fastest first."""
+        groups: dict[str, list[InProcess]] = defaultdict(list)
+        for peer in self.peers:
+            groups[peer.name.split(",")[0]].append(peer)
+        results = []
+        for members in groups.values():
+            best = fastest([self.rate(member.name) for member in members])
+            kind = members[0].kind
+            results.append(PeerResult(best.name, best, None if kind == "float32" else self.cosine(best.name, kind)))
+        return sorted(results, key=lambda result: -result.side.median)
+
+
+def rows(setup: Setup, wanted: set[int]) -> list[Row]:
+    """Peers that are not here are left out, and the note says so."""
+    with ExitStack() as opened:
+        field = Field(setup, wanted, opened)
+        field.measure()
+    setup.peers = field.peer_results() if wanted & {6, 7} else []
+    makers = {6: _float32, 7: _short_floats, 9: _over_engine}
+    found = [row for number in sorted(wanted & {6, 7}) for row in [makers[number](field, setup.peers)]]
+    if 8 in wanted:
+        found += [_single(field, letter, when) for letter, when in (("a", "before"), ("b", "after"))]
+    return [*found, *([_over_engine(field, [])] if 9 in wanted else [])]
+
+
+def _float32(field: Field, peers: list[PeerResult]) -> Row:
+    rivals = [peer.side for peer in peers if peer.worst_cosine is None]
+    if not rivals:
+        return Row("6", TITLES[6], note="; ".join(field.missing))
+    ours = field.rate(field.services[0].name)
+    return Row("6", TITLES[6], "texts/s", ours, fastest(rivals), note="; ".join(field.missing))
+
+
+def _short_floats(field: Field, peers: list[PeerResult]) -> Row:
+    if field.short_floats_missing:
+        return Row("7", TITLES[7], note=field.short_floats_missing)
+    name = field.services[1].name
+    worst = field.cosine(name, "bfloat16")
+    note = f"worst cosine to its float32: {worst:.6f}" + ("" if worst > QUALITY else f", NOT above {QUALITY}")
+    rivals = [peer.side for peer in peers if peer.worst_cosine is None or peer.worst_cosine > QUALITY]
+    other = fastest(rivals) if rivals else None
+    return Row("7", TITLES[7], "texts/s", field.rate(name), other, note="; ".join([note, *field.missing]))
+
+
+def _single(field: Field, letter: str, when: str) -> Row:
+    title = f"{TITLES[8]}, {when} bulk work"
+    sides = [Side(name, tuple(figures)) for name, figures in field.singles[when].items()]
+    own = [side for side in sides if side.name.startswith("bare engine")]
+    runtime = [side for side in sides if side not in own]
+    if not runtime:
+        return Row(f"8{letter}", title, note="; ".join(field.missing))
+    best, other = (min(those, key=lambda side: side.median) for those in (own, runtime))
+    return Row(f"8{letter}", title, "ms", best, other, less_is_better=True, note=f"the better: {best.name}")
+
+
+def _over_engine(field: Field, peers: list[PeerResult]) -> Row:
+    return Row("9", TITLES[9], "texts/s", field.rate(field.services[0].name), field.rate(field.own[0].name))

@@ -1,0 +1,83 @@
+"""Rows 10 to 12: this server against itself and against what its parts could do at best."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from dataclasses import replace
+
+from compare.checkpoint import BERT_BASE, write_random
+from compare.contenders import start_service
+from compare.processes import Contestant, Server
+from compare.protocol import cores
+from compare.setup import MESSAGE_CLIENTS, Setup
+from compare.table import Row, Side
+
+TITLES = {
+    10: "matrix products inside the engine vs the bare products, BERT-base, 32 rows x 128 tokens",
+    11: "bulk, one worker for each core vs one worker with a lane for each",
+    12: "what the messages cost, an engine that computes nothing",
+}
+
+
+def rows(setup: Setup, wanted: set[int]) -> list[Row]:
+    makers = {10: _matrix_products, 11: _workers, 12: _messages}
+    return [row for number in sorted(wanted) for row in makers[number](setup)]
+
+
+def _matrix_products(setup: Setup) -> list[Row]:
+    size = replace(BERT_BASE, layers=setup.sizes.layers)
+    folder = write_random(setup.folder / "bert-base", size)
+    figures: dict[str, list[float]] = {"engine": [], "bare": []}
+    with Contestant(sys.executable, "matrix_products", str(folder), str(size.layers)) as products:
+        for number in range(setup.rounds):
+            for side, found in figures.items():
+                found.append(products.ask("measure", side=side, calls=setup.sizes.product_calls)["gflops"])
+                print(f"  round {number + 1}: matrix products, {side}: {found[-1]:.1f} GFLOP/s", flush=True)
+    ours, other = Side("engine", tuple(figures["engine"])), Side("bare products", tuple(figures["bare"]))
+    return [Row("10", TITLES[10], "GFLOP/s", ours, other)]
+
+
+def _workers(setup: Setup) -> list[Row]:
+    count = len(cores())
+    if count < 2:
+        return [Row("11", TITLES[11], note="there is one core")]
+    figures: dict[str, list[float]] = {}
+    with ExitStack() as opened:
+        services = {
+            f"{number} worker(s)": start_service(setup, opened, "float32", "-num_worker", str(number))
+            for number in (count, 1)
+        }
+        for number in range(setup.rounds):
+            for name, service in services.items():
+                figures.setdefault(name, []).append(service.bulk(setup.sizes.bulk))
+                print(f"  round {number + 1}: bulk, {name}: {figures[name][-1]:.1f}", flush=True)
+    many, one = (Side(name, tuple(found)) for name, found in figures.items())
+    return [Row("11", TITLES[11], "texts/s", many, one)]
+
+
+def _messages(setup: Setup) -> list[Row]:
+    sizes = setup.sizes
+    sentence_us, request_ms, waited_ms = [], [], []
+    with (
+        Server([sys.executable, "-m", "compare.noop_server"]) as server,
+        Contestant(sys.executable, "load", str(server.port), str(server.port_out), setup.short_texts) as load,
+    ):
+        load.ask("warm_up", count=sizes.messages)
+        for number in range(setup.rounds):
+            sentence_us.append(1e6 / load.ask("bulk", count=sizes.messages)["rate"])
+            many = load.ask("many", clients=MESSAGE_CLIENTS, calls=sizes.message_calls)
+            request_ms.append(1e3 / many["rate"])
+            waited_ms.append(many["p50_ms"])
+            print(
+                f"  round {number + 1}: {sentence_us[-1]:.1f} us a text, {request_ms[-1]:.3f} ms a request", flush=True
+            )
+    waited = Side("", tuple(waited_ms)).median
+    name = "this server"
+    return [
+        Row("12a", f"{TITLES[12]}: 1 client x {sizes.messages} texts", "us a text", Side(name, tuple(sentence_us))),
+        Row(
+            "12b", f"{TITLES[12]}: {MESSAGE_CLIENTS} clients x 1 text", "ms a request", Side(name, tuple(request_ms)),
+            note=f"time over number of requests, the clients' share included; one request waits {waited:.1f} ms (p50)",
+        ),
+    ]  # fmt: skip
