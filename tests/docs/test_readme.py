@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from readme import Block
 import bert_serving.client
 from bert_serving.client import BertClient
 from bert_serving.client.base import BaseClient
+from bert_serving.server.benchmark.arguments import get_benchmark_parser
+from bert_serving.server.benchmark.plan import CLIENT_PARAMETERS, SERVER_PARAMETERS
 from bert_serving.server.options import get_args_parser
 
 NOT_RUN = {
@@ -32,6 +35,10 @@ NOT_RUN = {
     "bert-serving-start -device_map 0 1 4 -num_worker 4 -model_dir /models/uncased_L-12_H-768_A-12": "it takes GPUs",
 }
 """Commands of the page that no test runs, and why not."""
+
+
+QUICK_BENCHMARK = ["-duration", "0.2", "-client_batch_size", "8", "-client_vocab_file", str(readme.README), "-cpu"]
+"""Added to the benchmarks of the page, which would take minutes."""
 
 
 def shell_commands() -> list[str]:
@@ -86,6 +93,13 @@ def test_shell_command(line: str, real_paths: Callable[[str], str]) -> None:
             real = [readme.with_ports(option, server.port, server.port_out) for option in options]
             subprocess.run([*installed(name), *real], check=True, timeout=60)
             assert server.wait_for_end() == 0
+    elif name == "bert-serving-benchmark":
+        with ExitStack() as opened:
+            if "-target" in options:
+                server = opened.enter_context(Command("-cpu", "-model_dir", readme.TINY)).wait_until_ready()
+                options = [readme.with_ports(option, server.port, server.port_out) for option in options]
+            quick = [f"-test_{varied}" for varied in (*CLIENT_PARAMETERS, *SERVER_PARAMETERS)]
+            subprocess.run([*installed(name), *options, *quick, *QUICK_BENCHMARK], check=True, timeout=240)
     else:
         pytest.fail(f"README.md has a command that this test does not know: {line}")
 
@@ -106,7 +120,7 @@ def test_options_of_commands_that_are_not_run(line: str) -> None:
     assert get_args_parser().parse_args(shlex.split(line)[1:])
 
 
-@pytest.mark.parametrize("name", ["bert-serving-start", "bert-serving-terminate"])
+@pytest.mark.parametrize("name", ["bert-serving-start", "bert-serving-terminate", "bert-serving-benchmark"])
 def test_help(name: str) -> None:
     shown = subprocess.run([*installed(name), "--help"], check=True, capture_output=True, text=True, timeout=60).stdout
     assert name in shown
@@ -115,6 +129,18 @@ def test_help(name: str) -> None:
 
 def test_table_of_options() -> None:
     assert readme.written_option_table() == readme.option_table(), "run: python tests/support/readme.py"
+
+
+def test_table_of_options_of_the_benchmark() -> None:
+    page = readme.README.read_text("utf-8")
+    section = page[page.index("\n## bert-serving-benchmark\n") : page.index("\n## BertClient\n")]
+    written = dict(re.findall(r"^\| `(\w+)` \| (.*?) ?\|", section, re.MULTILINE))
+    of_server = set(vars(get_args_parser().parse_args(["-model_dir", "M"])))
+    real = {name: value for name, value in vars(get_benchmark_parser().parse_args([])).items() if name not in of_server}
+    assert written.pop("test_pooling_layer") == "`-1` to `-12`"
+    assert real.pop("test_pooling_layer") == tuple(range(-1, -13, -1))
+    shown = {name: " ".join(map(str, value)) if isinstance(value, tuple) else value for name, value in real.items()}
+    assert written == {name: f"`{value}`" if value not in (None, "") else "" for name, value in shown.items()}
 
 
 def test_table_of_the_arguments_of_the_client() -> None:

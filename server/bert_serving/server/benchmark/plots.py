@@ -38,11 +38,8 @@ _STYLE: Any = {
     "svg.hashsalt": "bert-serving-benchmark",
 }
 _TEXTS_SHOWN = {WORDS: "random words, full length", SENTENCES: "real sentences, mixed length"}
-_PERCENTILES: list[tuple[str, Callable[[Latency], float]]] = [
-    ("p50", lambda latency: latency.p50),
-    ("p99", lambda latency: latency.p99),
-    ("p99.9", lambda latency: latency.p999),
-]
+_P999_REQUESTS = 1000
+"""With fewer requests the 99.9th percentile is just the slowest one, and is called that."""
 
 
 def draw(report: Report, folder: Path) -> list[str] | None:
@@ -72,7 +69,8 @@ def _save(figure: Figure, path: Path, subtitle: str) -> None:
 
 
 def _subtitle(report: Report) -> str:
-    model = Path(str(report.server.get("model_dir") or report.server.get("url", ""))).name
+    folder = Path(str(report.server.get("model_dir") or report.server.get("url", "")))
+    model = "/".join(folder.parts[-2:])  # of many models the last folder is just called "model"
     shown = [model, report.server.get("model"), report.machine.get("cpu"), f"{report.machine.get('cores')} cores"]
     return "  ·  ".join(str(part) for part in shown if part)
 
@@ -126,11 +124,16 @@ def _draw_rates(axis: Axes, points: Sequence[Point], measure: Callable[[Point], 
 # -- latency ----------------------------------------------------------------------------------------------------------
 
 
+def _percentiles(points: Sequence[Point]) -> list[tuple[str, Callable[[Latency], float]]]:
+    rarest = "p99.9" if min(point.requests for point in points) >= _P999_REQUESTS else "slowest"
+    return [("p50", lambda found: found.p50), ("p99", lambda found: found.p99), (rarest, lambda found: found.p999)]
+
+
 def _draw_open(table: Table, points: Sequence[Point]) -> Figure:
     kinds = _by_kind(points)
     figure, axes = _figure(len(kinds), "Latency by arrival rate (open loop)")
     for axis, (kind, group) in zip(axes, kinds.items(), strict=True):
-        for (name, read), color, marker in zip(_PERCENTILES, _COLORS, _MARKERS, strict=True):
+        for (name, read), color, marker in zip(_percentiles(points), _COLORS, _MARKERS, strict=True):
             known = [(float(point.value), read(point.latency_ms)) for point in group if point.latency_ms]
             axis.plot(*zip(*known, strict=True), color=color, marker=marker, markersize=7, linewidth=2, label=name)
         axis.set(title=_TEXTS_SHOWN.get(kind, kind), xlabel="arrival rate (requests/s)")
@@ -144,17 +147,18 @@ def _draw_open(table: Table, points: Sequence[Point]) -> Figure:
 def _draw_beside(table: Table, points: Sequence[Point]) -> Figure:
     """Dots rather than bars: a bar on a logarithmic scale has no length that means anything."""
     kinds = _by_kind(points)
+    percentiles = _percentiles(points)
     figure, axes = _figure(len(kinds), "Latency of a single sentence, alone and beside bulk")
     for axis, (kind, group) in zip(axes, kinds.items(), strict=True):
         for point, color, marker, shift in zip(group, _COLORS, _MARKERS, (-0.1, 0.1), strict=False):
             if point.latency_ms is not None:
-                heights = [read(point.latency_ms) for _, read in _PERCENTILES]
+                heights = [read(point.latency_ms) for _, read in percentiles]
                 places = [place + shift for place in range(len(heights))]
                 axis.plot(places, heights, color=color, marker=marker, markersize=11, linestyle="", label=point.value)
                 _label(axis, places, heights, color, "right" if shift < 0 else "left")
         axis.set(title=_TEXTS_SHOWN.get(kind, kind), xlabel="percentile of requests")
-        axis.set_xticks(range(len(_PERCENTILES)), [name for name, _ in _PERCENTILES])
-        axis.set_xlim(-0.6, len(_PERCENTILES) - 0.4)
+        axis.set_xticks(range(len(percentiles)), [name for name, _ in percentiles])
+        axis.set_xlim(-0.6, len(percentiles) - 0.4)
         _log_milliseconds(axis, "latency from the scheduled arrival (ms)")
     _share_scale(axes)
     _legend(figure, axes[0])
@@ -174,7 +178,7 @@ def _log_milliseconds(axis: Axes, label: str) -> None:
     axis.set_yscale("log")
     axis.set_ylabel(label)
     axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axis.yaxis.set_minor_formatter(NullFormatter())
 
 

@@ -201,7 +201,7 @@ class HttpSession:
         return connection
 
     def _drop(self) -> None:
-        connection = self._local.connection
+        connection = getattr(self._local, "connection", None)
         self._local.connection = None
         if connection is not None:
             connection.close()
