@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
+from bert_serving.server.engine.tensors import load_tensorflow
+
 Weights = dict[str, np.ndarray[Any, Any]]
 POSITIONS, TYPES = 512, 2
 _EMBEDDINGS = ("word_embeddings", "position_embeddings", "token_type_embeddings")
@@ -134,8 +136,7 @@ def _write(folder: Path, size: Size, weights: Weights) -> Path:
 
 def save(prefix: Path, weights: Weights) -> None:
     """A TensorFlow checkpoint with these variables, `prefix` being its path without `.index`."""
-    import tensorflow as tf
-
+    tf = load_tensorflow()
     names = sorted(weights)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         tensors = [tf.compat.v1.placeholder(tf.float32, weights[name].shape) for name in names]

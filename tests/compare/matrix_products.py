@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from bert_serving.server.engine.contract import Row
+from bert_serving.server.engine.tensors import load_tensorflow
 from compare.checkpoint import Size
 from compare.own_engine import load_engine
 from compare.protocol import pin, serve, timed
@@ -32,8 +33,7 @@ def flops(size: Size, rows: int, tokens: int) -> int:
 
 def bare_products(size: Size, rows: int, tokens: int, lanes: int) -> Callable[[], object]:
     """Runs nothing but the products of one micro-batch, on constant weights and in the model's order."""
-    import tensorflow as tf
-
+    tf = load_tensorflow()
     v1 = tf.compat.v1
     generator = np.random.default_rng(0)
 

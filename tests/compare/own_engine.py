@@ -12,6 +12,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from functools import partial
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -31,17 +32,16 @@ def has_dtypes() -> bool:
     return "dtype" in {option.name for option in fields(ServerConfig)}
 
 
-def load_engine(folder: str, dtype: str, lanes: int, **options: Any) -> BertEngine:
+def load_engine(folder: str, dtype: str, lanes: int) -> BertEngine:
     """The engine as a worker loads it."""
     os.environ.update(device_environment(None, verbose=False))
     typed = {"dtype": dtype} if has_dtypes() else {}
     given = {"model_dir": folder, "cpu": True, "max_seq_len": 128, "pooling_layer": [-1], "no_normalize": True}
-    config = bert_engine.resolve(ServerConfig.from_mapping({**given, **typed, **options}))
-    prepared = bert_engine.prepare(config, lambda stage: None)
-    try:
+    with TemporaryDirectory(prefix="compare-") as graphs:
+        values = {**given, **typed, "graph_tmp_dir": graphs}
+        config = bert_engine.resolve(ServerConfig.from_mapping(values))
+        prepared = bert_engine.prepare(config, lambda stage: None)
         return bert_engine.load(config, prepared, lanes, lambda stage: None)
-    finally:
-        os.unlink(prepared)
 
 
 def micro_batches(rows: list[Row]) -> list[list[int]]:

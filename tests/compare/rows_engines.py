@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,12 +20,18 @@ from compare.environments import ONNXRUNTIME, Missing
 from compare.setup import Setup, no_bfloat16
 from compare.table import QUALITY, PeerResult, Row, Side, fastest
 
+TOGETHER = True
+"""One group of servers is measured for all rows."""
+
 TITLES = {
     6: "bulk through the service, all layers, float32, vs the fastest float32 engine in process",
     7: f"the same, bfloat16, vs the fastest engine in process whose worst cosine is above {QUALITY}",
     8: "one sentence, engine alone, p50, vs ONNX Runtime",
     9: "bulk through the service vs the bare engine, float32",
 }
+UNTIMED = 5
+"""Sentences that come before those that count: whoever loaded a moment ago is not at rest yet."""
+
 Figures = dict[str, list[float]]
 
 
@@ -61,17 +68,19 @@ class Field:
                 save = None if number else self.vectors_of(contender.name)
                 rate = contender.bulk(self._setup.sizes.bulk, save)
                 self.rates[contender.name].append(rate)
-                print(f"  round {number + 1}: bulk, {contender.name}: {rate:.1f}", flush=True)
+                self._setup.record(f"bulk, {contender.name}", rate, "texts/s")
         if 8 in self._wanted:
             self._measure_singles("after")
 
     def _measure_singles(self, when: str) -> None:
         runtime = [peer for peer in self.peers if peer.name.startswith(ONNXRUNTIME.name)]
-        for number in range(self._setup.rounds):
+        for contender in [*self.own, *runtime]:
+            contender.single(UNTIMED)
+        for _ in range(self._setup.rounds):
             for contender in [*self.own, *runtime]:
                 took_ms = contender.single(self._setup.sizes.singles)
                 self.singles[when][contender.name].append(took_ms)
-                print(f"  round {number + 1}: one sentence {when} bulk, {contender.name}: {took_ms:.2f} ms", flush=True)
+                self._setup.record(f"one sentence {when} bulk, {contender.name}", took_ms, "ms")
 
     def vectors_of(self, name: str) -> Path:
         """The file with the vectors that somebody computed in the first round."""
@@ -103,11 +112,13 @@ def rows(setup: Setup, wanted: set[int]) -> list[Row]:
         field = Field(setup, wanted, opened)
         field.measure()
     setup.peers = field.peer_results() if wanted & {6, 7} else []
-    makers = {6: _float32, 7: _short_floats, 9: _over_engine}
-    found = [row for number in sorted(wanted & {6, 7}) for row in [makers[number](field, setup.peers)]]
-    if 8 in wanted:
-        found += [_single(field, letter, when) for letter, when in (("a", "before"), ("b", "after"))]
-    return [*found, *([_over_engine(field, [])] if 9 in wanted else [])]
+    makers: dict[int, Callable[[], list[Row]]] = {
+        6: lambda: [_float32(field, setup.peers)],
+        7: lambda: [_short_floats(field, setup.peers)],
+        8: lambda: [_single(field, "8a", "before"), _single(field, "8b", "after")],
+        9: lambda: [_over_engine(field)],
+    }
+    return [row for number in sorted(wanted) for row in makers[number]()]
 
 
 def _float32(field: Field, peers: list[PeerResult]) -> Row:
@@ -129,16 +140,16 @@ def _short_floats(field: Field, peers: list[PeerResult]) -> Row:
     return Row("7", TITLES[7], "texts/s", field.rate(name), other, note="; ".join([note, *field.missing]))
 
 
-def _single(field: Field, letter: str, when: str) -> Row:
+def _single(field: Field, number: str, when: str) -> Row:
     title = f"{TITLES[8]}, {when} bulk work"
     sides = [Side(name, tuple(figures)) for name, figures in field.singles[when].items()]
     own = [side for side in sides if side.name.startswith("bare engine")]
     runtime = [side for side in sides if side not in own]
     if not runtime:
-        return Row(f"8{letter}", title, note="; ".join(field.missing))
+        return Row(number, title, note="; ".join(field.missing))
     best, other = (min(those, key=lambda side: side.median) for those in (own, runtime))
-    return Row(f"8{letter}", title, "ms", best, other, less_is_better=True, note=f"the better: {best.name}")
+    return Row(number, title, "ms", best, other, less_is_better=True, note=f"the better: {best.name}")
 
 
-def _over_engine(field: Field, peers: list[PeerResult]) -> Row:
+def _over_engine(field: Field) -> Row:
     return Row("9", TITLES[9], "texts/s", field.rate(field.services[0].name), field.rate(field.own[0].name))

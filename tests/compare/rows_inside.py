@@ -13,6 +13,9 @@ from compare.protocol import cores
 from compare.setup import MESSAGE_CLIENTS, Setup
 from compare.table import Row, Side
 
+TOGETHER = False
+"""Each row is measured on its own."""
+
 TITLES = {
     10: "matrix products inside the engine vs the bare products, BERT-base, 32 rows x 128 tokens",
     11: "bulk, one worker for each core vs one worker with a lane for each",
@@ -30,10 +33,10 @@ def _matrix_products(setup: Setup) -> list[Row]:
     folder = write_random(setup.folder / "bert-base", size)
     figures: dict[str, list[float]] = {"engine": [], "bare": []}
     with Contestant(sys.executable, "matrix_products", str(folder), str(size.layers)) as products:
-        for number in range(setup.rounds):
+        for _ in range(setup.rounds):
             for side, found in figures.items():
                 found.append(products.ask("measure", side=side, calls=setup.sizes.product_calls)["gflops"])
-                print(f"  round {number + 1}: matrix products, {side}: {found[-1]:.1f} GFLOP/s", flush=True)
+                setup.record(f"matrix products, {side}", found[-1], "GFLOP/s")
     ours, other = Side("engine", tuple(figures["engine"])), Side("bare products", tuple(figures["bare"]))
     return [Row("10", TITLES[10], "GFLOP/s", ours, other)]
 
@@ -48,10 +51,10 @@ def _workers(setup: Setup) -> list[Row]:
             f"{number} worker(s)": start_service(setup, opened, "float32", "-num_worker", str(number))
             for number in (count, 1)
         }
-        for number in range(setup.rounds):
+        for _ in range(setup.rounds):
             for name, service in services.items():
                 figures.setdefault(name, []).append(service.bulk(setup.sizes.bulk))
-                print(f"  round {number + 1}: bulk, {name}: {figures[name][-1]:.1f}", flush=True)
+                setup.record(f"bulk, {name}", figures[name][-1], "texts/s")
     many, one = (Side(name, tuple(found)) for name, found in figures.items())
     return [Row("11", TITLES[11], "texts/s", many, one)]
 
@@ -64,14 +67,13 @@ def _messages(setup: Setup) -> list[Row]:
         Contestant(sys.executable, "load", str(server.port), str(server.port_out), setup.short_texts) as load,
     ):
         load.ask("warm_up", count=sizes.messages)
-        for number in range(setup.rounds):
+        for _ in range(setup.rounds):
             sentence_us.append(1e6 / load.ask("bulk", count=sizes.messages)["rate"])
             many = load.ask("many", clients=MESSAGE_CLIENTS, calls=sizes.message_calls)
             request_ms.append(1e3 / many["rate"])
             waited_ms.append(many["p50_ms"])
-            print(
-                f"  round {number + 1}: {sentence_us[-1]:.1f} us a text, {request_ms[-1]:.3f} ms a request", flush=True
-            )
+            setup.record("messages, 1 client", sentence_us[-1], "us a text")
+            setup.record(f"messages, {MESSAGE_CLIENTS} clients", request_ms[-1], "ms a request")
     waited = Side("", tuple(waited_ms)).median
     name = "this server"
     return [

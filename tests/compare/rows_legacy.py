@@ -10,6 +10,9 @@ from compare.processes import Contestant, Server, legacy_start, our_start
 from compare.setup import CLIENTS, Setup, no_bfloat16
 from compare.table import Row, Side
 
+TOGETHER = True
+"""One group of servers is measured for all rows."""
+
 TITLES = {
     1: "bulk, -max_seq_len 128, one call of the 1.10 client, float32",
     2: "the same, -dtype bfloat16",
@@ -51,12 +54,12 @@ def _measure(setup: Setup, wanted: set[int], loads: dict[str, Contestant]) -> di
         "single": ({5}, {"calls": sizes.singles}, "p50_ms"),
     }
     figures: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for number in range(setup.rounds):
+    for _ in range(setup.rounds):
         for task, (numbers, arguments, figure) in tasks.items():
             for name, load in loads.items():
                 if numbers & wanted and (task == "bulk" or name != SHORT_FLOATS):
                     figures[task, name].append(load.ask(task, **arguments)[figure])
-                    print(f"  round {number + 1}: {task}, {name}: {figures[task, name][-1]:.4g}", flush=True)
+                    setup.record(f"{task}, {name}", figures[task, name][-1], "ms" if figure == "p50_ms" else "texts/s")
     return figures
 
 

@@ -15,6 +15,7 @@ import platform
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,13 @@ def main() -> int:
         begin_s = time.monotonic()
         for group in GROUPS:
             wanted = args.only & group.TITLES.keys()
-            if wanted:
-                report.rows += _measured(group, setup, wanted)
-        report.peers = setup.peers
-        report.about |= {"packages": _named(setup.versions), "minutes": round((time.monotonic() - begin_s) / 60, 1)}
+            for numbers in [wanted] if group.TOGETHER else [{number} for number in sorted(wanted)]:
+                report.rows += _measured(group, setup, numbers) if numbers else []
+        report.peers, report.measured = setup.peers, setup.measured
+        report.about |= {
+            "peers": _named(setup.versions) or "none",
+            "minutes": round((time.monotonic() - begin_s) / 60, 1),
+        }
     if args.quick:
         report.about["--quick"] = "one small round, which shows that it works and not how fast it is"
     _write(report, args.out)
@@ -74,7 +78,9 @@ def _measured(group: Any, setup: Setup, wanted: set[int]) -> list[Row]:
     print(f"rows {', '.join(map(str, sorted(wanted)))}:", flush=True)
     try:
         found: list[Row] = group.rows(setup, wanted)
-    except Missing as error:
+    except Exception as error:  # what was measured before it must not be lost
+        if not isinstance(error, Missing):
+            traceback.print_exc()
         print(f"  left out: {error}", flush=True)
         found = [Row(str(number), TITLES[number], note=f"left out: {error}") for number in sorted(wanted)]
     return found

@@ -44,6 +44,12 @@ class Setup:
     folder: Path
     peers: list[PeerResult] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
+    measured: dict[str, list[float]] = field(default_factory=dict)
+
+    def record(self, what: str, figure: float, unit: str) -> None:
+        """Show a figure as it comes, and keep it for the JSON."""
+        self.measured.setdefault(f"{what} ({unit})", []).append(figure)
+        print(f"  {what}: {figure:.4g} {unit}", flush=True)
 
     @cached_property
     def passages(self) -> list[str]:

@@ -74,11 +74,17 @@ class Report:
     about: dict[str, Any]
     rows: list[Row] = field(default_factory=list)
     peers: list[PeerResult] = field(default_factory=list)
+    measured: dict[str, list[float]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, each round's figures included."""
         rows = [{**asdict(row), "ratio": row.ratio, "spread": row.spread} for row in self.rows]
-        return {"about": self.about, "rows": rows, "peers": [asdict(peer) for peer in self.peers]}
+        return {
+            "about": self.about,
+            "rows": rows,
+            "peers": [asdict(peer) for peer in self.peers],
+            "measured": self.measured,
+        }
 
     def as_markdown(self) -> str:
         """The table, the peers and what it was measured on."""
