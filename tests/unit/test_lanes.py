@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bert_serving.server.config import ServerConfig
+from bert_serving.server.core.batcher import Limits
 from bert_serving.server.core.scheduler import PartKey
 from bert_serving.server.lanes import Lanes, Outcome, PlacedRow, encode_rows
 
@@ -44,7 +45,7 @@ def test_a_bad_row_fails_alone(poison: str) -> None:
 
 def test_several_threads_leave_nothing_out() -> None:
     arrived = threading.Semaphore(0)
-    lanes = Lanes(ENGINE, max_rows=4, max_tokens=64, notify=arrived.release)
+    lanes = Lanes(ENGINE, Limits(max_rows=4, max_tokens=64, spare_tokens=8), notify=arrived.release)
     texts = [f"text {number}" for number in range(100)]
     lanes.put(rows(*texts), urgent=False)
     found: dict[int, object] = {}

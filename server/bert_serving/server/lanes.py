@@ -15,7 +15,7 @@ from typing import Union
 
 import numpy as np
 
-from bert_serving.server.core.batcher import Batcher, Waiting
+from bert_serving.server.core.batcher import Batcher, Limits, Waiting
 from bert_serving.server.core.scheduler import PartKey
 from bert_serving.server.engine.contract import Engine, FloatArray, Row, Vectors
 
@@ -58,11 +58,11 @@ class Tally:
 class Lanes:
     """Runs `engine` on whatever is `put`, in `engine.lanes` threads. `notify` is called when an outcome is ready."""
 
-    def __init__(self, engine: Engine, max_rows: int, max_tokens: int, notify: Callable[[], None]) -> None:
+    def __init__(self, engine: Engine, limits: Limits, notify: Callable[[], None]) -> None:
         self.outcomes: SimpleQueue[Outcome] = SimpleQueue()
         self.tally = Tally()
         self._engine = engine
-        self._batcher: Batcher[PlacedRow] = Batcher(max_rows, max_tokens)
+        self._batcher: Batcher[PlacedRow] = Batcher(limits)
         self._notify = notify
         self._changed = threading.Condition()
         self._closed = False

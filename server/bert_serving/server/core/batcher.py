@@ -1,8 +1,9 @@
 """Which rows run together next. Pure; a worker's lanes ask it.
 
 A micro-batch takes rows of any part and client. It holds the row that has waited longest and those nearest to it in
-length, as many as fit into `max_rows` and, padding counted, `max_tokens`. So rows of like length run together and
-no row waits for ever. Urgent rows go first and alone; bulk rows that waited longer than `patience_s` get every
+length, as many as fit into `max_rows` and, padding counted, `max_tokens`; but no neighbour whose length would add more
+padding than `spare_tokens`, for then another batch is cheaper. So rows of like length run together and no row waits for
+ever. Urgent rows go first and alone; bulk rows that waited longer than `patience_s` get every
 second batch.
 """
 
@@ -24,6 +25,18 @@ class Waiting(Generic[T]):
     row: T
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of a micro-batch: its rows, its tokens with padding, and the padding that one more row may add."""
+
+    max_rows: int
+    max_tokens: int
+    spare_tokens: int
+
+    def allow(self, rows: int, longest: int, added_padding: int) -> bool:
+        return rows * longest <= self.max_tokens and added_padding <= self.spare_tokens
+
+
 class _Pool(Generic[T]):
     """Rows of one class, found by age and by length."""
 
@@ -41,20 +54,24 @@ class _Pool(Generic[T]):
     def oldest_since_s(self) -> float:
         return next(iter(self._by_age.values()))[0]
 
-    def take(self, max_rows: int, max_tokens: int) -> list[Waiting[T]]:
+    def take(self, limits: Limits) -> list[Waiting[T]]:
         """Remove and return the oldest row with its neighbours in length."""
         serial, (_, oldest) = next(iter(self._by_age.items()))
         rows = self._by_length
         low = bisect_left(rows, (oldest.length, serial))
         high = low + 1
-        while high - low < max_rows:
-            longest = rows[high - 1][0]
-            fits_below = low > 0 and (high - low + 1) * longest <= max_tokens
-            fits_above = high < len(rows) and (high - low + 1) * rows[high][0] <= max_tokens
-            # the neighbour that is nearer in length; below costs its own padding, above pads all the others
-            if fits_below and not (fits_above and rows[high][0] - longest < oldest.length - rows[low - 1][0]):
+        while high - low < limits.max_rows:
+            count, longest = high - low, rows[high - 1][0]
+            # the padding that a neighbour adds: a shorter one its own, a longer one that of all the others
+            below = longest - rows[low - 1][0] if low else None
+            above = count * (rows[high][0] - longest) if high < len(rows) else None
+            if above is not None and not limits.allow(count + 1, rows[high][0], above):
+                above = None
+            if below is not None and not limits.allow(count + 1, longest, below):
+                below = None
+            if below is not None and (above is None or below <= above):
                 low -= 1
-            elif fits_above:
+            elif above is not None:
                 high += 1
             else:
                 break
@@ -66,9 +83,8 @@ class _Pool(Generic[T]):
 class Batcher(Generic[T]):
     """Rows in, micro-batches out."""
 
-    def __init__(self, max_rows: int, max_tokens: int, patience_s: float = 1.0) -> None:
-        self._max_rows = max_rows
-        self._max_tokens = max_tokens
+    def __init__(self, limits: Limits, patience_s: float = 1.0) -> None:
+        self._limits = limits
         self._patience_s = patience_s
         self._pools: dict[bool, _Pool[T]] = {True: _Pool(), False: _Pool()}
         self._serial = 0
@@ -89,4 +105,4 @@ class Batcher(Generic[T]):
         overdue = bool(bulk) and now_s - bulk.oldest_since_s() > self._patience_s
         bulk_is_next = not urgent or (overdue and self._last_was_urgent)
         self._last_was_urgent = not bulk_is_next
-        return self._pools[not bulk_is_next].take(self._max_rows, self._max_tokens)
+        return self._pools[not bulk_is_next].take(self._limits)
