@@ -29,8 +29,8 @@ TITLES = {
     8: "one sentence, engine alone, p50, vs ONNX Runtime",
     9: "bulk through the service vs the bare engine, float32",
 }
-UNTIMED = 5
-"""Sentences that come before those that count: whoever loaded a moment ago is not at rest yet."""
+WARM_UP_TEXTS, WARM_UP_SENTENCES = 64, 5
+"""What comes before all that counts: whoever loaded a moment ago is not at rest yet."""
 
 Figures = dict[str, list[float]]
 
@@ -63,6 +63,8 @@ class Field:
         bulky: list[Contender] = [*self.services, *self.own, *self.peers]
         if 8 in self._wanted:
             self._measure_singles("before")
+        for contender in bulky:
+            contender.bulk(WARM_UP_TEXTS)
         for number in range(self._setup.rounds):
             for contender in bulky:
                 save = None if number else self.vectors_of(contender.name)
@@ -75,7 +77,7 @@ class Field:
     def _measure_singles(self, when: str) -> None:
         runtime = [peer for peer in self.peers if peer.name.startswith(ONNXRUNTIME.name)]
         for contender in [*self.own, *runtime]:
-            contender.single(UNTIMED)
+            contender.single(WARM_UP_SENTENCES)
         for _ in range(self._setup.rounds):
             for contender in [*self.own, *runtime]:
                 took_ms = contender.single(self._setup.sizes.singles)

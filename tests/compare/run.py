@@ -43,10 +43,8 @@ def main() -> int:
             for numbers in [wanted] if group.TOGETHER else [{number} for number in sorted(wanted)]:
                 report.rows += _measured(group, setup, numbers) if numbers else []
         report.peers, report.measured = setup.peers, setup.measured
-        report.about |= {
-            "peers": _named(setup.versions) or "none",
-            "minutes": round((time.monotonic() - begin_s) / 60, 1),
-        }
+        report.about["peers"] = _named(setup.versions) or "none"
+        report.about["minutes"] = round((time.monotonic() - begin_s) / 60, 1)
     if args.quick:
         report.about["--quick"] = "one small round, which shows that it works and not how fast it is"
     _write(report, args.out)
