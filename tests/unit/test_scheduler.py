@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from bert_serving.server.core.scheduler import PartKey, Scheduler, Ticket
+from bert_serving.server.core.scheduler import PartKey, Scheduler, Ticket, part_rows
 
 WINDOW = 100
 
 
 def ticket(job: int, rows: int = 10, client: bytes = b"a", urgent: bool = False) -> Ticket:
     return Ticket(PartKey(job, 0), rows, client, urgent)
+
+
+@pytest.mark.parametrize(
+    ("total", "workers", "rows"),
+    [(1, 1, 32), (192, 2, 32), (1024, 2, 128), (1024, 1, 256), (10_000, 1, 256), (300, 1, 75)],
+)
+def test_a_request_is_cut_so_that_every_worker_has_some(total: int, workers: int, rows: int) -> None:
+    assert part_rows(total, workers, max_rows=256) == rows
 
 
 def test_urgent_parts_go_first() -> None:

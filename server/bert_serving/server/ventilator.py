@@ -21,7 +21,7 @@ from bert_serving.client.errors import BadRequest, MalformedMessage, ServerError
 from bert_serving.client.wire import Command, CommandRequest, EncodeRequest, decode_request, dump_json
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.core.ledger import Ledger
-from bert_serving.server.core.scheduler import PartKey, Scheduler
+from bert_serving.server.core.scheduler import PartKey, Scheduler, part_rows
 from bert_serving.server.errors import ServiceError, StartError
 from bert_serving.server.fleet import OPTIMIZER, SINK, Fleet
 from bert_serving.server.stats import Statistic
@@ -137,7 +137,7 @@ class Ventilator:
     def _accept(self, request: EncodeRequest) -> None:
         total = len(request.texts)
         self._statistic.data_request(request.identity, total, time.monotonic())
-        size = self._config.max_batch_size
+        size = part_rows(total, self._config.num_worker, self._config.max_batch_size)
         parts = {
             offset: (len(texts), json.dumps(texts).encode())
             for offset in range(0, total, size)

@@ -29,6 +29,19 @@ class Ticket:
     urgent: bool
 
 
+SMALLEST_PART = 32
+"""Rows: a smaller part costs more in messages than it gains."""
+
+PARTS_A_WORKER = 4
+"""Into so many parts a request is cut for each worker, so that all end at about the same time."""
+
+
+def part_rows(total: int, workers: int, max_rows: int) -> int:
+    """How many rows the parts of a request of `total` rows should have."""
+    even = -(-total // (workers * PARTS_A_WORKER))
+    return min(max_rows, max(SMALLEST_PART, even))
+
+
 class FairQueue:
     """Tickets of many clients; each client's in order, the clients by turns."""
 
