@@ -16,6 +16,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 from bert_serving.server.config import ServerConfig
+from bert_serving.server.engine.cpu import cpu_flags
 from bert_serving.server.engine.model_folder import ModelFolder
 from bert_serving.server.version import __version__
 
@@ -39,7 +40,7 @@ def graph_key(config: ServerConfig, model: ModelFolder) -> str:
         (name, found.version) for found in distributions() if (name := found.metadata["Name"]).startswith("tensorflow")
     )
     status = config.as_status()
-    about = [__version__, versions, platform.processor(), _cpu_flags(), weights, repr(model.shape)]
+    about = [__version__, versions, platform.processor(), cpu_flags(), weights, repr(model.shape)]
     return hashlib.sha256(json.dumps([about, [status[name] for name in _OPTIONS]]).encode()).hexdigest()[:32]
 
 
@@ -81,11 +82,3 @@ def _folder() -> Path | None:
         log.warning("%s is not used to keep graphs: others than this user can write to it", folder)
         return None
     return folder
-
-
-def _cpu_flags() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return ""
-    return next((line for line in lines if line.startswith("flags")), "")

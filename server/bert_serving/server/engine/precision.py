@@ -8,13 +8,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.contract import Progress, Row
+from bert_serving.server.engine.cpu import cpu_flags
 from bert_serving.server.engine.features import PADDING, FeatureMaker, MicroBatch, collate
 from bert_serving.server.engine.model_folder import ModelFolder
 from bert_serving.server.engine.session import GraphSession
@@ -107,9 +107,4 @@ def worst_cosine(left: Any, right: Any) -> float:
 
 
 def _is_fast_here(dtype: str) -> bool:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return False
-    flags = next((line for line in lines if line.startswith("flags")), "")
-    return not _FAST_FLAGS[dtype].isdisjoint(flags.split())
+    return not _FAST_FLAGS[dtype].isdisjoint(cpu_flags())
