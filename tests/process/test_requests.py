@@ -14,7 +14,7 @@ from raw_client import RawClient
 from serving import Connect, Serve
 
 from bert_serving.client import AsyncBertClient, BertClient, RowFailed
-from bert_serving.client.wire import decode_reply, encode_request
+from bert_serving.client.wire import Command, decode_reply, encode_command, encode_request
 from bert_serving.server import PoolingStrategy
 
 
@@ -184,6 +184,22 @@ def test_an_answer_waits_for_a_late_subscriber(serve: Serve) -> None:
         reply = decode_reply(raw.sub.recv_multipart())
         assert (reply.identity, reply.request_id) == (b"late", 1)
         assert_rows(getattr(reply, "array", None), ["kept"])
+
+
+def test_a_clone_that_subscribes_late_gets_the_answer_to_its_first_question(serve: Serve) -> None:
+    """The published client asks for the config once and waits for ever; its clone's subscription may come second."""
+    server = serve()
+    question = encode_command(b"twin", 1, Command.SHOW_CONFIG)
+    with RawClient(server, b"twin") as first, RawClient(server, b"other") as clone:
+        first.ask(*question)
+        clone.push.send_multipart(question)
+        assert first.sub.poll(10_000)  # the clone's answer has been published, to the first alone
+        first.sub.recv_multipart()
+        clone.sub.subscribe(b"twin")
+        assert clone.sub.poll(10_000)
+        reply = decode_reply(clone.sub.recv_multipart())
+        assert (reply.request_id, getattr(reply, "content", {})["state"]) == (1, "ready")
+        assert not first.sub.poll(0)
 
 
 def test_config_and_status(serve: Serve, connect: Connect) -> None:

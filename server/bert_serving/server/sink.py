@@ -31,6 +31,9 @@ EXPIRE_INTERVAL_MS = 1_000
 BURST = 64
 """Messages taken from one socket before the others get a turn."""
 
+FIRST_REQUEST_ID = b"1"
+"""Of the question that a 1.10 client asks while it connects; it asks once, and waits for ever."""
+
 
 def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
     """Run the sink until it is told to stop. `arguments`: ventilator_address, socket_folder, pad_to."""
@@ -93,6 +96,8 @@ class Sink:
             self._results.setsockopt(zmq.SUBSCRIBE, topic(identity))
             for kept in self._listeners.subscribed(identity):
                 self._results.send_multipart(kept, copy=False)
+            if first := self._listeners.missed(identity):
+                self._send_to_newest(identity, first)
         elif event[:1] == b"\0":
             self._results.setsockopt(zmq.UNSUBSCRIBE, topic(identity))
             self._listeners.unsubscribed(identity)
@@ -102,7 +107,17 @@ class Sink:
         if isinstance(message, Stop):
             self._stopping = True
         elif isinstance(message, Answer):
-            self._publish(message.identity, _answer_frames(message))
+            answer = _answer_frames(message)
+            self._publish(message.identity, answer)
+            if message.request_id == FIRST_REQUEST_ID and not message.is_error:
+                self._listeners.remember_first(message.identity, answer, time.monotonic())
+
+    def _send_to_newest(self, identity: bytes, frames: list[Any]) -> None:
+        """Send to the one that has subscribed last, by a topic that it alone has for the moment."""
+        private = identity + b"\1"
+        self._results.setsockopt(zmq.SUBSCRIBE, private)
+        self._results.send_multipart([private, *frames[1:]])
+        self._results.setsockopt(zmq.UNSUBSCRIBE, private)
 
     def _on_rows(self, frames: list[zmq.Frame]) -> None:
         message = decode([frame.buffer for frame in frames])

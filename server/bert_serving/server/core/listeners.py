@@ -2,6 +2,9 @@
 
 A client may send its request before its subscription has arrived, or reconnect while its answer is computed. So an
 answer without a listener is kept for `ttl_s`, within `max_bytes` for all, and goes out with the subscription.
+
+A clone, which shares the identity of a client that listens already, may be as late: the answer to its first question
+is then published to the other alone. So first answers are remembered for a while, for those who missed them.
 """
 
 from __future__ import annotations
@@ -9,6 +12,9 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Any
+
+REMEMBER_FIRST_S = 10.0
+"""How much later than its first question the subscription of a clone may arrive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +33,7 @@ class Listeners:
         self._subscriptions: Counter[bytes] = Counter()
         self._kept: dict[bytes, deque[_Kept]] = {}
         self._kept_bytes = 0
-
-    @property
-    def kept(self) -> int:
-        """How many answers wait for their client."""
-        return sum(map(len, self._kept.values()))
+        self._first: dict[bytes, tuple[float, list[Any]]] = {}
 
     def __contains__(self, identity: bytes) -> bool:
         return self._subscriptions[identity] > 0
@@ -42,6 +44,18 @@ class Listeners:
         kept = self._kept.pop(identity, deque())
         self._kept_bytes -= sum(answer.size for answer in kept)
         return [answer.frames for answer in kept]
+
+    def remember_first(self, identity: bytes, frames: list[Any], now_s: float) -> None:
+        """Remember what was published as the answer to a first question, if anybody listened."""
+        if identity in self:
+            self._first.pop(identity, None)  # they stand in the order of their time
+            self._first[identity] = (now_s + REMEMBER_FIRST_S, frames)
+
+    def missed(self, identity: bytes) -> list[Any] | None:
+        """The first answer that a new subscriber may have missed, because others listened in its place."""
+        if identity not in self._first or self._subscriptions[identity] < 2:
+            return None
+        return self._first[identity][1]
 
     def unsubscribed(self, identity: bytes) -> None:
         """A subscription went."""
@@ -67,6 +81,11 @@ class Listeners:
             while identity in self._kept and self._kept[identity][0].expires_s <= now_s:
                 self._drop_oldest_of(identity)
                 given_up += 1
+        while self._first:
+            identity, (expires_s, _) = next(iter(self._first.items()))
+            if expires_s > now_s:
+                break
+            del self._first[identity]
         return given_up
 
     def _drop_oldest_of(self, identity: bytes) -> None:
