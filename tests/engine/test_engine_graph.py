@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -81,8 +82,23 @@ def graph_of(**options: Any) -> Any:
     ],
 )
 def test_layers_that_nobody_asked_for_are_not_built(options: dict[str, Any], layers: int, more: int) -> None:
-    products = [op for op in graph_of(**options).get_operations() if op.type == "MatMul"]
-    assert len(products) == 4 * layers + more  # QKV in one, attention output, intermediate, output
+    products = Counter(op.name.split("/")[0] for op in graph_of(**options).get_operations() if op.type == "MatMul")
+    # QKV in one, attention output, intermediate, output; a copy for few tokens and one for many
+    assert (products.pop("few"), products.pop("many")) == (4 * layers, 4 * layers)
+    assert products.total() == more
+
+
+def test_copies_for_few_and_many_tokens_share_their_weights() -> None:
+    shared = graph_of().as_graph_def().ByteSize()
+    alone = graph_of(cpu=False).as_graph_def().ByteSize()
+    assert shared < 1.1 * alone
+
+
+def test_packed_and_padded_tokens_give_the_same(load_engine: Load) -> None:
+    packed, padded = load_engine(), load_engine(xla=True)
+    for texts in (TEXTS, TEXTS * 7):
+        rows = rows_of(packed, texts)
+        np.testing.assert_allclose(packed.run(rows), padded.run(rows), rtol=0, atol=1e-5)
 
 
 def head(engine: BertEngine, pooler: BertEngine, weights: dict[str, Any]) -> tuple[Any, Any]:

@@ -1,7 +1,7 @@
 """BERT's encoder as a TensorFlow graph over constant weights.
 
-Sizes in the comments: B rows, T tokens, H hidden, A heads, D = H / A, I intermediate; N = B * T.
-Dense layers run on [N, H], and Q, K and V are one matrix product with the scale 1 / sqrt(D) folded into Q.
+Sizes in the comments: B rows, T tokens, N tokens of all rows (see `packing.py`), H hidden, A heads, D = H / A,
+I intermediate. Dense layers run on [N, H]; Q, K and V are one matrix product with the scale 1 / sqrt(D) folded into Q.
 """
 
 from __future__ import annotations
@@ -14,11 +14,17 @@ import numpy as np
 
 from bert_serving.server.engine.layer_norm import LayerNorm
 from bert_serving.server.engine.model_folder import BertShape
+from bert_serving.server.engine.packing import Packing
 from bert_serving.server.engine.tensors import Tensor, load_tensorflow
 from bert_serving.server.engine.weights import Weights
 
 _HIDDEN_BIAS = -10000.0  # as Google's code: hidden tokens keep an equal share if nothing else is visible
 _PADDING_BIAS = -1e9  # far below the other, so that padding never takes part, even where a whole row is hidden
+
+FEW_TOKENS = 80
+"""oneDNN packs a float32 weight in one way for some 8 to 64 tokens and in another for more than some 90. Each op keeps
+the packing of its first run, and for the other number of tokens packs the weight anew every time. So there may be two
+copies of each op over the same weights, one for micro-batches up to this many tokens and one for larger ones."""
 
 
 @dataclass(frozen=True)
@@ -34,29 +40,49 @@ class Bert:
     """The encoder. Matrix products run in `dtype`; LayerNorm and softmax in float32."""
 
     def __init__(
-        self, shape: BertShape, weights: Weights, layer_norm: LayerNorm, *, dtype: Any, positions: bool = True
+        self,
+        shape: BertShape,
+        weights: Weights,
+        layer_norm: LayerNorm,
+        packing: Callable[[Tensor, int], Packing],
+        *,
+        dtype: Any,
+        positions: bool = True,
+        by_size: bool = False,
     ) -> None:
+        """`by_size`: with copies of the layers for small and for large micro-batches, see FEW_TOKENS."""
         self._tf = load_tensorflow()
         self._shape = shape
         self._weights = weights
         self._layer_norm = layer_norm
+        self._make_packing = packing
         self.dtype = dtype
         self._positions = positions
+        self._by_size = by_size
         self._activation = _activation(self._tf, shape.activation)
+        self._constants: dict[str, Tensor] = {}
 
     def layers(self, inputs: Inputs, count: int) -> list[Tensor]:
         """Outputs of the lowest `count` layers, float32 `[B, T, H]` each."""
         tf = self._tf
-        size = tf.shape(inputs.ids)  # (2,): B, T
+        packing = self._make_packing(inputs.mask, self._shape.heads)
         bias = self._attention_bias(inputs.mask)
-        x = self._embed(inputs, size)  # (N, H)
+        x = self._embed(inputs, packing)  # (N, H)
+        if self._by_size:
+            few, many = tf.raw_ops.Switch(data=x, pred=tf.size(packing.positions) > FEW_TOKENS)  # (N, H) each
+            stacks = self._stack("few", few, count, bias, packing), self._stack("many", many, count, bias, packing)
+            outputs = [tf.raw_ops.Merge(inputs=pair).output for pair in zip(*stacks, strict=True)]  # (N, H) each
+        else:
+            outputs = self._stack("layers", x, count, bias, packing)  # (N, H) each
+        return [tf.cast(packing.unpack(output), tf.float32) for output in outputs]  # (B, T, H) each
+
+    def _stack(self, name: str, x: Tensor, count: int, bias: Tensor, packing: Packing) -> list[Tensor]:
         outputs = []
         for number in range(count):
-            with tf.name_scope(f"layer_{number}"):
-                x = self._layer(f"layer_{number}", x, bias, size)  # (N, H)
+            with self._tf.name_scope(f"{name}/layer_{number}"):
+                x = self._layer(f"layer_{number}", x, bias, packing)  # (N, H)
             outputs.append(x)
-        full = tf.stack([size[0], size[1], self._shape.hidden])
-        return [tf.cast(tf.reshape(output, full), tf.float32) for output in outputs]  # (B, T, H) each
+        return outputs
 
     def dense(self, name: str, x: Tensor) -> Tensor:
         """A dense layer: `[.., in]` to `[.., out]`, by weights of that name."""
@@ -68,7 +94,9 @@ class Bert:
         return tf.nn.bias_add(product, self._constant(f"{name}/bias", bias))  # (N, out)
 
     def _constant(self, name: str, value: Any) -> Tensor:
-        return self._tf.constant(value, self.dtype, name=name.rpartition("/")[2])
+        if name not in self._constants:
+            self._constants[name] = self._tf.constant(value, self.dtype, name=name.rpartition("/")[2])
+        return self._constants[name]
 
     def _norm(self, name: str, x: Tensor) -> Tensor:
         tf = self._tf
@@ -77,34 +105,33 @@ class Bert:
 
     def _attention_bias(self, mask: Tensor) -> Tensor:
         tf = self._tf
-        per_value = tf.constant([_PADDING_BIAS, 0.0, _HIDDEN_BIAS], tf.float32)  # by features.PADDING, VISIBLE, HIDDEN
+        dtype = tf.bfloat16 if self.dtype == tf.bfloat16 else tf.float32
+        per_value = tf.constant([_PADDING_BIAS, 0.0, _HIDDEN_BIAS], dtype)  # by features.PADDING, VISIBLE, HIDDEN
         return tf.gather(per_value, mask)[:, None, None, :]  # (B, 1, 1, T)
 
-    def _embed(self, inputs: Inputs, size: Tensor) -> Tensor:
+    def _embed(self, inputs: Inputs, packing: Packing) -> Tensor:
         tf, tables = self._tf, self._weights
-        x = tf.gather(self._constant("word", tables["embeddings/word"]), inputs.ids)  # (B, T, H)
+        x = tf.gather(self._constant("word", tables["embeddings/word"]), packing.pack(inputs.ids))  # (N, H)
         # a model with one type has none for the second text of a pair
-        type_ids = tf.minimum(inputs.type_ids, self._shape.types - 1)  # (B, T)
-        x += tf.gather(self._constant("type", tables["embeddings/type"]), type_ids)  # (B, T, H)
+        type_ids = tf.minimum(packing.pack(inputs.type_ids), self._shape.types - 1)  # (N,)
+        x += tf.gather(self._constant("type", tables["embeddings/type"]), type_ids)  # (N, H)
         if self._positions:
-            x += self._constant("position", tables["embeddings/position"])[: size[1]]  # (T, H) onto (B, T, H)
-        return self._norm("embeddings/norm", tf.reshape(x, [-1, self._shape.hidden]))  # (N, H)
+            x += tf.gather(self._constant("position", tables["embeddings/position"]), packing.positions)  # (N, H)
+        return self._norm("embeddings/norm", x)  # (N, H)
 
-    def _layer(self, name: str, x: Tensor, bias: Tensor, size: Tensor) -> Tensor:
-        attended = self.dense(f"{name}/attention", self._attend(name, x, bias, size))  # (N, H)
+    def _layer(self, name: str, x: Tensor, bias: Tensor, packing: Packing) -> Tensor:
+        attended = self.dense(f"{name}/attention", self._attend(name, x, bias, packing))  # (N, H)
         x = self._norm(f"{name}/attention_norm", attended + x)  # (N, H)
         inner = self._activation(self.dense(f"{name}/intermediate", x))  # (N, I)
         return self._norm(f"{name}/output_norm", self.dense(f"{name}/output", inner) + x)  # (N, H)
 
-    def _attend(self, name: str, x: Tensor, bias: Tensor, size: Tensor) -> Tensor:
-        tf, heads, head_size = self._tf, self._shape.heads, self._shape.head_size
+    def _attend(self, name: str, x: Tensor, bias: Tensor, packing: Packing) -> Tensor:
+        tf = self._tf
         qkv = self._affine(f"{name}/qkv", x, *self._query_key_value(name))  # (N, 3H)
-        qkv = tf.reshape(qkv, tf.stack([size[0], size[1], 3, heads, head_size]))  # (B, T, 3, A, D)
-        query, key, value = tf.unstack(tf.transpose(qkv, [2, 0, 3, 1, 4]), num=3)  # (B, A, T, D) each
-        scores = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32) + bias  # (B, A, T, T)
+        query, key, value = tf.unstack(packing.split_heads(qkv), num=3)  # (B, A, T, D) each
+        scores = tf.cast(tf.matmul(query, key, transpose_b=True), bias.dtype) + bias  # (B, A, T, T)
         shares = tf.cast(tf.nn.softmax(scores), self.dtype)  # (B, A, T, T)
-        mixed = tf.transpose(tf.matmul(shares, value), [0, 2, 1, 3])  # (B, T, A, D)
-        return tf.reshape(mixed, [-1, self._shape.hidden])  # (N, H)
+        return packing.join_heads(tf.matmul(shares, value))  # (N, H)
 
     def _query_key_value(self, name: str) -> tuple[Any, Any]:
         scale = np.float32(self._shape.head_size**-0.5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,9 @@ from bert_serving.server.errors import ConfigError, StartError
 log = logging.getLogger(__name__)
 
 _KNOWN_SENTENCE = "this known sentence is as short as most of those that people ask for"
+_WARM_UP_S = 2.0
+_WARM_UP_TOKENS = 32
+"""The longest text of the warm-up, and how many of these make its large batch."""
 
 
 def resolve(config: ServerConfig) -> ServerConfig:
@@ -79,7 +83,7 @@ def load(config: ServerConfig, prepared: str, lanes: int, progress: Progress) ->
     loaded_s = time.perf_counter()
     progress("encoding a first sentence")
     try:
-        _warm_up(engine)
+        _warm_up(engine, min(_WARM_UP_TOKENS, model.shape.positions))
     except BaseException:
         engine.close()
         raise
@@ -146,12 +150,28 @@ def _check_options(config: ServerConfig, model: ModelFolder) -> None:
         raise ConfigError(f"-normalize makes no sense with {config.pooling_strategy.name}: leave it out")
 
 
-def _warm_up(engine: BertEngine) -> None:
-    # Short and alone, before anything else: the first shape that a session runs fixes the blocked layout in which
-    # oneDNN keeps each weight, and after a large batch every short sentence would reorder them all.
+def _warm_up(engine: BertEngine, longest: int) -> None:
+    """Encode a known sentence, then what brings in the shapes that will come, each of which is slow at its first time.
+
+    The sentence goes first and alone: the first shape that an op runs fixes the layout in which oneDNN keeps its
+    weight, and after a large batch every short sentence would pack them all anew.
+    """
     rows = [row for row in engine.features([_KNOWN_SENTENCE]) if isinstance(row, Row)]
     vectors = engine.run(rows)
     if not np.isfinite(vectors[0]).all():
         raise StartError(
             "the model's numbers for a known sentence are not finite: copy the weights again, or leave out -fp16"
         )
+    end_s = time.perf_counter() + _WARM_UP_S
+    batches = [[_blank(longest)] * _WARM_UP_TOKENS, *([_blank(length)] for length in range(1, longest))]
+
+    def run(batch: list[Row]) -> None:
+        if time.perf_counter() < end_s:
+            engine.run(batch)
+
+    with ThreadPoolExecutor(engine.lanes) as lanes:  # each of TensorFlow's threads remembers shapes of its own
+        list(lanes.map(run, [batch for batch in batches for _ in range(engine.lanes)]))
+
+
+def _blank(length: int) -> Row:
+    return Row([0] * length, length, ())

@@ -12,6 +12,7 @@ from bert_serving.server.engine.bert import Bert, Inputs
 from bert_serving.server.engine.contract import Progress
 from bert_serving.server.engine.layer_norm import choose_layer_norm
 from bert_serving.server.engine.model_folder import BertShape, ModelFolder
+from bert_serving.server.engine.packing import Packed, Padded
 from bert_serving.server.engine.pooling import Encoded, pool
 from bert_serving.server.engine.precision import choose_dtype
 from bert_serving.server.engine.session import INPUTS, OUTPUT
@@ -57,8 +58,15 @@ def build_graph(config: ServerConfig, shape: BertShape, extent: Extent, weights:
     graph = tf.Graph()
     with graph.as_default():
         inputs = Inputs(*(tf.compat.v1.placeholder(tf.int32, [None, None], name=name) for name in INPUTS))
-        layer_norm = choose_layer_norm(cpu=config.cpu)
-        bert = Bert(shape, weights, layer_norm, dtype=tf.as_dtype(dtype), positions=not config.no_position_embeddings)
+        bert = Bert(
+            shape,
+            weights,
+            choose_layer_norm(cpu=config.cpu),
+            Padded if config.xla else Packed,
+            dtype=tf.as_dtype(dtype),
+            positions=not config.no_position_embeddings,
+            by_size=config.cpu and dtype == "float32",
+        )
         layers = bert.layers(inputs, extent.layers)  # (B, T, H) each
         encoded = Encoded(_tokens(config, shape, layers), layers[-1], inputs.mask, bert, weights)
         vectors = pool(config.pooling_strategy, encoded, normalize=config.normalize)

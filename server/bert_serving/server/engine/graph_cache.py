@@ -18,7 +18,6 @@ from pathlib import Path
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.cpu import cpu_flags
 from bert_serving.server.engine.model_folder import ModelFolder
-from bert_serving.server.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +26,7 @@ MOST_GRAPHS = 8
 
 _OPTIONS = (
     "max_seq_len", "pooling_layer", "pooling_strategy", "mask_cls_sep", "no_position_embeddings", "num_labels",
-    "normalize", "cpu", "fp16", "dtype", "cased_tokenization",
+    "normalize", "cpu", "fp16", "dtype", "xla", "cased_tokenization",
 )  # fmt: skip
 """What a graph depends on, or what `-dtype auto` finds out by."""
 
@@ -40,7 +39,8 @@ def graph_key(config: ServerConfig, model: ModelFolder) -> str:
         (name, found.version) for found in distributions() if (name := found.metadata["Name"]).startswith("tensorflow")
     )
     status = config.as_status()
-    about = [__version__, versions, platform.processor(), cpu_flags(), weights, repr(model.shape)]
+    code = [hashlib.sha256(module.read_bytes()).hexdigest() for module in sorted(Path(__file__).parent.glob("*.py"))]
+    about = [code, versions, platform.processor(), cpu_flags(), weights, repr(model.shape)]
     return hashlib.sha256(json.dumps([about, [status[name] for name in _OPTIONS]]).encode()).hexdigest()[:32]
 
 
