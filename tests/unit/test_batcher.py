@@ -12,9 +12,9 @@ ROWS = st.lists(st.tuples(st.integers(1, 200), st.booleans()), max_size=80)
 
 
 def filled(
-    lengths: list[tuple[int, bool]], max_rows: int = 16, max_tokens: int = 256, spare_tokens: int = 10**6
+    lengths: list[tuple[int, bool]], max_rows: int = 16, max_tokens: int = 256, spare_pairs: int = 10**9
 ) -> Batcher[int]:
-    batcher: Batcher[int] = Batcher(Limits(max_rows, max_tokens, spare_tokens))
+    batcher: Batcher[int] = Batcher(Limits(max_rows, max_tokens, spare_pairs))
     for number, (length, urgent) in enumerate(lengths):
         batcher.add(Waiting(length, urgent, number), now_s=0.0)
     return batcher
@@ -63,9 +63,16 @@ def test_overdue_bulk_rows_get_every_second_batch() -> None:
 
 
 def test_a_neighbour_that_costs_more_padding_than_a_batch_waits() -> None:
-    batcher = filled([(20, False), (21, False), (24, False), (10, False)], spare_tokens=8)
-    assert [row.length for row in batcher.next(0.0)] == [20, 21, 24]  # 24 pads two rows by three tokens each
+    batcher = filled([(20, False), (21, False), (24, False), (10, False)], spare_pairs=312)
+    assert [row.length for row in batcher.next(0.0)] == [20, 21, 24]  # 24 adds 2 * (24² - 21²) = 270 pairs
     assert [row.length for row in batcher.next(0.0)] == [10]
+
+
+def test_a_lane_leaves_the_others_their_share() -> None:
+    batcher: Batcher[int] = Batcher(Limits(16, 256, 10**9), lanes=2)
+    for number in range(5):
+        batcher.add(Waiting(10, False, number), now_s=0.0)
+    assert [len(batcher.next(0.0)) for _ in range(4)] == [3, 1, 1, 0]
 
 
 def test_rows_of_like_length_run_together() -> None:
@@ -88,7 +95,7 @@ def test_sorting_saves_most_of_the_padding() -> None:
 def test_a_fixed_workload_keeps_its_number_of_batches_and_its_padding() -> None:
     """A guard against slower batching that needs no clock: 2,000 lengths in parts, through a worker's window."""
     lengths = [int(length) for length in np.random.default_rng(5).gamma(1.5, 25, 2000).clip(3, 128)]
-    batcher: Batcher[None] = Batcher(Limits(256, 1024, 12))
+    batcher: Batcher[None] = Batcher(Limits(256, 1024, 4000), lanes=2)
     batches = padded = 0
     while lengths or len(batcher):
         while lengths and len(batcher) + 256 <= 1280:

@@ -45,7 +45,7 @@ def test_a_bad_row_fails_alone(poison: str) -> None:
 
 def test_several_threads_leave_nothing_out() -> None:
     arrived = threading.Semaphore(0)
-    lanes = Lanes(ENGINE, Limits(max_rows=4, max_tokens=64, spare_tokens=8), notify=arrived.release)
+    lanes = Lanes(ENGINE, Limits(max_rows=4, max_tokens=64, spare_pairs=200), notify=arrived.release)
     texts = [f"text {number}" for number in range(100)]
     lanes.put(rows(*texts), urgent=False)
     found: dict[int, object] = {}

@@ -62,7 +62,7 @@ class Lanes:
         self.outcomes: SimpleQueue[Outcome] = SimpleQueue()
         self.tally = Tally()
         self._engine = engine
-        self._batcher: Batcher[PlacedRow] = Batcher(limits)
+        self._batcher: Batcher[PlacedRow] = Batcher(limits, engine.lanes)
         self._notify = notify
         self._changed = threading.Condition()
         self._closed = False

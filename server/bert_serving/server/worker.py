@@ -9,6 +9,7 @@ import importlib
 import json
 import logging
 import os
+import sys
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -42,9 +43,8 @@ from bert_serving.server.transport.messages import (
 log = logging.getLogger(__name__)
 
 CPU_BATCH_TOKENS = 1024
-CPU_SPARE_TOKENS = 12
-"""A batch more costs about as much as 20 to 40 tokens on a CPU. A few less keep several lanes at work: in a simulation
-of 32 clients with a sentence each and two lanes, 8 to 16 gave half as much again as no such limit."""
+CPU_SPARE_PAIRS = 4000
+"""A batch more costs a CPU about as much as 20 to 40 tokens, and a token as much as some 800 pairs in attention."""
 GPU_BATCH_TOKENS = 16384
 """On a GPU a batch more costs as much as thousands of tokens: rows of any length may share one."""
 
@@ -183,7 +183,7 @@ class Worker:
 
     def _start_lanes(self, engine: Engine) -> None:
         max_tokens = self._config.max_batch_tokens or (GPU_BATCH_TOKENS if engine.on_gpu else CPU_BATCH_TOKENS)
-        limits = Limits(self._config.max_batch_size, max_tokens, max_tokens if engine.on_gpu else CPU_SPARE_TOKENS)
+        limits = Limits(self._config.max_batch_size, max_tokens, sys.maxsize if engine.on_gpu else CPU_SPARE_PAIRS)
         device = self._device if engine.on_gpu else "cpu"
         self._engine = engine
         self._lanes = Lanes(engine, limits, self._wakeup.notify)

@@ -1,10 +1,11 @@
 """Which rows run together next. Pure; a worker's lanes ask it.
 
 A micro-batch takes rows of any part and client. It holds the row that has waited longest and those nearest to it in
-length, as many as fit into `max_rows` and, padding counted, `max_tokens`; but no neighbour whose length would add more
-padding than `spare_tokens`, for then another batch is cheaper. So rows of like length run together and no row waits for
-ever. Urgent rows go first and alone; bulk rows that waited longer than `patience_s` get every
-second batch.
+length, as many as fit into `max_rows` and, padding counted, `max_tokens`; but no neighbour that would add more for
+nothing to attention than `spare_pairs`, for then another batch is cheaper. So rows of like length run together and no
+row waits for ever. Where several lanes ask, each takes at most its share of the rows that wait, so that the next to ask
+finds some. Urgent rows go first and alone; bulk rows that waited longer than `patience_s` get every second
+batch.
 """
 
 from __future__ import annotations
@@ -27,14 +28,17 @@ class Waiting(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of a micro-batch: its rows, its tokens with padding, and the padding that one more row may add."""
+    """Of a micro-batch: its rows, its tokens with padding, and what one more row may cost through padding.
+
+    Padding costs in attention, whose work is a row's pairs of tokens; in all else tokens are packed.
+    """
 
     max_rows: int
     max_tokens: int
-    spare_tokens: int
+    spare_pairs: int
 
-    def allow(self, rows: int, longest: int, added_padding: int) -> bool:
-        return rows * longest <= self.max_tokens and added_padding <= self.spare_tokens
+    def allow(self, rows: int, longest: int, added_pairs: int) -> bool:
+        return rows * longest <= self.max_tokens and added_pairs <= self.spare_pairs
 
 
 class _Pool(Generic[T]):
@@ -54,17 +58,18 @@ class _Pool(Generic[T]):
     def oldest_since_s(self) -> float:
         return next(iter(self._by_age.values()))[0]
 
-    def take(self, limits: Limits) -> list[Waiting[T]]:
-        """Remove and return the oldest row with its neighbours in length."""
+    def take(self, limits: Limits, lanes: int) -> list[Waiting[T]]:
+        """Remove and return the oldest row with its neighbours in length; no more than a lane's share of all."""
+        share = -(-len(self) // lanes)
         serial, (_, oldest) = next(iter(self._by_age.items()))
         rows = self._by_length
         low = bisect_left(rows, (oldest.length, serial))
         high = low + 1
-        while high - low < limits.max_rows:
+        while high - low < min(limits.max_rows, share):
             count, longest = high - low, rows[high - 1][0]
-            # the padding that a neighbour adds: a shorter one its own, a longer one that of all the others
-            below = longest - rows[low - 1][0] if low else None
-            above = count * (rows[high][0] - longest) if high < len(rows) else None
+            # the pairs that a neighbour adds for nothing: a shorter one its own, a longer one those of all the others
+            below = longest**2 - rows[low - 1][0] ** 2 if low else None
+            above = count * (rows[high][0] ** 2 - longest**2) if high < len(rows) else None
             if above is not None and not limits.allow(count + 1, rows[high][0], above):
                 above = None
             if below is not None and not limits.allow(count + 1, longest, below):
@@ -83,8 +88,9 @@ class _Pool(Generic[T]):
 class Batcher(Generic[T]):
     """Rows in, micro-batches out."""
 
-    def __init__(self, limits: Limits, patience_s: float = 1.0) -> None:
+    def __init__(self, limits: Limits, lanes: int = 1, patience_s: float = 1.0) -> None:
         self._limits = limits
+        self._lanes = lanes
         self._patience_s = patience_s
         self._pools: dict[bool, _Pool[T]] = {True: _Pool(), False: _Pool()}
         self._serial = 0
@@ -105,4 +111,4 @@ class Batcher(Generic[T]):
         overdue = bool(bulk) and now_s - bulk.oldest_since_s() > self._patience_s
         bulk_is_next = not urgent or (overdue and self._last_was_urgent)
         self._last_was_urgent = not bulk_is_next
-        return self._pools[not bulk_is_next].take(self._limits)
+        return self._pools[not bulk_is_next].take(self._limits, self._lanes)

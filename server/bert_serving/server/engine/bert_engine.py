@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,7 +78,7 @@ def load(config: ServerConfig, prepared: str, lanes: int, progress: Progress) ->
     model = find_model(config)
     progress("loading the graph")
     tokenizer = load_tokenizer(config, model)
-    engine = BertEngine(config, model, tokenizer, GraphSession(load_graph(Path(prepared)), config, lanes), lanes)
+    engine = BertEngine(config, model, tokenizer, GraphSession(load_graph(Path(prepared)), config), lanes)
     loaded_s = time.perf_counter()
     progress("encoding a first sentence")
     try:
@@ -163,14 +162,10 @@ def _warm_up(engine: BertEngine, longest: int) -> None:
             "the model's numbers for a known sentence are not finite: copy the weights again, or leave out -fp16"
         )
     end_s = time.perf_counter() + _WARM_UP_S
-    batches = [[_blank(longest)] * _WARM_UP_TOKENS, *([_blank(length)] for length in range(1, longest))]
-
-    def run(batch: list[Row]) -> None:
-        if time.perf_counter() < end_s:
-            engine.run(batch)
-
-    with ThreadPoolExecutor(engine.lanes) as lanes:  # each of TensorFlow's threads remembers shapes of its own
-        list(lanes.map(run, [batch for batch in batches for _ in range(engine.lanes)]))
+    for batch in ([_blank(longest)] * _WARM_UP_TOKENS, *([_blank(length)] for length in range(1, longest))):
+        engine.run(batch)
+        if time.perf_counter() > end_s:
+            break
 
 
 def _blank(length: int) -> Row:

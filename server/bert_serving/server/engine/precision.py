@@ -71,7 +71,7 @@ def _fastest_that_is_close(
     batch = collate(_rows(config, model), mask_cls_sep=config.mask_cls_sep)
     vectors, seconds = {}, {}
     for dtype in ("float32", "bfloat16"):
-        vectors[dtype], seconds[dtype] = _measure(GraphSession(build_graph(dtype), config, lanes=1), batch)
+        vectors[dtype], seconds[dtype] = _measure(GraphSession(build_graph(dtype), config), batch)
     cosine, gain = worst_cosine(vectors["float32"], vectors["bfloat16"]), seconds["float32"] / seconds["bfloat16"]
     chosen = "bfloat16" if cosine > LEAST_COSINE and gain > 1 else "float32"
     progress(

@@ -25,12 +25,12 @@ OUTPUT = "vectors"
 class GraphSession:
     """A `tf.Graph`, ready to run. `run` may be called from several threads at once."""
 
-    def __init__(self, graph: Any, config: ServerConfig, lanes: int) -> None:
+    def __init__(self, graph: Any, config: ServerConfig) -> None:
         """StartError if the device does not take it."""
         tf = load_tensorflow()
         self.on_gpu = not config.cpu and _sees_gpu(config)
         try:
-            self._session = tf.compat.v1.Session(graph=graph, config=_options(config, lanes, cpu=not self.on_gpu))
+            self._session = tf.compat.v1.Session(graph=graph, config=_options(config, cpu=not self.on_gpu))
             inputs = [graph.get_tensor_by_name(f"{name}:0") for name in INPUTS]
             output = graph.get_tensor_by_name(f"{OUTPUT}:0")
             # a callable checks its feeds once, not in every run
@@ -81,13 +81,14 @@ def _sees_gpu(config: ServerConfig) -> bool:
     return False
 
 
-def _options(config: ServerConfig, lanes: int, *, cpu: bool) -> Any:
+def _options(config: ServerConfig, *, cpu: bool) -> Any:
     tf = load_tensorflow()
     options = tf.compat.v1.ConfigProto(allow_soft_placement=True)
     if cpu:
-        # several lanes of one thread each do more than one lane of several threads
+        # several lanes of one thread each do more than one lane of several threads, and a lane computes in its own:
+        # handing work to TensorFlow's threads cost 4% of a large batch
         options.intra_op_parallelism_threads = 1
-        options.inter_op_parallelism_threads = lanes
+        options.inter_op_parallelism_threads = -1
         options.device_count["GPU"] = 0
     else:
         options.gpu_options.per_process_gpu_memory_fraction = config.gpu_memory_fraction
