@@ -27,7 +27,7 @@ def choose(monkeypatch: pytest.MonkeyPatch, *, fast: bool, cosine: float, gain: 
         "bfloat16": (np.array([[np.cos(angle), np.sin(angle)]]), 1 / gain),
     }
     monkeypatch.setattr(precision, "_is_fast_here", lambda dtype: fast)
-    monkeypatch.setattr(precision, "GraphSession", lambda graph, config, lanes: graph)
+    monkeypatch.setattr(precision, "GraphSession", lambda graph, config: graph)
     monkeypatch.setattr(precision, "_measure", lambda session, batch: measured[session])
     chosen = config(**options)
     return precision.choose_dtype(chosen, find_model(chosen), lambda dtype: dtype, lambda line: None)
