@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_serving.server.engine.contract import Row
-from bert_serving.server.engine.features import FeatureMaker, _cut, collate
+from bert_serving.server.engine.features import FeatureMaker, MicroBatch, _cut, collate, to_fixed_shape
 from bert_serving.server.engine.tokenization import BertTokenizer, Normalization
 from bert_serving.server.errors import StartError
 
@@ -104,6 +105,19 @@ def test_collate() -> None:
     assert batch.type_ids.tolist() == [[0, 0, 0, 1, 1], [0, 0, 0, 0, 0]]
     assert batch.mask.tolist() == [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]
     assert {array.dtype.name for array in (batch.ids, batch.type_ids, batch.mask)} == {"int32"}
+
+
+@pytest.mark.parametrize(
+    ("shape", "longest", "fixed"),
+    [((1, 1), 128, (1, 16)), ((3, 17), 128, (4, 32)), ((5, 100), 120, (8, 120)), ((8, 64), 64, (8, 64))],
+)
+def test_fixed_shapes_are_few(shape: tuple[int, int], longest: int, fixed: tuple[int, int]) -> None:
+    ones = np.ones(shape, np.int32)
+    batch = to_fixed_shape(MicroBatch(ones, ones, ones), longest)
+    for array in (batch.ids, batch.type_ids, batch.mask):
+        assert array.shape == fixed
+        assert array.sum() == ones.sum()
+        assert (array[: shape[0], : shape[1]] == 1).all()
 
 
 def test_collate_hides_special_tokens() -> None:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,9 @@ from fake_engine import vector_of
 from family import Family
 from ports import free_ports, is_free
 from raw_client import RawClient
-from serving import Connect, Serve, fake_config
+from serving import Connect, Serve, fake_config, pids
 
-from bert_serving.client import BertClient, ServerStopping
+from bert_serving.client import BertClient
 from bert_serving.client.wire import Command, JsonReply, RowsReply, decode_reply, encode_command, encode_request
 from bert_serving.server import BertServer, ConfigError, ServiceError, StartError
 
@@ -88,50 +87,6 @@ def test_a_child_killed_while_loading_ends_the_start(victim: str, family: Family
     finally:
         server.close()
     assert family.members() == []
-
-
-def pids(server: BertServer) -> dict[str, int]:
-    """The service's processes, loading or not."""
-    with RawClient(server, b"pids") as raw:
-        status = raw.ask(*encode_command(b"pids", 1, Command.SHOW_STATUS))
-    assert isinstance(status, JsonReply)
-    return {process["name"]: process["pid"] for process in status.content["processes"]}
-
-
-def test_work_of_a_dead_worker_goes_to_another(serve: Serve, connect: Connect) -> None:
-    server = serve(num_worker=2, max_batch_size=4)
-    client = connect(server)
-    texts = [f"!slow 0.01 {number}" for number in range(200)]
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(client.encode, texts)
-        while connect(server).server_status["queue"]["open_requests"] == 0:
-            pass
-        os.kill(pids(server)["worker-1"], signal.SIGKILL)
-        np.testing.assert_array_equal(running.result(60), np.stack([vector_of(text) for text in texts]))
-
-
-@pytest.mark.parametrize("victim", ["worker-0", "sink"])
-def test_a_service_that_cannot_go_on_says_why(victim: str, family: Family) -> None:
-    with BertServer(fake_config()) as server:
-        os.kill(pids(server)[victim], signal.SIGKILL)
-        server.join(30)
-        assert not server.is_alive()
-        assert isinstance(server.failure, ServiceError)
-        assert victim in str(server.failure)
-        assert "SIGKILL" in str(server.failure)
-    assert family.members() == []
-
-
-def test_what_is_open_at_the_end_is_answered(serve: Serve, connect: Connect) -> None:
-    server = serve()
-    client = connect(server)
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(client.encode, ["!slow 0.1"] * 1000)
-        while connect(server).server_status["queue"]["open_requests"] == 0:
-            pass
-        server.close()
-        with pytest.raises(ServerStopping):
-            running.result(30)
 
 
 def test_requests_sent_while_loading_are_answered(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ The vector of a text is `vector_of(text)`. Texts that begin with "!" make the en
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,6 +55,8 @@ class FakeEngine:
         for text in texts:
             if text.startswith("!slow"):
                 time.sleep(float(text.split()[1]))
+        if "!die" in texts:
+            os.kill(os.getpid(), signal.SIGKILL)
         if "!crash" in texts:
             raise RuntimeError("the model crashed")
         vectors = np.stack([vector_of(text) for text in texts])
@@ -94,6 +98,8 @@ def load(config: ServerConfig, prepared: str, lanes: int, progress: Progress) ->
     progress("loading nothing")
     if config.model_dir == "load-fails":
         raise StartError("the model cannot be loaded")
+    if config.model_dir.startswith("load-until ") and Path(config.model_dir.removeprefix("load-until ")).exists():
+        raise StartError("the model cannot be loaded any more")
     if config.model_dir == "load-crashes":
         raise KeyError("a bug")
     return FakeEngine(config, lanes)

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ports import free_ports
+from raw_client import RawClient
 
 from bert_serving.client import BertClient
+from bert_serving.client.wire import Command, JsonReply, encode_command
 from bert_serving.server import BertServer, ServerConfig
 
 Serve = Callable[..., BertServer]
@@ -19,3 +21,17 @@ def fake_config(**options: Any) -> ServerConfig:
     port, port_out = free_ports(2)
     values = {"model_dir": "fake", "engine": "fake_engine", "cpu": True, "port": port, "port_out": port_out}
     return ServerConfig.from_mapping({**values, **options})
+
+
+def pids(server: BertServer) -> dict[str, int]:
+    """The service's processes by name, loading or not."""
+    return {process["name"]: process["pid"] for process in processes(server)}
+
+
+def processes(server: BertServer) -> list[dict[str, Any]]:
+    """What the status says of each of them."""
+    with RawClient(server, b"processes") as raw:
+        status = raw.ask(*encode_command(b"processes", 1, Command.SHOW_STATUS))
+    assert isinstance(status, JsonReply)
+    shown: list[dict[str, Any]] = status.content["processes"]
+    return shown

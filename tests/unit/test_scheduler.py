@@ -77,7 +77,7 @@ def test_work_of_a_lost_worker_comes_back_in_order_before_other_work() -> None:
         scheduler.submit(ticket(job))
     list(scheduler.assign())
     scheduler.submit(ticket(9))
-    assert [t.key.job for t in scheduler.remove_worker("lost")] == [0, 1, 2]
+    assert [t.key.job for t in scheduler.remove_worker("lost").requeued] == [0, 1, 2]
     scheduler.add_worker("other")
     assert [t.key.job for _, t in scheduler.assign()] == [0, 1, 2, 9]
 
@@ -96,19 +96,22 @@ def test_each_client_keeps_its_order_within_a_class(parts: list[tuple[int, bool,
 
 
 class SchedulerLife(RuleBasedStateMachine):
-    """Submit, assign, finish, gain and lose workers in any order; a model keeps count."""
+    """Submit, assign, finish, confirm, gain and lose workers in any order; a model keeps count of parts that matter."""
 
     def __init__(self) -> None:
         super().__init__()
         self.scheduler = Scheduler(WINDOW)
+        self.rows: dict[PartKey, int] = {}  # of all parts that are not confirmed
         self.waiting: set[PartKey] = set()
-        self.running: dict[PartKey, tuple[str, Ticket]] = {}
+        self.running: dict[PartKey, str] = {}
+        self.sent: dict[PartKey, str] = {}
         self.jobs = 0
 
     @rule(rows=st.integers(1, 150), client=st.sampled_from([b"a", b"b"]), urgent=st.booleans())
     def submit(self, rows: int, client: bytes, urgent: bool) -> None:
         self.jobs += 1
         self.scheduler.submit(ticket(self.jobs, rows, client, urgent))
+        self.rows[PartKey(self.jobs, 0)] = rows
         self.waiting.add(PartKey(self.jobs, 0))
 
     @rule(worker=st.sampled_from(["w0", "w1", "w2"]))
@@ -117,36 +120,94 @@ class SchedulerLife(RuleBasedStateMachine):
 
     @rule(worker=st.sampled_from(["w0", "w1", "w2"]))
     def lose(self, worker: str) -> None:
-        lost = {t.key for t in self.scheduler.remove_worker(worker)}
-        assert lost == {key for key, (holder, _) in self.running.items() if holder == worker}
-        for key in lost:
-            del self.running[key]
-        self.waiting |= lost
+        lost = self.scheduler.remove_worker(worker)
+        had = {key for key, holder in (self.running | self.sent).items() if holder == worker}
+        gone = {t.key for t in (lost.to_split, lost.poison) if t}
+        assert {t.key for t in lost.requeued} | gone == had
+        for key in had:
+            self.running.pop(key, None)
+            self.sent.pop(key, None)
+        self.waiting |= had - gone
+        if lost.poison:
+            assert lost.poison.rows == 1
+            del self.rows[lost.poison.key]
+        if lost.to_split:
+            whole = lost.to_split
+            half = self.rows.pop(whole.key) // 2
+            for offset, rows in ((0, half), (half, whole.rows - half)):
+                key = PartKey(whole.key.job, whole.key.offset + offset)
+                self.scheduler.submit_suspect(Ticket(key, rows, whole.client, whole.urgent))
+                self.rows[key] = rows
+                self.waiting.add(key)
 
     @rule()
     def assign(self) -> None:
         for worker, out in self.scheduler.assign():
             self.waiting.remove(out.key)
-            self.running[out.key] = (worker, out)
+            self.running[out.key] = worker
         if self.scheduler.workers and self.waiting:
-            assert all(self.scheduler.in_flight_rows(worker) for worker in self.scheduler.workers)
+            assert self.running  # work that waits has something to wait for
 
     @rule(data=st.data())
     def finish(self, data: st.DataObject) -> None:
         if self.running:
-            key = data.draw(st.sampled_from(sorted(self.running, key=lambda key: key.job)))
-            self.scheduler.finished(self.running.pop(key)[0], key)
+            key = data.draw(st.sampled_from(sorted(self.running, key=str)))
+            self.sent[key] = self.running.pop(key)
+            self.scheduler.finished(self.sent[key], key)
+
+    @rule(data=st.data())
+    def confirm(self, data: st.DataObject) -> None:
+        if self.sent:
+            key = data.draw(st.sampled_from(sorted(self.sent, key=str)))
+            del self.sent[key], self.rows[key]
+            self.scheduler.confirmed(key)
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        queued = sum(1 for queue in self.scheduler._queues.values() for _ in queue)
-        assert queued == len(self.waiting)
+        assert self.scheduler.queued_rows == sum(self.rows[key] for key in self.waiting)
         for worker in self.scheduler.workers:
-            held = [t for holder, t in self.running.values() if holder == worker]
-            assert self.scheduler.in_flight_rows(worker) == sum(t.rows for t in held)
+            load = self.scheduler._loads[worker]
+            assert set(load.tickets) == {key for key, holder in self.running.items() if holder == worker}
+            assert set(load.unconfirmed) == {key for key, holder in self.sent.items() if holder == worker}
+            assert not load.alone or len(load.tickets) == 1
             for urgent in (True, False):
-                rows = [t.rows for t in held if t.urgent is urgent]
+                rows = [t.rows for t in load.tickets.values() if t.urgent is urgent]
                 assert len(rows) <= 1 or sum(rows) <= WINDOW
 
 
 TestSchedulerLife = SchedulerLife.TestCase
+
+
+def test_a_row_that_ends_its_worker_is_found_and_its_neighbours_come_out() -> None:
+    """A worker dies whenever it holds row 37 of a part of 64; the other parts are bystanders."""
+    scheduler = Scheduler(1000)
+    poison = 37
+    rows = {PartKey(1, 0): 64, **{PartKey(job, 0): 10 for job in range(2, 8)}}
+    for key, count in rows.items():
+        scheduler.submit(Ticket(key, count, b"a", urgent=False))
+    done: set[PartKey] = set()
+    given_up = None
+    for life in range(100):
+        worker = f"w{life}"
+        scheduler.add_worker(worker)
+        while held := list(scheduler.assign()):
+            if any(t.key.job == 1 and t.key.offset <= poison < t.key.offset + t.rows for _, t in held):
+                break
+            for _, t in held:
+                scheduler.finished(worker, t.key)
+                scheduler.confirmed(t.key)
+                done.add(t.key)
+        lost = scheduler.remove_worker(worker)
+        if lost.poison:
+            given_up = lost.poison
+        if lost.to_split:
+            whole, half = lost.to_split, lost.to_split.rows // 2
+            for offset, count in ((0, half), (half, whole.rows - half)):
+                key = PartKey(1, whole.key.offset + offset)
+                scheduler.submit_suspect(Ticket(key, count, b"a", urgent=False))
+        if given_up and not scheduler.queued_rows:
+            break
+    assert given_up is not None
+    assert (given_up.key, given_up.rows) == (PartKey(1, poison), 1)
+    assert {key for key in done if key.job != 1} == set(rows) - {PartKey(1, 0)}
+    assert life < 20

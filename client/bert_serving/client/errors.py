@@ -22,6 +22,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+MAX_RETRY_AFTER_MS = 60_000
+"""A server that names a longer wait is not believed."""
+
 
 class BertServingError(Exception):
     """Base of all errors that this package raises on purpose."""
@@ -91,8 +94,11 @@ class ServerError(BertServingError):
     def from_wire(fields: Mapping[str, Any]) -> ServerError:
         """The exception that `to_wire` described; an unknown type becomes a plain `ServerError`."""
         kind = _BY_WIRE_TYPE.get(str(fields.get("type")), ServerError)
-        index = fields.get("index")
-        return kind(str(fields.get("message", "no reason given")), index if isinstance(index, int) else None)
+        index, wait_ms = fields.get("index"), fields.get("retry_after_ms")
+        error = kind(str(fields.get("message", "no reason given")), index if isinstance(index, int) else None)
+        if isinstance(error, ServerBusy) and isinstance(wait_ms, int) and 0 <= wait_ms <= MAX_RETRY_AFTER_MS:
+            error.retry_after_ms = wait_ms
+        return error
 
 
 class BadRequest(ServerError, ValueError):
@@ -113,6 +119,19 @@ class ServerStopping(ServerError, ConnectionError):
     wire_type = "server_stopping"
 
 
+class ServerBusy(ServerError, ConnectionError):
+    """The server has as much to do as it may have; the client asks again after `retry_after_ms` by itself."""
+
+    wire_type = "busy"
+
+    def __init__(self, message: str, index: int | None = None, retry_after_ms: int = 1000) -> None:
+        super().__init__(message, index)
+        self.retry_after_ms = retry_after_ms
+
+    def to_wire(self) -> dict[str, Any]:
+        return {**super().to_wire(), "retry_after_ms": self.retry_after_ms}
+
+
 _BY_WIRE_TYPE: dict[str, type[ServerError]] = {
-    kind.wire_type: kind for kind in (ServerError, BadRequest, RowFailed, ServerStopping)
+    kind.wire_type: kind for kind in (ServerError, BadRequest, RowFailed, ServerStopping, ServerBusy)
 }

@@ -21,11 +21,11 @@ from typing import Any
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from bert_serving.client.errors import ClientClosed, ConnectFailed, MalformedMessage
+from bert_serving.client.errors import ClientClosed, ConnectFailed, MalformedMessage, ServerBusy
 from bert_serving.client.handshake import Handshake
 from bert_serving.client.link import Link, explain
 from bert_serving.client.pending import Asked, Kind, Pending
-from bert_serving.client.wire import MAX_REQUEST_ID_DIGITS, Command, decode_reply, encode_command
+from bert_serving.client.wire import MAX_REQUEST_ID_DIGITS, Command, ErrorReply, decode_reply, encode_command
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ class Loop:
         self._handshakes: deque[Handshake] = deque()
         self._fail_waiting_at_s: float | None = None
         self._losses = 0
+        self._again: list[tuple[float, int]] = []  # when to ask again, and what
         self._is_stopping = False
         self._ended_because: str | None = None
         with ExitStack() as opened:
@@ -145,6 +146,7 @@ class Loop:
         self._advance_handshakes(now_s)
         self._fail_overdue(now_s)
         self._ask_again_after_loss()
+        self._ask_again_after_busy(now_s)
         self._send()
 
     def _wait_ms(self) -> int | None:
@@ -152,6 +154,7 @@ class Loop:
         times_s = [handshake.ask_at_s or 0.0 for handshake in self._handshakes]
         times_s += [self._handshake_deadline_s(handshake) for handshake in self._handshakes]
         times_s += [link.given_up_at_s + RECONNECT_GIVEN_UP_S for link in self._links if link.given_up_at_s is not None]
+        times_s += [at_s for at_s, _ in self._again]
         if self._fail_waiting_at_s is not None:
             times_s.append(self._fail_waiting_at_s)
         soonest_s = min(times_s, default=float("inf"))
@@ -181,7 +184,11 @@ class Loop:
 
     def _settle(self, frames: list[Any]) -> None:
         try:
-            self._pending.settle(decode_reply(frames))
+            reply = decode_reply(frames)
+            if isinstance(reply, ErrorReply) and isinstance(reply.error, ServerBusy):
+                self._again.append((time.monotonic() + reply.error.retry_after_ms / 1000, reply.request_id))
+            else:
+                self._pending.settle(reply)
         except MalformedMessage as error:
             logger.warning("the server sent a reply that cannot be read: %s", error)
             if frames[-1].isdigit() and len(frames[-1]) <= MAX_REQUEST_ID_DIGITS:
@@ -229,6 +236,14 @@ class Loop:
             self._losses = losses
             for asked in self._pending.waiting():
                 self._repeat(asked)
+
+    def _ask_again_after_busy(self, now_s: float) -> None:
+        due = {request_id for at_s, request_id in self._again if at_s <= now_s}
+        if due:
+            self._again = [(at_s, request_id) for at_s, request_id in self._again if at_s > now_s]
+            for asked in self._pending.waiting():
+                if asked.request_id in due:
+                    self._repeat(asked)
 
     def _send(self) -> None:
         while self._outgoing:

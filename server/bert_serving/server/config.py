@@ -202,6 +202,26 @@ class ServerConfig:
     result_ttl: int = _option(
         60, "seconds that a result is kept for a client that is not listening", _integer(1), group=_SERVING
     )
+    heartbeat_timeout: int = _option(
+        15, "seconds without a sign of life after which a worker or the sink is killed and started again",
+        _integer(4), group=_SERVING,
+    )  # fmt: skip
+    drain_timeout: int = _option(
+        30, "seconds that accepted requests may take to finish when the server is told to stop", _integer(0),
+        group=_SERVING,
+    )  # fmt: skip
+    max_queue: int = _option(
+        1_000_000, "most texts that may be open at once; more requests are told to come again later", _integer(1),
+        group=_SERVING,
+    )  # fmt: skip
+    max_queue_mb: int = _option(1024, "most megabytes of texts that may be open at once", _integer(1), group=_SERVING)
+    max_msg_size: int = _option(
+        256, "most megabytes of one message; who sends a larger one is disconnected", _integer(1), group=_SERVING
+    )
+    host: str = _option("*", "address to listen on; *: all interfaces", group=_SERVING)
+    allow_remote_terminate: bool = _option(
+        False, "let bert-serving-terminate stop the server from other machines", group=_SERVING
+    )
     verbose: bool = _option(False, "log more, with tracebacks", group=_SERVING)
 
     engine: str = "bert_serving.server.engine.bert_engine"

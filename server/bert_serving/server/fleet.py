@@ -1,4 +1,4 @@
-"""The child processes on their way to ready: who is there, what each still needs, and how the wait is going.
+"""The child processes: who is there, what each still needs on its way to ready, who is stuck, who comes back when.
 
 The ventilator tells it what children say, and sends what it wants sent; it owns no socket and no thread.
 """
@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.core.restarts import Restarts
 from bert_serving.server.core.roster import Roster, State
 from bert_serving.server.devices import device_environment, device_name, lanes_for
 from bert_serving.server.errors import StartError
 from bert_serving.server.launchers.base import Orders
 from bert_serving.server.supervisor import ChildEnded, Supervisor
-from bert_serving.server.transport.messages import Hello, Load, Message, Ready, Stage, Stop
+from bert_serving.server.transport.messages import Alive, Hello, Load, Message, NewSink, Ready, Stage, Stop
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,9 @@ class Fleet:
         self._supervisor = supervisor
         self._send = send
         self._roster = Roster()
+        self._restarts = Restarts()
+        self._orders: dict[str, tuple[Orders, str]] = {}
+        self._looked_s = 0.0
         self._prepared: str | None = None
         self._started_s = self._last_progress_s = 0.0
         self.rows_address = ""
@@ -59,6 +63,15 @@ class Fleet:
     def has_sink(self) -> bool:
         """Whether answers can be published."""
         return bool(self.rows_address)
+
+    @property
+    def sink_pid(self) -> int | None:
+        return self._roster[SINK].pid
+
+    @property
+    def expects_children(self) -> bool:
+        """Whether one that ended will be started again."""
+        return bool(self._restarts)
 
     def as_status(self) -> list[dict[str, Any]]:
         return self._roster.as_status()
@@ -81,22 +94,28 @@ class Fleet:
         log.info("devices: %s", ", ".join(f"worker {n} on {device_name(gpu)}" for n, gpu in enumerate(self._devices)))
 
     def _start(self, orders: Orders, device: str) -> None:
-        self._roster.add(orders.name, device)
+        self._orders[orders.name] = orders, device
         self._supervisor.start(orders)
-        self._roster[orders.name].pid = self._supervisor.pid(orders.name)
+        self._roster.started(orders.name, device, self._supervisor.pid(orders.name))
 
     # -- what children say --------------------------------------------------------------------------------------------
 
-    def hear(self, name: str, message: Hello | Stage | Ready) -> None:
+    def hear(self, name: str, message: Hello | Stage | Ready | Alive, now_s: float) -> None:
         """A child says how far it is."""
         member = self._roster[name]
+        member.heard_s = now_s
         if isinstance(message, Stage):
             member.stage = message.text
         elif isinstance(message, Ready):
             member.state, member.device = State.READY, message.device
-        elif name == SINK:
+            self._restarts.ready(name)
+        elif isinstance(message, Hello) and name == SINK:
             member.state, self.rows_address = State.READY, message.rows_address
-        else:
+            self._restarts.ready(name)
+            for worker in (*self._roster.in_state(State.LOADING), *self._roster.in_state(State.READY)):
+                if worker is not member:
+                    self._send(worker.name, NewSink(self.rows_address))
+        elif isinstance(message, Hello):
             member.state, member.stage = State.CONNECTED, "waiting for the graph"
         self._load_where_possible()
 
@@ -120,7 +139,37 @@ class Fleet:
             member = self._roster[child.name]
             lost.append((child, member.stage))
             member.state = State.GONE
+            if child.name == SINK:
+                self.rows_address = ""
         return lost
+
+    # -- those that are lost ------------------------------------------------------------------------------------------
+
+    def restart(self, name: str, now_s: float) -> float | None:
+        """Start a child that ended again, in so many seconds; None if that failed too often in a row."""
+        return self._restarts.ended(name, now_s)
+
+    def start_due(self, now_s: float) -> None:
+        """Start those whose time has come."""
+        for name in self._restarts.take_due(now_s):
+            log.info("%s is started again", name)
+            self._start(*self._orders[name])
+
+    def kill_stuck(self, now_s: float) -> None:
+        """End the children that have said nothing for `-heartbeat_timeout`, or four times that while they load."""
+        limit_s = self._config.heartbeat_timeout
+        was_asleep = now_s - self._looked_s > limit_s / 2
+        self._looked_s = now_s
+        for member in self._roster:
+            if member.state is State.GONE:
+                continue
+            silent_s = now_s - (member.heard_s or now_s)
+            if was_asleep or not member.heard_s:  # this process itself did not run, and has not read what they said
+                member.heard_s = now_s
+            elif silent_s > (limit_s if member.state is State.READY else 4 * limit_s):
+                member.heard_s = now_s
+                log.error("%s has said nothing for %.0f s and is killed", member.name, silent_s)
+                self._supervisor.kill(member.name)
 
     def is_ready(self, now_s: float) -> bool:
         """Whether all are; says at times what it waits for. Raises StartError when that takes too long."""

@@ -80,6 +80,11 @@ class Lanes:
                 self._batcher.add(Waiting(row.features.length, urgent, row), now_s)
             self._changed.notify_all()
 
+    def drop_waiting(self) -> None:
+        """Forget the rows that wait; those that run come out."""
+        with self._changed:
+            self._batcher.clear()
+
     def close(self) -> None:
         """End the lanes after the micro-batches that run now; waiting rows are dropped."""
         with self._changed:

@@ -101,11 +101,14 @@ class BertServer(threading.Thread):
                 self._ventilator.stop(self._stop_asked)
             self._ventilator.run()
 
-    def stop(self, reason: str = "stop() was called") -> None:
-        """Ask the service to end and return at once; safe in a signal handler and from any thread."""
+    def stop(self, reason: str = "stop() was called", *, at_once: bool = False) -> None:
+        """Ask the service to end and return at once; safe in a signal handler and from any thread.
+
+        What is accepted is finished first, within `-drain_timeout`; not if it should end `at_once`.
+        """
         self._stop_asked = self._stop_asked or reason
         if self._ventilator is not None:
-            self._ventilator.stop(reason)
+            self._ventilator.stop(reason, at_once=at_once)
 
     def close(self) -> None:
         """End the service and return when its processes, ports and temporary files are gone."""

@@ -23,13 +23,17 @@ from bert_serving.server.config import ServerConfig
 from bert_serving.server.core.assembly import Assembly, unpack
 from bert_serving.server.core.listeners import Listeners
 from bert_serving.server.transport import sockets
-from bert_serving.server.transport.messages import Answer, Delivered, Hello, Rows, Stop, decode, encode
+from bert_serving.server.transport.messages import Alive, Answer, Delivered, Hello, Received, Rows, Stop, decode, encode
 
 log = logging.getLogger(__name__)
 
 EXPIRE_INTERVAL_MS = 1_000
+ALIVE_INTERVAL_S = 1.0
 BURST = 64
 """Messages taken from one socket before the others get a turn."""
+
+MOST_CLOSED = 100_000
+"""Jobs that are remembered after their answer, so that parts which come late begin nothing."""
 
 FIRST_REQUEST_ID = b"1"
 """Of the question that a 1.10 client asks while it connects; it asks once, and waits for ever."""
@@ -40,7 +44,7 @@ def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
     context = zmq.Context()
     with ExitStack() as opened:
         opened.callback(context.term)
-        results = opened.enter_context(sockets.bind_results(context, config.port_out))
+        results = opened.enter_context(sockets.bind_results(context, config.host, config.port_out))
         folder = Path(arguments["socket_folder"])
         rows, rows_address = sockets.bind_internal(context, zmq.PULL, folder, f"rows-{os.getpid()}")
         opened.enter_context(rows)
@@ -68,6 +72,7 @@ class Sink:
         self._ventilator = ventilator
         self._listeners = Listeners(config.result_ttl)
         self._open: dict[int, Assembly] = {}
+        self._closed: dict[int, None] = {}
         self._stopping = False
 
     def loop(self) -> None:
@@ -80,11 +85,15 @@ class Sink:
         for sock in handlers:
             poller.register(sock, zmq.POLLIN)
         log.info("ready")
+        alive_s = 0.0
         while not self._stopping:
             fired = dict(poller.poll(EXPIRE_INTERVAL_MS))
             for sock, handle in handlers.items():
                 if sock in fired:
                     _take_burst(sock, handle)
+            if time.monotonic() > alive_s + ALIVE_INTERVAL_S:
+                alive_s = time.monotonic()
+                self._ventilator.send_multipart(encode(Alive()))
             if given_up := self._listeners.expire(time.monotonic()):
                 log.warning("%d answers were given up: their clients did not come back in time", given_up)
 
@@ -106,6 +115,8 @@ class Sink:
         message = decode([frame.bytes for frame in frames])
         if isinstance(message, Stop):
             self._stopping = True
+        elif isinstance(message, Rows):
+            self._take(message)
         elif isinstance(message, Answer):
             answer = _answer_frames(message)
             self._publish(message.identity, answer)
@@ -121,15 +132,24 @@ class Sink:
 
     def _on_rows(self, frames: list[zmq.Frame]) -> None:
         message = decode([frame.buffer for frame in frames])
-        if not isinstance(message, Rows):
-            return
+        if isinstance(message, Rows):
+            self._take(message)
+
+    def _take(self, message: Rows) -> None:
+        if message.job in self._closed:
+            return  # a part that was run twice
         identity, request_id = bytes(message.identity), bytes(message.request_id)
         assembly = self._open.setdefault(message.job, Assembly(message.total))
         _add(assembly, message)
         if assembly.complete:
             del self._open[message.job]
+            self._closed[message.job] = None
+            if len(self._closed) > MOST_CLOSED:
+                del self._closed[next(iter(self._closed))]
             self._publish(identity, self._reply(assembly, identity, request_id))
             self._ventilator.send_multipart(encode(Delivered(message.job)))
+        else:
+            self._ventilator.send_multipart(encode(Received(message.job, message.offset, os.getpid())))
 
     def _reply(self, assembly: Assembly, identity: bytes, request_id: bytes) -> list[Any]:
         if assembly.failures:

@@ -52,6 +52,10 @@ class Supervisor:
     def pid(self, name: str) -> int:
         return self._running[name].pid
 
+    def kill(self, name: str) -> None:
+        """End a child that does not answer."""
+        self._running[name].kill()
+
     def ended(self) -> list[ChildEnded]:
         """The children that have ended since the last call; never blocks."""
         gone = []

@@ -1,11 +1,13 @@
 """The ventilator: takes requests, splits them, hands the parts to workers, and keeps account until each is answered.
 
 The loop of the server's own process: receive, watch, act. It owns the PULL socket that clients push to and the ROUTER
-that workers and sink connect to. What to do with what stands in `core/`, who is there in `fleet.py`.
+that workers and sink connect to. What to do with what stands in `core/`, who is there in `fleet.py`. A child may die at
+any moment: its work is done again by others, and it is started again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import time
@@ -17,18 +19,20 @@ from typing import Any
 
 import zmq
 
-from bert_serving.client.errors import BadRequest, MalformedMessage, ServerError, ServerStopping
+from bert_serving.client.errors import BadRequest, MalformedMessage, ServerBusy, ServerError, ServerStopping
 from bert_serving.client.wire import Command, CommandRequest, EncodeRequest, decode_request, dump_json
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.core.ledger import Ledger
+from bert_serving.server.core.admission import Admission
+from bert_serving.server.core.ledger import Job, Ledger
 from bert_serving.server.core.scheduler import PartKey, Scheduler, part_rows
 from bert_serving.server.errors import ServiceError, StartError
 from bert_serving.server.fleet import OPTIMIZER, SINK, Fleet
 from bert_serving.server.stats import Statistic
 from bert_serving.server.status import Addresses, Description
-from bert_serving.server.supervisor import ChildEnded, Supervisor
+from bert_serving.server.supervisor import Supervisor
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.messages import (
+    Alive,
     Answer,
     Delivered,
     Done,
@@ -36,6 +40,8 @@ from bert_serving.server.transport.messages import (
     Message,
     Part,
     Ready,
+    Received,
+    Rows,
     Stage,
     decode,
     encode,
@@ -45,8 +51,9 @@ log = logging.getLogger(__name__)
 
 BURST = 64
 """Messages taken from one socket before the others get a turn."""
-LOADING_POLL_MS = 1_000
-SERVING_POLL_MS = 5_000
+POLL_MS = 1_000
+HURRIED_POLL_MS = 50
+"""While something is about to happen that no socket tells of: a restart, or the end of a drain."""
 ROWS_PER_PREFETCH = 128
 """Rows that stand for one micro-batch of `-prefetch_size`. Ten of these are enough to find rows of like length: with
 half as many padding is 10% of the tokens of a real text, with these 5%, with twice as many 3%."""
@@ -70,16 +77,20 @@ class Ventilator:
         self._wakeup = wakeup
         self._on_ready = on_ready
         self._ledger = Ledger()
+        self._admission = Admission(config.max_queue, config.max_queue_mb << 20)
         self._scheduler = Scheduler(window_rows=config.prefetch_size * min(ROWS_PER_PREFETCH, config.max_batch_size))
         self._statistic = Statistic()
         self._tallies: dict[str, Done] = {}
-        self._for_sink: deque[Answer] = deque()
+        self._for_sink: deque[Answer | Rows] = deque()
         self._is_serving = False
         self._stop_reason: str | None = None
+        self._stop_at_once = False
+        self._drained_s: float | None = None
 
-    def stop(self, reason: str) -> None:
-        """Ask the loop to end; from any thread or signal handler."""
+    def stop(self, reason: str, *, at_once: bool = False) -> None:
+        """Ask the loop to end when what is accepted is answered, or at once; from any thread or signal handler."""
         self._stop_reason = self._stop_reason or reason
+        self._stop_at_once = self._stop_at_once or at_once
         self._wakeup.notify()
 
     def run(self) -> None:
@@ -87,23 +98,37 @@ class Ventilator:
             context: zmq.Context[Any] = zmq.Context()
             opened.callback(context.destroy, linger=0)
             folder = Path(opened.enter_context(sockets.socket_folder()))
-            self._clients = sockets.bind_requests(context, self._config.port)
+            self._clients = sockets.bind_requests(
+                context, self._config.host, self._config.port, self._config.max_msg_size << 20
+            )
             self._children, self._address = sockets.bind_internal(context, zmq.ROUTER, folder, "ventilator")
             opened.callback(self._end)
             self._fleet.start(self._address, folder, time.monotonic())
-            while self._stop_reason is None:
+            while not self._is_over(time.monotonic()):
                 self._wait()
                 self._receive_requests()
                 self._receive_from_children()
-                self._watch()
+                self._watch(time.monotonic())
                 self._dispatch()
+
+    def _is_over(self, now_s: float) -> bool:
+        """Whether to end now, as asked, with all answered or the time for it gone."""
+        if self._stop_reason is None:
+            return False
+        if self._drained_s is None:
+            self._drained_s = now_s + self._config.drain_timeout
             log.info("stopping: %s", self._stop_reason)
+            if len(self._ledger) and self._is_serving:
+                log.info("%d accepted request(s) are finished first", len(self._ledger))
+        is_drained = not len(self._ledger) or not self._is_serving or now_s >= self._drained_s
+        return is_drained or self._stop_at_once
 
     def _wait(self) -> None:
         poller = zmq.Poller()  # built anew: children come and go
         for source in (self._clients, self._children, self._wakeup.fileno(), *self._fleet.filenos):
             poller.register(source, zmq.POLLIN)
-        fired = poller.poll(SERVING_POLL_MS if self._is_serving else LOADING_POLL_MS)
+        is_hurried = self._stop_reason is not None or self._fleet.expects_children
+        fired = poller.poll(HURRIED_POLL_MS if is_hurried else POLL_MS)
         if any(source == self._wakeup.fileno() for source, _ in fired):
             self._wakeup.clear()
 
@@ -112,21 +137,23 @@ class Ventilator:
     def _receive_requests(self) -> None:
         for _ in range(BURST):
             try:
-                frames = self._clients.recv_multipart(zmq.NOBLOCK)
+                frames = self._clients.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
             try:
-                self._on_request(decode_request(frames))
+                request = decode_request([frame.bytes for frame in frames])
+                if isinstance(request, CommandRequest):
+                    self._on_command(request, _sender(frames[0]))
+                else:
+                    self._on_request(request)
             except MalformedMessage as error:
                 self._refuse(error)
             except Exception:  # one strange request must not end the service
                 log.error("a request was dropped by an error in the ventilator", exc_info=True)
 
-    def _on_request(self, request: EncodeRequest | CommandRequest) -> None:
+    def _on_request(self, request: EncodeRequest) -> None:
         if self._stop_reason is not None:
             self._answer_error(request.identity, request.request_id, _stopping())
-        elif isinstance(request, CommandRequest):
-            self._on_command(request)
         elif request.options:
             unknown = ", ".join(sorted(request.options))
             error = BadRequest(f"frame 4 has options that this server does not know: {unknown}")
@@ -144,13 +171,28 @@ class Ventilator:
             for texts in [request.texts[offset : offset + size]]
         }
         urgent = total <= self._config.priority_batch_size
-        job = self._ledger.open(request.identity, request.request_id, total, urgent, parts)
+        digest = hashlib.blake2b(b"".join(texts for _, texts in parts.values()), digest_size=16).digest()
+        if self._ledger.holds(request.identity, request.request_id, digest):
+            return  # a client that lost its connection has asked again; the answer comes
+        if not self._admission.admit(total, sum(len(texts) for _, texts in parts.values())):
+            self._answer_error(request.identity, request.request_id, self._busy(total))
+            return
+        self._submit(self._ledger.open(request.identity, request.request_id, total, urgent, digest, parts))
+
+    def _busy(self, rows: int) -> ServerBusy:
+        wait_ms = int(1000 * self._admission.wait_s(rows, time.monotonic()))
+        text = f"{self._admission.rows} texts are open, and with {rows} more there would be too many (-max_queue)"
+        return ServerBusy(f"{text}: come again in {wait_ms} ms", retry_after_ms=wait_ms)
+
+    def _submit(self, job: Job) -> None:
         for ticket in job.tickets():
             self._scheduler.submit(ticket)
+        for row in job.poison:
+            self._tell_of_poison(job, row)
 
-    def _on_command(self, request: CommandRequest) -> None:
+    def _on_command(self, request: CommandRequest, sender: str | None) -> None:
         if request.command is Command.TERMINATION:
-            self._stop_reason = "a client asked for it (TERMINATION)"
+            self._on_termination(sender)
             return
         self._statistic.sys_request(request.identity, time.monotonic())
         addresses = Addresses(self._address, self._fleet.rows_address)
@@ -162,6 +204,12 @@ class Ventilator:
             content["workers"] = [_tally(name, self._tallies[name]) for name in sorted(self._tallies)]
             content["queue"] = {"open_requests": len(self._ledger), "waiting_rows": self._scheduler.queued_rows}
         self._answer(Answer(request.identity, dump_json(content), request.request_id, is_error=False))
+
+    def _on_termination(self, sender: str | None) -> None:
+        if self._config.allow_remote_terminate or (sender is not None and sockets.is_this_machine(sender)):
+            self.stop("a client asked for it (TERMINATION)")
+        else:
+            log.warning("TERMINATION from %s is refused: -allow_remote_terminate would accept it", sender)
 
     def _refuse(self, error: MalformedMessage) -> None:
         log.warning("a request was refused: %s", error)
@@ -182,42 +230,87 @@ class Ventilator:
         if isinstance(message, Done):
             self._scheduler.finished(name, PartKey(message.job, message.offset))
             self._tallies[name] = message
+        elif isinstance(message, Received):
+            if message.pid == self._fleet.sink_pid:  # what an earlier sink had is gone
+                self._scheduler.confirmed(PartKey(message.job, message.offset))
         elif isinstance(message, Delivered):
-            self._ledger.close(message.job)
-        elif isinstance(message, (Hello, Stage, Ready)):
-            self._fleet.hear(name, message)
+            if job := self._ledger.close(message.job):
+                self._admission.answered(job.total, job.size, time.monotonic())
+                for ticket in job.tickets():
+                    self._scheduler.confirmed(ticket.key)
+        elif isinstance(message, (Hello, Stage, Ready, Alive)):
+            self._fleet.hear(name, message, time.monotonic())
             self._pass_answers_on()
             if isinstance(message, Ready):
                 self._scheduler.add_worker(name)
 
     # -- watch --------------------------------------------------------------------------------------------------------
 
-    def _watch(self) -> None:
+    def _watch(self, now_s: float) -> None:
         for child, stage in self._fleet.lost():
-            self._on_child_lost(child, stage)
-        if not self._is_serving and self._fleet.is_ready(time.monotonic()):
+            reason = child.reason or "it ended without a reason"
+            if self._is_serving:
+                self._on_child_lost(child.name, reason, now_s)
+            else:
+                raise StartError(reason if child.name == OPTIMIZER else f"{child.name} failed while {stage}: {reason}")
+        if self._is_serving:
+            self._fleet.kill_stuck(now_s)
+            self._fleet.start_due(now_s)
+        elif self._fleet.is_ready(now_s):
             self._is_serving = True
             log.info("all set, ready to serve request!")
             self._on_ready()
 
-    def _on_child_lost(self, child: ChildEnded, stage: str) -> None:
-        reason = child.reason or "it ended without a reason"
-        if not self._is_serving:
-            raise StartError(reason if child.name == OPTIMIZER else f"{child.name} failed while {stage}: {reason}")
-        if child.name == SINK:
-            raise ServiceError(f"the sink ended: {reason}")
-        lost = self._scheduler.remove_worker(child.name)
-        log.error("%s ended: %s; %d part(s) of its work go to others", child.name, reason, len(lost))
-        if not self._scheduler.workers:
-            raise ServiceError(f"no worker is left, the last one was {child.name}: {reason}")
+    def _on_child_lost(self, name: str, reason: str, now_s: float) -> None:
+        again = 0 if name == SINK else self._recover_work_of(name)
+        wait_s = self._fleet.restart(name, now_s)
+        if wait_s is not None:
+            log.error(
+                "%s ended: %s; %d part(s) of its work go back; started again in %.1f s", name, reason, again, wait_s
+            )
+        elif name == SINK or not (self._scheduler.workers or self._fleet.expects_children):
+            raise ServiceError(f"{name} ended too often in a row: {reason}")
+        else:
+            log.error("%s ended too often in a row and is given up: %s", name, reason)
+        if name == SINK:
+            self._scheduler.start_again()
+            for job in self._ledger:
+                self._submit(job)
+
+    def _recover_work_of(self, worker: str) -> int:
+        """Put what it had back; returns how many parts."""
+        lost = self._scheduler.remove_worker(worker)
+        for ticket in (lost.to_split, lost.poison):
+            job = self._ledger.find(ticket.key.job) if ticket else None
+            if ticket is None or job is None:
+                continue
+            if ticket is lost.poison:
+                log.error(
+                    "a text that ends each worker which encodes it is given up: row %d of a request", ticket.key.offset
+                )
+                job.give_up(ticket.key.offset)
+                self._tell_of_poison(job, ticket.key.offset)
+            else:
+                for half in job.split(ticket.key.offset):
+                    self._scheduler.submit_suspect(half)
+        return len(lost.requeued)
+
+    def _tell_of_poison(self, job: Job, row: int) -> None:
+        failed = [(0, "each worker that began with it ended")]
+        self._for_sink.append(
+            Rows(job.number, job.total, row, 1, "float32", 0, None, None, [], failed, job.identity, job.request_id)
+        )
+        self._pass_answers_on()
 
     # -- act ----------------------------------------------------------------------------------------------------------
 
     def _dispatch(self) -> None:
+        if not self._fleet.has_sink:
+            return
         for worker, ticket in self._scheduler.assign():
             job = self._ledger.find(ticket.key.job)
             if job is None:  # delivered already, by a worker that died before it could say that it was done
-                self._scheduler.finished(worker, ticket.key)
+                self._scheduler.confirmed(ticket.key)
                 continue
             offset = ticket.key.offset
             rows, texts = job.parts[offset]
@@ -256,6 +349,14 @@ def _tally(worker: str, last: Done) -> dict[str, Any]:
     """What a worker has computed, as the status shows it."""
     counts = {name: getattr(last, name) for name in ("batches", "batch_rows", "tokens", "padded_tokens")}
     return {"name": worker, **counts}
+
+
+def _sender(frame: zmq.Frame) -> str | None:
+    """The IP address that a frame came from; None if its transport has none."""
+    try:
+        return str(frame.get("Peer-Address"))
+    except zmq.ZMQError:
+        return None
 
 
 def _stopping() -> ServerStopping:

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -24,13 +25,16 @@ from bert_serving.server.core.assembly import Assembly
 from bert_serving.server.core.batcher import Limits
 from bert_serving.server.core.scheduler import PartKey
 from bert_serving.server.engine.contract import Engine, Row
+from bert_serving.server.faults import with_faults
 from bert_serving.server.lanes import Lanes, Outcome, PlacedRow, select
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.messages import (
+    Alive,
     Done,
     Hello,
     Load,
     Message,
+    NewSink,
     Part,
     Ready,
     Rows,
@@ -42,6 +46,7 @@ from bert_serving.server.transport.messages import (
 
 log = logging.getLogger(__name__)
 
+ALIVE_INTERVAL_MS = 1_000
 CPU_BATCH_TOKENS = 1024
 CPU_SPARE_PAIRS = 4000
 """A batch more costs a CPU about as much as 20 to 40 tokens, and a token as much as some 800 pairs in attention."""
@@ -98,8 +103,13 @@ class Worker:
         poller.register(self._ventilator, zmq.POLLIN)
         poller.register(self._wakeup.fileno(), zmq.POLLIN)
         threading.Thread(target=self._load, name="loader", daemon=True).start()
+        alive_s = time.monotonic()
         while not self._stopping:
-            for source, _ in poller.poll():
+            fired = poller.poll(ALIVE_INTERVAL_MS)
+            if time.monotonic() > alive_s + ALIVE_INTERVAL_MS / 1000:
+                alive_s = time.monotonic()
+                self._send(Alive())
+            for source, _ in fired:
                 if source is self._ventilator:
                     self._receive()
                 else:
@@ -118,10 +128,20 @@ class Worker:
         if isinstance(message, Stop):
             self._stopping = True
         elif isinstance(message, Load):
-            self._sink = sockets.connect_internal(self._context, zmq.PUSH, message.rows_address)
+            self._connect_sink(message.rows_address)
             self._for_loader.put(message.prepared)
+        elif isinstance(message, NewSink):
+            self._connect_sink(message.rows_address)
+            self._open.clear()
+            if self._lanes is not None:
+                self._lanes.drop_waiting()
         elif isinstance(message, Part):
             self._begin(message)
+
+    def _connect_sink(self, rows_address: str) -> None:
+        if self._sink is not None:
+            self._sink.close(linger=0)
+        self._sink = sockets.connect_internal(self._context, zmq.PUSH, rows_address)
 
     def _begin(self, part: Part) -> None:
         """Tokenize a part at once and let its rows wait for a lane."""
@@ -163,7 +183,8 @@ class Worker:
         try:
             module = importlib.import_module(self._config.engine)
             module.preload()
-            self._loader_says.put(module.load(self._config, self._for_loader.get(), self._num_lanes, progress))
+            engine = module.load(self._config, self._for_loader.get(), self._num_lanes, progress)
+            self._loader_says.put(with_faults(engine))
         except BaseException as error:  # the I/O thread raises it again
             self._loader_says.put(error)
         self._wakeup.notify()
@@ -205,7 +226,8 @@ class Worker:
         """Put rows where they belong; returns the parts that got some."""
         positions: dict[PartKey, list[int]] = {}
         for position, row in enumerate(outcome.rows):
-            positions.setdefault(row.part, []).append(position)
+            if row.part in self._open:  # else it is of a part that was dropped since
+                positions.setdefault(row.part, []).append(position)
         for key, chosen in positions.items():
             assembly = self._open[key].assembly
             where = [outcome.rows[position].index for position in chosen]

@@ -25,9 +25,11 @@ def main() -> None:
 
 def serve(server: BertServer, prog: str) -> int:
     """Run `server` until it is stopped; the exit status, the reason of a failure on the last line."""
+    signals: list[int] = []
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        server.stop(f"{signal.Signals(number).name} was received")
+        signals.append(number)  # a second one means that the person does not want to wait
+        server.stop(f"{signal.Signals(number).name} was received", at_once=len(signals) > 1)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)

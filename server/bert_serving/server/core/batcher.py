@@ -103,6 +103,10 @@ class Batcher(Generic[T]):
         self._serial += 1
         self._pools[row.urgent].add(self._serial, row, now_s)
 
+    def clear(self) -> None:
+        """Forget all rows."""
+        self._pools = {True: _Pool(), False: _Pool()}
+
     def next(self, now_s: float) -> list[Waiting[T]]:
         """The next micro-batch, shortest row first; empty if nothing waits."""
         urgent, bulk = self._pools[True], self._pools[False]

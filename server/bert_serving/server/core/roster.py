@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -26,9 +27,12 @@ class Member:
     state: State = State.STARTING
     stage: str = "starting"
     pid: int | None = None
+    heard_s: float = 0.0
+    starts: int = 0
 
     def as_status(self) -> dict[str, Any]:
-        return {"name": self.name, "device": self.device, "state": self.state.value, "pid": self.pid}
+        shown = {"name": self.name, "device": self.device, "state": self.state.value, "pid": self.pid}
+        return {**shown, "restarts": self.starts - 1}
 
 
 class Roster:
@@ -40,11 +44,13 @@ class Roster:
     def __getitem__(self, name: str) -> Member:
         return self._members[name]
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._members
+    def __iter__(self) -> Iterator[Member]:
+        return iter(list(self._members.values()))
 
-    def add(self, name: str, device: str) -> None:
-        self._members[name] = Member(name, device)
+    def started(self, name: str, device: str, pid: int) -> None:
+        """A child was started, for the first time or again."""
+        earlier = self._members[name].starts if name in self._members else 0
+        self._members[name] = Member(name, device, pid=pid, starts=earlier + 1)
 
     def remove(self, name: str) -> None:
         """It has done all it had to do."""

@@ -24,6 +24,7 @@ PADDING, VISIBLE, HIDDEN = 0, 1, 2
 _SEPARATOR = "|||"
 _PAIR = re.compile(r"^(.*) \|\|\| (.*)$")
 _NOT_UNICODE = "the text is not valid Unicode: it has half of a surrogate pair"
+_FEWEST_TOKENS = 16  # of a row with a fixed shape
 _NO_TOKENS = "the text has no tokens, and -no_special_token adds none"
 
 Sides = tuple[list[int], list[int]]
@@ -135,3 +136,15 @@ def collate(rows: Sequence[Row], *, mask_cls_sep: bool = False) -> MicroBatch:
         for number, row in enumerate(rows):
             mask[number, list(row.special)] = HIDDEN
     return MicroBatch(ids, (real & (positions >= firsts[:, None])).astype(np.int32), mask)
+
+
+def to_fixed_shape(batch: MicroBatch, longest: int) -> MicroBatch:
+    """The same with padding up to powers of two, at most `longest` tokens a row: few shapes, where each costs a lot."""
+    rows, tokens = batch.ids.shape
+    wider = max(tokens, min(longest, _power_of_two(max(tokens, _FEWEST_TOKENS))))
+    more = ((0, _power_of_two(rows) - rows), (0, wider - tokens))
+    return MicroBatch(np.pad(batch.ids, more), np.pad(batch.type_ids, more), np.pad(batch.mask, more))
+
+
+def _power_of_two(least: int) -> int:
+    return 1 << (least - 1).bit_length()

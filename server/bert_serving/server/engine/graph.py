@@ -65,7 +65,7 @@ def build_graph(config: ServerConfig, shape: BertShape, extent: Extent, weights:
             Padded if config.xla else Packed,
             dtype=tf.as_dtype(dtype),
             positions=not config.no_position_embeddings,
-            by_size=config.cpu and dtype == "float32",
+            by_size=config.cpu and dtype == "float32" and not config.xla,
         )
         layers = bert.layers(inputs, extent.layers)  # (B, T, H) each
         encoded = Encoded(_tokens(config, shape, layers), layers[-1], inputs.mask, bert, weights)

@@ -77,7 +77,9 @@ def _first(encoded: Encoded) -> Tensor:
 
 
 def _last(encoded: Encoded) -> Tensor:
-    return load_tensorflow().gather(encoded.tokens, encoded.lengths - 1, batch_dims=1)  # (B, W)
+    tf = load_tensorflow()
+    # a row of padding alone, which fixed shapes bring, has no last token
+    return tf.gather(encoded.tokens, tf.maximum(encoded.lengths - 1, 0), batch_dims=1)  # (B, W)
 
 
 def _cls_pooled(encoded: Encoded) -> Tensor:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Union
+from typing import Any, Union, get_args
 
 # -- worker or sink to ventilator -------------------------------------------------------------------------------------
 
@@ -53,6 +53,20 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class Alive:
+    """A worker or the sink is neither dead nor stuck."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The sink with this process id has all rows of a part, and waits for others of its job."""
+
+    job: int
+    offset: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
 class Delivered:
     """The sink has published the answer of a job, or keeps it for its client."""
 
@@ -67,6 +81,13 @@ class Load:
     """What a worker needs to load the model and to send rows."""
 
     prepared: str
+    rows_address: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewSink:
+    """There is another sink: a worker drops what it has, all of which will come again, and sends its rows there."""
+
     rows_address: str
 
 
@@ -125,11 +146,9 @@ class Rows:
     data: Any = b""
 
 
-Message = Union[Hello, Stage, Ready, Done, Delivered, Load, Part, Answer, Stop, Rows]
+Message = Union[Hello, Stage, Ready, Alive, Done, Received, Delivered, Load, NewSink, Part, Answer, Stop, Rows]
 
-_KINDS: dict[bytes, type[Message]] = {
-    kind.__name__.encode(): kind for kind in (Hello, Stage, Ready, Done, Delivered, Load, Part, Answer, Stop, Rows)
-}
+_KINDS: dict[bytes, type[Message]] = {kind.__name__.encode(): kind for kind in get_args(Message)}
 _BINARY = {"identity", "request_id", "texts", "header", "data"}
 _PLAIN_FIELDS = {kind: [f.name for f in fields(kind) if f.name not in _BINARY] for kind in _KINDS.values()}
 _BINARY_FIELDS = {kind: [f.name for f in fields(kind) if f.name in _BINARY] for kind in _KINDS.values()}

@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_INTERVAL_MS = 5_000
 HEARTBEAT_TIMEOUT_MS = 20_000
+UNREAD_REQUESTS = 1_000
+"""Of each client, until its own socket has to keep them."""
+LONGEST_SUBSCRIPTION = 4_096
 PUBLISH_LINGER_MS = 1_000
 """How long answers that are already published may still travel after the sink has ended."""
 
@@ -34,19 +37,22 @@ def socket_folder() -> tempfile.TemporaryDirectory[str]:
         raise StartError(f"no folder for sockets can be made in {parent or tempfile.gettempdir()}: {error}") from None
 
 
-def bind_requests(context: zmq.Context[Any], port: int) -> Socket:
-    """The PULL socket that takes requests from clients."""
+def bind_requests(context: zmq.Context[Any], host: str, port: int, max_bytes: int) -> Socket:
+    """The PULL socket that takes requests from clients, of at most so many bytes a frame."""
     sock = _open_public(context, zmq.PULL)
-    _bind_port(sock, port, "-port")
+    sock.setsockopt(zmq.MAXMSGSIZE, max_bytes)
+    sock.set_hwm(UNREAD_REQUESTS)
+    _bind_port(sock, host, port, "-port")
     return sock
 
 
-def bind_results(context: zmq.Context[Any], port: int) -> Socket:
+def bind_results(context: zmq.Context[Any], host: str, port: int) -> Socket:
     """The XPUB socket that publishes to clients, in manual mode: the sink decides what each subscription matches."""
     sock = _open_public(context, zmq.XPUB)
+    sock.setsockopt(zmq.MAXMSGSIZE, LONGEST_SUBSCRIPTION)
     sock.setsockopt(zmq.XPUB_MANUAL, 1)
     sock.setsockopt(zmq.LINGER, PUBLISH_LINGER_MS)
-    _bind_port(sock, port, "-port_out")
+    _bind_port(sock, host, port, "-port_out")
     return sock
 
 
@@ -55,6 +61,7 @@ def bind_internal(context: zmq.Context[Any], kind: int, folder: Path, name: str)
     sock = _open(context, kind)
     if kind == zmq.ROUTER:
         sock.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        sock.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a child that was started again takes its predecessor's place
     try:
         sock.bind(f"ipc://{folder / name}")
     except zmq.ZMQError as error:
@@ -99,14 +106,28 @@ def _open_public(context: zmq.Context[Any], kind: int) -> Socket:
     return sock
 
 
-def _bind_port(sock: Socket, port: int, option: str) -> None:
+def _bind_port(sock: Socket, host: str, port: int, option: str) -> None:
     try:
-        sock.bind(f"tcp://*:{port}")
+        sock.bind(f"tcp://{host if host == '*' else socket.gethostbyname(host)}:{port}")
+    except OSError as error:  # zmq.ZMQError is none
+        sock.close()
+        raise StartError(f"the address {host!r} (-host) is not known: {error}") from None
     except zmq.ZMQError as error:
         sock.close()
         if error.errno == errno.EADDRINUSE:
             raise StartError(f"port {port} ({option}) is in use: stop what listens there or choose another") from None
-        raise StartError(f"port {port} ({option}) cannot be opened: {error}") from None
+        raise StartError(f"port {port} ({option}) cannot be opened on {host} (-host): {error}") from None
+
+
+def is_this_machine(address: str) -> bool:
+    """Whether an IP address is one of this machine's own."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((address, 0))  # only one's own can be bound
+    except OSError:
+        return False
+    return True
 
 
 class Wakeup:

@@ -1,0 +1,55 @@
+"""How much accepted work may be open, and when to come again for who finds it full. Pure; the ventilator asks it."""
+
+from __future__ import annotations
+
+from collections import deque
+
+PACE_WINDOW_S = 10.0
+SHORTEST_WAIT_S = 0.05
+LONGEST_WAIT_S = 5.0
+"""Who waits longer than this asks in between: others may have given up."""
+
+
+class Admission:
+    """Counts the rows and bytes of open requests. One request alone is admitted whatever its size."""
+
+    def __init__(self, max_rows: int, max_bytes: int) -> None:
+        self._max_rows = max_rows
+        self._max_bytes = max_bytes
+        self._rows = 0
+        self._bytes = 0
+        self._answered: deque[tuple[float, int]] = deque()  # when, and how many rows
+
+    @property
+    def rows(self) -> int:
+        """Rows of all open requests."""
+        return self._rows
+
+    def admit(self, rows: int, size: int) -> bool:
+        """Whether a request of so many rows and bytes may come in; it counts from now on if so."""
+        if self._rows and (self._rows + rows > self._max_rows or self._bytes + size > self._max_bytes):
+            return False
+        self._rows += rows
+        self._bytes += size
+        return True
+
+    def answered(self, rows: int, size: int, now_s: float) -> None:
+        """A request that was admitted is no longer open."""
+        self._rows -= rows
+        self._bytes -= size
+        self._answered.append((now_s, rows))
+        self._forget(now_s)
+
+    def wait_s(self, rows: int, now_s: float) -> float:
+        """In how many seconds there may be room for so many rows, by the pace of late."""
+        self._forget(now_s)
+        if not self._answered:
+            return LONGEST_WAIT_S / 5
+        span_s = max(now_s - self._answered[0][0], SHORTEST_WAIT_S)
+        pace = sum(count for _, count in self._answered) / span_s
+        excess = min(self._rows, max(1, self._rows + rows - self._max_rows))
+        return min(LONGEST_WAIT_S, max(SHORTEST_WAIT_S, excess / pace))
+
+    def _forget(self, now_s: float) -> None:
+        while self._answered and self._answered[0][0] < now_s - PACE_WINDOW_S:
+            self._answered.popleft()
