@@ -279,10 +279,10 @@ EVENTS: dict[LinkState, list[Event]] = {
 def test_states(state: LinkState) -> None:
     link = Link("host", 1, "port")
     for event in EVENTS[state]:
-        link.observe(event, now_s=7.0)
+        link.observe(event, 0, now_s=7.0)
     assert link.state is state
     assert link.given_up_at_s == (7.0 if state in (LinkState.WRONG_PEER, LinkState.LOST) else None)
-    link.observe(Event.CONNECT_RETRIED, now_s=8.0)
+    link.observe(Event.CONNECT_RETRIED, 0, now_s=8.0)
     assert link.given_up_at_s is None
 
 

@@ -24,6 +24,7 @@ from bert_serving.client.base import BaseClient
 from bert_serving.server.benchmark.arguments import get_benchmark_parser
 from bert_serving.server.benchmark.plan import CLIENT_PARAMETERS, SERVER_PARAMETERS
 from bert_serving.server.options import get_args_parser
+from bert_serving.server.transport.curve import make_keys
 
 NOT_RUN = {
     "make demo": "the set-up takes the network; test_demo.py runs the demo itself",
@@ -52,7 +53,8 @@ def test_every_block_has_a_language_that_is_known() -> None:
 
 def test_python_blocks_that_are_not_run_are_few() -> None:
     assert [block.comments["not run"] for block in readme.blocks("python") if "not run" in block.comments] == [
-        "needs a second machine"
+        "needs a second machine",
+        "needs a second machine",
     ]
 
 
@@ -82,11 +84,16 @@ def use_ports(monkeypatch: pytest.MonkeyPatch, port: int, port_out: int) -> None
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("line", [line for line in dict.fromkeys(shell_commands()) if line not in NOT_RUN])
-def test_shell_command(line: str, real_paths: Callable[[str], str]) -> None:
-    name, *options = shlex.split(real_paths(line))
+def test_shell_command(line: str, real_paths: Callable[[str], str], tmp_path: Path) -> None:
+    name, *options = shlex.split(real_paths(line).replace("/etc/bert-keys", str(tmp_path / "keys")))
+    if "-curve_dir" in options:
+        make_keys(tmp_path / "keys", [])
     if name == "bert-serving-start":
         with Command(*options, "-cpu") as server:
             server.wait_until_ready()
+    elif name == "bert-serving-keygen":
+        subprocess.run([*installed(name), *options], check=True, timeout=60)
+        assert (tmp_path / "keys" / "for_clients" / "alice" / "client.key_secret").is_file()
     elif name == "bert-serving-terminate":
         with Command("-cpu", "-model_dir", readme.TINY) as server:
             server.wait_until_ready()
@@ -120,11 +127,12 @@ def test_options_of_commands_that_are_not_run(line: str) -> None:
     assert get_args_parser().parse_args(shlex.split(line)[1:])
 
 
-@pytest.mark.parametrize("name", ["bert-serving-start", "bert-serving-terminate", "bert-serving-benchmark"])
-def test_help(name: str) -> None:
+@pytest.mark.parametrize("command", ["start", "terminate", "benchmark", "keygen"])
+def test_help(command: str) -> None:
+    name = f"bert-serving-{command}"
     shown = subprocess.run([*installed(name), "--help"], check=True, capture_output=True, text=True, timeout=60).stdout
     assert name in shown
-    assert "-port" in shown
+    assert "-curve" in shown
 
 
 def test_table_of_options() -> None:

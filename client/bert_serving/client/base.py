@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 from bert_serving.client.checks import TruncationWarning, check_texts, guess_truncated, truncation_text
 from bert_serving.client.connection import Connection
 from bert_serving.client.errors import ClientClosed, RequestTimeout, VersionMismatch
+from bert_serving.client.keys import ClientKeys
 from bert_serving.client.pending import Asked
 from bert_serving.client.wire import LEGACY_SERVER_VERSION, RowsReply
 
@@ -50,6 +51,7 @@ class BaseClient:
         timeout: int = -1,
         *,
         connect_timeout: int = 10_000,
+        curve: str | os.PathLike[str] | None = None,
     ) -> None:
         """Connect.
 
@@ -69,6 +71,8 @@ class BaseClient:
             timeout: milliseconds that a whole call may take; -1 waits as long as the server is there.
             connect_timeout: milliseconds to wait for a server that is ready, and for one that went away to come back;
                 -1 waits for ever.
+            curve: the folder with this client's keys, for a server with `-curve_dir`: traffic is encrypted then, and
+                both sides know whom they speak to.
 
         Raises:
             ValueError, TypeError: an argument that cannot be used.
@@ -84,6 +88,7 @@ class BaseClient:
         self.identity = _checked_identity(identity)
         self.timeout = _checked_timeout("timeout", timeout)
         self.connect_timeout = _checked_timeout("connect_timeout", connect_timeout)
+        self._keys = None if curve is None else ClientKeys.load(curve)
         self._show_server_config = show_server_config
         self._check_version = check_version and not ignore_all_checks
         self._check_length = check_length and not ignore_all_checks
@@ -101,7 +106,7 @@ class BaseClient:
     # -- connecting --
 
     def _connect(self) -> Connection:
-        connection = Connection(self.ip, self.port, self.port_out, self.identity, self.connect_timeout)
+        connection = Connection(self.ip, self.port, self.port_out, self.identity, self.connect_timeout, self._keys)
         weakref.finalize(self, connection.stop)  # for those who never close
         self._connection = connection
         return connection

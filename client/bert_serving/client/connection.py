@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from bert_serving.client.errors import ClientClosed
+from bert_serving.client.keys import ClientKeys
 from bert_serving.client.link import Link
 from bert_serving.client.loop import Loop
 from bert_serving.client.pending import Asked, Kind, Listener, Pending
@@ -21,13 +22,22 @@ class Connection:
     After `close`, and in a process that was forked off, every method raises ClientClosed.
     """
 
-    def __init__(self, host: str, port: int, port_out: int, identity: bytes, connect_timeout_ms: int) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        port_out: int,
+        identity: bytes,
+        connect_timeout_ms: int,
+        keys: ClientKeys | None = None,
+    ) -> None:
         connect_timeout_s = connect_timeout_ms / 1000 if connect_timeout_ms >= 0 else float("inf")
         self.pending = Pending()
         self._identity = identity
         self._pid = os.getpid()
-        links = Link(host, port, "port"), Link(host, port_out, "port_out")
-        self._loop = Loop(*links, identity, self.pending, connect_timeout_s)
+        named = (port, "port"), (port_out, "port_out")
+        links = [Link(host, number, name, has_keys=keys is not None) for number, name in named]
+        self._loop = Loop(links[0], links[1], identity, self.pending, connect_timeout_s, keys)
         # A daemon, so that a program that never closes its client still ends.
         self._thread = threading.Thread(target=self._loop.run, name="bert-serving-client", daemon=True)
         self._thread.start()

@@ -8,6 +8,8 @@ The order of libzmq's events tells the cases apart (libzmq 4.3):
     no ZeroMQ peer     CONNECTED and then nothing, or HANDSHAKE_FAILED_NO_DETAIL where it hangs up
     wrong socket type  CONNECTED, DISCONNECTED and no CONNECT_RETRIED: libzmq gives up on the peer;
                        or HANDSHAKE_FAILED_NO_DETAIL where the peer gives up on us first
+    keys on one side   CONNECTED, HANDSHAKE_FAILED_PROTOCOL with the value for mechanisms that differ
+    key not known      CONNECTED, HANDSHAKE_FAILED_AUTH; where the server's key is another, as no ZeroMQ peer
     working            CONNECTED, HANDSHAKE_SUCCEEDED
     server gone        DISCONNECTED, CONNECT_RETRIED
 """
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from zmq import Event
+from zmq import PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH, Event
 
 
 class LinkState(Enum):
@@ -28,6 +30,8 @@ class LinkState(Enum):
     NO_HANDSHAKE = auto()
     HANGS_UP = auto()
     WRONG_PEER = auto()
+    KEYS_DIFFER = auto()
+    KEY_REFUSED = auto()
     UP = auto()
     LOST = auto()
 
@@ -41,19 +45,26 @@ _EXPLANATIONS = {
     LinkState.HANGS_UP: "{where} takes connections and closes them at once: "
     "another kind of server, a port mapping without a server behind it, or port and port_out swapped",
     LinkState.WRONG_PEER: "{where} is not the kind of socket that belongs there: are port and port_out right?",
+    LinkState.KEYS_DIFFER: "{where} has keys and this client has none, or the other way round: "
+    "see the argument curve, and -curve_dir of the server",
+    LinkState.KEY_REFUSED: "{where} refuses the key of this client: it was revoked, or another server made it",
     LinkState.LOST: "the connection to {where} was lost and did not come back: has the server stopped?",
 }
+
+
+_WRONG = frozenset({LinkState.WRONG_PEER, LinkState.KEYS_DIFFER, LinkState.KEY_REFUSED})
 
 
 class Link:
     """Follows one socket. `name` is the argument that its port comes from: port or port_out."""
 
-    def __init__(self, host: str, port: int, name: str) -> None:
+    def __init__(self, host: str, port: int, name: str, *, has_keys: bool = False) -> None:
         self.endpoint = f"tcp://{host}:{port}"
         self.where = f"{host}:{port} ({name})"
         self.state = LinkState.NO_ANSWER
         self.given_up_at_s: float | None = None  # libzmq tries no further since then
         self.losses = 0  # how often a working connection was lost
+        self._has_keys = has_keys
         self._is_trying = False
         self._has_hung_up = False
 
@@ -63,10 +74,18 @@ class Link:
 
     @property
     def is_wrong_peer(self) -> bool:
-        return self.state is LinkState.WRONG_PEER
+        return self.state in _WRONG
 
-    def observe(self, event: int, now_s: float) -> None:
-        """Take in one monitor event."""
+    @property
+    def explanation(self) -> str:
+        """What is wrong, with `{where}` for the place."""
+        text = _EXPLANATIONS[self.state]
+        if self._has_keys and self.state is LinkState.HANGS_UP:
+            text += "; or its key is not the one in the client's folder of keys"
+        return text
+
+    def observe(self, event: int, value: int, now_s: float) -> None:
+        """Take in one monitor event with its value."""
         if event == Event.CONNECT_DELAYED:
             self._is_trying = True
         elif event == Event.CONNECT_RETRIED:
@@ -79,8 +98,11 @@ class Link:
             self.state = LinkState.UP
         elif event == Event.HANDSHAKE_FAILED_NO_DETAIL:
             self._hung_up()
-        elif event in (Event.HANDSHAKE_FAILED_PROTOCOL, Event.HANDSHAKE_FAILED_AUTH):
-            self.state = LinkState.WRONG_PEER
+        elif event == Event.HANDSHAKE_FAILED_AUTH:
+            self.state = LinkState.KEY_REFUSED
+        elif event == Event.HANDSHAKE_FAILED_PROTOCOL:
+            differ = value == PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH
+            self.state = LinkState.KEYS_DIFFER if differ else LinkState.WRONG_PEER
         elif event == Event.DISCONNECTED:
             self._disconnected(now_s)
 
@@ -96,19 +118,19 @@ class Link:
 
     def _connected(self) -> None:
         self._is_trying, self._has_hung_up = True, False
-        if self.state not in (LinkState.HANGS_UP, LinkState.WRONG_PEER):  # until something better is known
+        if self.state is not LinkState.HANGS_UP and not self.is_wrong_peer:  # until something better is known
             self.state = LinkState.NO_HANDSHAKE
 
     def _hung_up(self) -> None:
         self._has_hung_up = True
-        if self.state is not LinkState.WRONG_PEER:
+        if not self.is_wrong_peer:
             self.state = LinkState.HANGS_UP
 
     def _disconnected(self, now_s: float) -> None:
         if self.state is LinkState.UP:
             self.state = LinkState.LOST
             self.losses += 1
-        elif not self._has_hung_up:
+        elif not self._has_hung_up and not self.is_wrong_peer:
             self.state = LinkState.WRONG_PEER
         self.given_up_at_s = now_s
 
@@ -127,4 +149,4 @@ def explain(requests: Link, replies: Link, is_loading: bool = False) -> str:
     if len(broken) == 2 and LinkState.WRONG_PEER in states and states <= {LinkState.WRONG_PEER, LinkState.HANGS_UP}:
         return f"port and port_out look swapped: {requests.where} sends replies and {replies.where} takes requests"
     alike = [link for link in broken if link.state is broken[0].state]
-    return _EXPLANATIONS[broken[0].state].format(where=" and ".join(link.where for link in alike))
+    return broken[0].explanation.format(where=" and ".join(link.where for link in alike))

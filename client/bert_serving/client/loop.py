@@ -23,6 +23,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from bert_serving.client.errors import ClientClosed, ConnectFailed, MalformedMessage, ServerBusy
 from bert_serving.client.handshake import Handshake
+from bert_serving.client.keys import ClientKeys
 from bert_serving.client.link import Link, explain
 from bert_serving.client.pending import Asked, Kind, Pending
 from bert_serving.client.wire import MAX_REQUEST_ID_DIGITS, Command, ErrorReply, decode_reply, encode_command
@@ -48,12 +49,19 @@ class Loop:
     """Owns context, sockets and wake-up pair from its construction; `run` closes them."""
 
     def __init__(
-        self, requests: Link, replies: Link, identity: bytes, pending: Pending, connect_timeout_s: float
+        self,
+        requests: Link,
+        replies: Link,
+        identity: bytes,
+        pending: Pending,
+        connect_timeout_s: float,
+        keys: ClientKeys | None,
     ) -> None:
         self._links = (requests, replies)
         self._identity = identity
         self._pending = pending
         self._connect_timeout_s = connect_timeout_s
+        self._keys = keys
         self._outgoing: deque[Asked] = deque()  # callers append, the loop takes
         self._handshakes: deque[Handshake] = deque()
         self._fail_waiting_at_s: float | None = None
@@ -128,6 +136,8 @@ class Loop:
         sock.linger = 0
         sock.set(zmq.HEARTBEAT_IVL, HEARTBEAT_IVL_MS)
         sock.set(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
+        if self._keys is not None:
+            self._keys.present(sock)
         if kind == zmq.SUB:
             sock.set(zmq.RCVHWM, 0)
             sock.subscribe(self._identity)
@@ -167,7 +177,8 @@ class Loop:
     def _watch_links(self, happened: Container[Any], now_s: float) -> None:
         for link, sock, monitor in self._monitored:
             while monitor in happened and monitor.poll(0):
-                link.observe(int(recv_monitor_message(monitor)["event"]), now_s)
+                happening = recv_monitor_message(monitor)
+                link.observe(int(happening["event"]), int(happening["value"]), now_s)
             if link.given_up_at_s is not None and now_s >= link.given_up_at_s + RECONNECT_GIVEN_UP_S:
                 sock.disconnect(link.endpoint)
                 sock.connect(link.endpoint)

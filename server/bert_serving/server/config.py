@@ -218,6 +218,10 @@ class ServerConfig:
     max_msg_size: int = _option(
         256, "most megabytes of one message; who sends a larger one is disconnected", _integer(1), group=_SERVING
     )
+    curve_dir: str | None = _option(
+        None, "folder with keys: only clients with one may connect, and traffic is encrypted; see bert-serving-keygen",
+        group=_SERVING,
+    )  # fmt: skip
     host: str = _option("*", "address to listen on; *: all interfaces", group=_SERVING)
     allow_remote_terminate: bool = _option(
         False, "let bert-serving-terminate stop the server from other machines", group=_SERVING

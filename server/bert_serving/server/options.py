@@ -64,6 +64,7 @@ def get_shutdown_parser() -> argparse.ArgumentParser:
     parser.add_argument("-ip", "--ip", default="localhost", help="address of the server (default: localhost)")
     parser.add_argument(*flags, dest="port", required=True, type=_typed(port.metadata["read"]), help="its request port")
     parser.add_argument("-timeout", "--timeout", type=int, default=5000, help="milliseconds to try for (default: 5000)")
+    parser.add_argument("-curve", "--curve", metavar="FOLDER", help="keys for a server with -curve_dir")
     return parser
 
 

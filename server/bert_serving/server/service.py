@@ -11,6 +11,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
+from bert_serving.client.keys import ClientKeys
 from bert_serving.client.wire import Command, encode_command
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.devices import assign_devices, visible_gpus
@@ -132,13 +133,24 @@ class BertServer(threading.Thread):
 
     @staticmethod
     def shutdown(
-        args: argparse.Namespace | None = None, *, ip: str = "localhost", port: int = 5555, timeout: int = 5000
+        args: argparse.Namespace | None = None,
+        *,
+        ip: str = "localhost",
+        port: int = 5555,
+        timeout: int = 5000,
+        curve: str | None = None,
     ) -> None:
-        """Stop the server at `ip`:`port`, or at those of `args`. ServiceError if none is there in `timeout` ms."""
+        """Stop the server at `ip`:`port`, or at those of `args`; `curve` is a folder of keys, see `BertClient`.
+
+        Raises:
+            ServiceError: none is there in `timeout` ms, or none that takes these keys.
+            ValueError: the folder holds no keys.
+        """
         if args is not None:
-            ip, port, timeout = args.ip, args.port, args.timeout
+            ip, port, timeout, curve = args.ip, args.port, args.timeout, args.curve
+        keys = None if curve is None else ClientKeys.load(curve)
         frames = encode_command(b"0", 0, Command.TERMINATION)
-        if not sockets.push_once(ip, port, frames, timeout):
+        if not sockets.push_once(ip, port, frames, timeout, keys):
             raise ServiceError(
                 f"no bert-serving server took requests at {ip}:{port} within {timeout} ms: is the port right?"
             )

@@ -23,6 +23,7 @@ from bert_serving.server.config import ServerConfig
 from bert_serving.server.core.assembly import Assembly, unpack
 from bert_serving.server.core.listeners import Listeners
 from bert_serving.server.transport import sockets
+from bert_serving.server.transport.curve import Gate, open_gate
 from bert_serving.server.transport.messages import Alive, Answer, Delivered, Hello, Received, Rows, Stop, decode, encode
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,8 @@ def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
     context = zmq.Context()
     with ExitStack() as opened:
         opened.callback(context.term)
-        results = opened.enter_context(sockets.bind_results(context, config.host, config.port_out))
+        gate = opened.enter_context(open_gate(context, config.curve_dir))
+        results = opened.enter_context(sockets.bind_results(context, config))
         folder = Path(arguments["socket_folder"])
         rows, rows_address = sockets.bind_internal(context, zmq.PULL, folder, f"rows-{os.getpid()}")
         opened.enter_context(rows)
@@ -52,7 +54,7 @@ def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
             sockets.connect_internal(context, zmq.DEALER, arguments["ventilator_address"], "sink")
         )
         ventilator.send_multipart(encode(Hello(os.getpid(), rows_address)))
-        Sink(config, arguments["pad_to"], results, rows, ventilator).loop()
+        Sink(config, arguments["pad_to"], results, rows, ventilator, gate).loop()
 
 
 class Sink:
@@ -65,11 +67,13 @@ class Sink:
         results: sockets.Socket,
         rows: sockets.Socket,
         ventilator: sockets.Socket,
+        gate: Gate | None,
     ) -> None:
         self._pad_to = pad_to
         self._results = results
         self._rows = rows
         self._ventilator = ventilator
+        self._gate = gate
         self._listeners = Listeners(config.result_ttl)
         self._open: dict[int, Assembly] = {}
         self._closed: dict[int, None] = {}
@@ -94,6 +98,8 @@ class Sink:
             if time.monotonic() > alive_s + ALIVE_INTERVAL_S:
                 alive_s = time.monotonic()
                 self._ventilator.send_multipart(encode(Alive()))
+                if self._gate is not None:
+                    self._gate.refresh()
             if given_up := self._listeners.expire(time.monotonic()):
                 log.warning("%d answers were given up: their clients did not come back in time", given_up)
 

@@ -31,6 +31,7 @@ from bert_serving.server.stats import Statistic
 from bert_serving.server.status import Addresses, Description
 from bert_serving.server.supervisor import Supervisor
 from bert_serving.server.transport import sockets
+from bert_serving.server.transport.curve import Gate, open_gate
 from bert_serving.server.transport.messages import (
     Alive,
     Answer,
@@ -82,6 +83,7 @@ class Ventilator:
         self._statistic = Statistic()
         self._tallies: dict[str, Done] = {}
         self._for_sink: deque[Answer | Rows] = deque()
+        self._gate: Gate | None = None
         self._is_serving = False
         self._stop_reason: str | None = None
         self._stop_at_once = False
@@ -97,10 +99,9 @@ class Ventilator:
         with ExitStack() as opened:
             context: zmq.Context[Any] = zmq.Context()
             opened.callback(context.destroy, linger=0)
+            self._gate = opened.enter_context(open_gate(context, self._config.curve_dir))
             folder = Path(opened.enter_context(sockets.socket_folder()))
-            self._clients = sockets.bind_requests(
-                context, self._config.host, self._config.port, self._config.max_msg_size << 20
-            )
+            self._clients = sockets.bind_requests(context, self._config)
             self._children, self._address = sockets.bind_internal(context, zmq.ROUTER, folder, "ventilator")
             opened.callback(self._end)
             self._fleet.start(self._address, folder, time.monotonic())
@@ -142,8 +143,12 @@ class Ventilator:
                 return
             try:
                 request = decode_request([frame.bytes for frame in frames])
-                if isinstance(request, CommandRequest):
-                    self._on_command(request, _sender(frames[0]))
+                if self._gate is not None and not self._gate.knows(_property(frames[0], "User-Id")):
+                    self._answer_error(
+                        request.identity, request.request_id, BadRequest("this client's key was revoked")
+                    )
+                elif isinstance(request, CommandRequest):
+                    self._on_command(request, frames[0])
                 else:
                     self._on_request(request)
             except MalformedMessage as error:
@@ -190,9 +195,9 @@ class Ventilator:
         for row in job.poison:
             self._tell_of_poison(job, row)
 
-    def _on_command(self, request: CommandRequest, sender: str | None) -> None:
+    def _on_command(self, request: CommandRequest, frame: zmq.Frame) -> None:
         if request.command is Command.TERMINATION:
-            self._on_termination(sender)
+            self._on_termination(frame)
             return
         self._statistic.sys_request(request.identity, time.monotonic())
         addresses = Addresses(self._address, self._fleet.rows_address)
@@ -205,8 +210,11 @@ class Ventilator:
             content["queue"] = {"open_requests": len(self._ledger), "waiting_rows": self._scheduler.queued_rows}
         self._answer(Answer(request.identity, dump_json(content), request.request_id, is_error=False))
 
-    def _on_termination(self, sender: str | None) -> None:
-        if self._config.allow_remote_terminate or (sender is not None and sockets.is_this_machine(sender)):
+    def _on_termination(self, frame: zmq.Frame) -> None:
+        sender = _property(frame, "Peer-Address")
+        is_local = sender is not None and sockets.is_this_machine(sender)
+        is_admin = self._gate is not None and self._gate.is_admin(_property(frame, "User-Id"))
+        if is_local or is_admin or self._config.allow_remote_terminate:
             self.stop("a client asked for it (TERMINATION)")
         else:
             log.warning("TERMINATION from %s is refused: -allow_remote_terminate would accept it", sender)
@@ -253,6 +261,8 @@ class Ventilator:
                 self._on_child_lost(child.name, reason, now_s)
             else:
                 raise StartError(reason if child.name == OPTIMIZER else f"{child.name} failed while {stage}: {reason}")
+        if self._gate is not None:
+            self._gate.refresh()
         if self._is_serving:
             self._fleet.kill_stuck(now_s)
             self._fleet.start_due(now_s)
@@ -351,10 +361,10 @@ def _tally(worker: str, last: Done) -> dict[str, Any]:
     return {"name": worker, **counts}
 
 
-def _sender(frame: zmq.Frame) -> str | None:
-    """The IP address that a frame came from; None if its transport has none."""
+def _property(frame: zmq.Frame, name: str) -> str | None:
+    """What the connection that a frame came by says of its sender; None if it says nothing of that."""
     try:
-        return str(frame.get("Peer-Address"))
+        return str(frame.get(name))
     except zmq.ZMQError:
         return None
 

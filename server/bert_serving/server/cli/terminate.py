@@ -15,7 +15,7 @@ def main() -> None:
     args = parser.parse_args()
     try:
         BertServer.shutdown(args)
-    except BertServerError as error:
+    except (BertServerError, ValueError) as error:
         sys.stderr.write(f"{parser.prog}: error: {error}\n")
         sys.exit(1)
     print(f"shutdown signal sent to {args.ip}:{args.port}")

@@ -13,7 +13,10 @@ from typing import Any
 
 import zmq
 
+from bert_serving.client.keys import ClientKeys
+from bert_serving.server.config import ServerConfig
 from bert_serving.server.errors import StartError
+from bert_serving.server.transport.curve import ServerKeys
 
 log = logging.getLogger(__name__)
 
@@ -37,22 +40,22 @@ def socket_folder() -> tempfile.TemporaryDirectory[str]:
         raise StartError(f"no folder for sockets can be made in {parent or tempfile.gettempdir()}: {error}") from None
 
 
-def bind_requests(context: zmq.Context[Any], host: str, port: int, max_bytes: int) -> Socket:
-    """The PULL socket that takes requests from clients, of at most so many bytes a frame."""
-    sock = _open_public(context, zmq.PULL)
-    sock.setsockopt(zmq.MAXMSGSIZE, max_bytes)
+def bind_requests(context: zmq.Context[Any], config: ServerConfig) -> Socket:
+    """The PULL socket that takes requests from clients."""
+    sock = _open_public(context, zmq.PULL, config)
+    sock.setsockopt(zmq.MAXMSGSIZE, config.max_msg_size << 20)
     sock.set_hwm(UNREAD_REQUESTS)
-    _bind_port(sock, host, port, "-port")
+    _bind_port(sock, config.host, config.port, "-port")
     return sock
 
 
-def bind_results(context: zmq.Context[Any], host: str, port: int) -> Socket:
+def bind_results(context: zmq.Context[Any], config: ServerConfig) -> Socket:
     """The XPUB socket that publishes to clients, in manual mode: the sink decides what each subscription matches."""
-    sock = _open_public(context, zmq.XPUB)
+    sock = _open_public(context, zmq.XPUB, config)
     sock.setsockopt(zmq.MAXMSGSIZE, LONGEST_SUBSCRIPTION)
     sock.setsockopt(zmq.XPUB_MANUAL, 1)
     sock.setsockopt(zmq.LINGER, PUBLISH_LINGER_MS)
-    _bind_port(sock, host, port, "-port_out")
+    _bind_port(sock, config.host, config.port_out, "-port_out")
     return sock
 
 
@@ -79,9 +82,11 @@ def connect_internal(context: zmq.Context[Any], kind: int, address: str, name: s
     return sock
 
 
-def push_once(ip: str, port: int, frames: list[bytes], timeout_ms: int) -> bool:
+def push_once(ip: str, port: int, frames: list[bytes], timeout_ms: int, keys: ClientKeys | None) -> bool:
     """Send one message to a server's request port; False if none took it within `timeout_ms`."""
     with zmq.Context() as context, _open(context, zmq.PUSH) as sock:
+        if keys is not None:
+            keys.present(sock)
         sock.setsockopt(zmq.IMMEDIATE, 1)  # queue nothing for a peer that may never come
         sock.setsockopt(zmq.LINGER, timeout_ms)
         sock.connect(f"tcp://{ip}:{port}")
@@ -99,8 +104,10 @@ def _open(context: zmq.Context[Any], kind: int) -> Socket:
     return sock
 
 
-def _open_public(context: zmq.Context[Any], kind: int) -> Socket:
+def _open_public(context: zmq.Context[Any], kind: int, config: ServerConfig) -> Socket:
     sock = _open(context, kind)
+    if config.curve_dir is not None:
+        ServerKeys.load(Path(config.curve_dir)).protect(sock)
     sock.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_INTERVAL_MS)
     sock.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
     return sock
