@@ -127,6 +127,8 @@ class BaseClient:
                 )
         self._is_legacy_server = "protocol" not in config
         self._max_seq_len = config.get("max_seq_len")
+        if isinstance(limit_mb := config.get("max_msg_size"), int):
+            self._connected().max_bytes = limit_mb << 20
         if self._show_server_config:
             print("server config:")
             print("\n".join(f"{key:>30}\t=\t{value!s:<30}" for key, value in config.items()))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from bert_serving.client.errors import ClientClosed
+from bert_serving.client.errors import ClientClosed, InvalidInputValue
 from bert_serving.client.keys import ClientKeys
 from bert_serving.client.link import Link
 from bert_serving.client.loop import Loop
@@ -33,6 +33,8 @@ class Connection:
     ) -> None:
         connect_timeout_s = connect_timeout_ms / 1000 if connect_timeout_ms >= 0 else float("inf")
         self.pending = Pending()
+        self.max_bytes: int | None = None
+        """The largest frame that the server takes, once its config is known."""
         self._identity = identity
         self._pid = os.getpid()
         named = (port, "port"), (port_out, "port_out")
@@ -50,9 +52,20 @@ class Connection:
         return self._loop.shake_hands().future
 
     def request_rows(self, texts: Texts, options: Mapping[str, Any] | None = None) -> Asked:
-        """Send texts to encode."""
+        """Send texts to encode. InvalidInputValue if they are too large for the server."""
         self._check_process()
-        asked = self.pending.ask(Kind.ROWS, lambda id_: encode_request(self._identity, id_, texts, options))
+
+        def build(request_id: int) -> list[bytes]:
+            frames = encode_request(self._identity, request_id, texts, options)
+            if self.max_bytes is not None and len(frames[1]) > self.max_bytes:
+                size, limit = len(frames[1]) / 2**20, self.max_bytes >> 20
+                raise InvalidInputValue(
+                    f"texts take {size:.0f} MB, and the server takes {limit} MB in one message (-max_msg_size): "
+                    "send them in several calls"
+                )
+            return frames
+
+        asked = self.pending.ask(Kind.ROWS, build)
         self._loop.send(asked)
         return asked
 
