@@ -8,13 +8,14 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
+import zmq
 from peer_server import CONFIG, PeerServer, answer_nothing, answer_rows, free_port, vectors
 from zmq import Event
 
@@ -263,13 +264,22 @@ def test_a_program_that_never_closes_its_client_ends(peer: PeerServer) -> None:
 # -- the sentences ----------------------------------------------------------------------------------------------------
 
 
-EVENTS: dict[LinkState, list[Event]] = {
+GIVEN_UP = (LinkState.WRONG_PEER, LinkState.KEYS_DIFFER, LinkState.KEY_REFUSED, LinkState.LOST)
+EVENTS: dict[LinkState, Sequence[Event | tuple[Event, int]]] = {
     LinkState.NO_ANSWER: [Event.CONNECT_DELAYED],
     LinkState.UNKNOWN_HOST: [Event.CONNECT_RETRIED] * 3,
     LinkState.REFUSED: [Event.CONNECT_DELAYED, Event.CLOSED, Event.CONNECT_RETRIED] * 2 + [Event.CONNECT_DELAYED],
     LinkState.NO_HANDSHAKE: [Event.CONNECT_DELAYED, Event.CONNECTED],
     LinkState.HANGS_UP: HANG_UP * 2 + [Event.CONNECT_DELAYED, Event.CONNECTED],
     LinkState.WRONG_PEER: HANG_UP * 2 + [Event.CONNECT_DELAYED, Event.CONNECTED, Event.DISCONNECTED],
+    LinkState.KEYS_DIFFER: [
+        *[Event.CONNECT_DELAYED, Event.CONNECTED],
+        (Event.HANDSHAKE_FAILED_PROTOCOL, zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH),
+        Event.DISCONNECTED,
+    ],
+    LinkState.KEY_REFUSED: [
+        *[Event.CONNECT_DELAYED, Event.CONNECTED, Event.HANDSHAKE_FAILED_AUTH, Event.DISCONNECTED],
+    ],
     LinkState.UP: [*HANG_UP, Event.CONNECT_DELAYED, Event.CONNECTED, Event.HANDSHAKE_SUCCEEDED],
     LinkState.LOST: [Event.CONNECT_DELAYED, Event.CONNECTED, Event.HANDSHAKE_SUCCEEDED, Event.DISCONNECTED],
 }
@@ -279,9 +289,10 @@ EVENTS: dict[LinkState, list[Event]] = {
 def test_states(state: LinkState) -> None:
     link = Link("host", 1, "port")
     for event in EVENTS[state]:
-        link.observe(event, 0, now_s=7.0)
+        number, value = event if isinstance(event, tuple) else (event, 0)
+        link.observe(number, value, now_s=7.0)
     assert link.state is state
-    assert link.given_up_at_s == (7.0 if state in (LinkState.WRONG_PEER, LinkState.LOST) else None)
+    assert link.given_up_at_s == (7.0 if state in GIVEN_UP else None)
     link.observe(Event.CONNECT_RETRIED, 0, now_s=8.0)
     assert link.given_up_at_s is None
 
