@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 
 from bert_serving.client.pending import Asked
 
@@ -29,11 +30,12 @@ class Arrivals:
         with self._changed:
             return set(self._outstanding) | {asked.request_id for asked in self._arrived}
 
-    def expect(self, asked: Asked) -> None:
-        """Enter a request that was just made."""
+    def expect(self, ask: Callable[[], Asked]) -> None:
+        """Make a request and enter it. Replies that come meanwhile wait, so that none passes the one to this."""
         with self._changed:
+            asked = ask()
             self._outstanding[asked.request_id] = asked
-        asked.future.add_done_callback(lambda _: self._arrive(asked))
+            asked.future.add_done_callback(lambda _: self._arrive(asked))
 
     def take(self, timeout_s: float | None) -> Asked | None:
         """The next request that is done; None once there is none to wait for.

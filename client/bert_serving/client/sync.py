@@ -7,6 +7,7 @@ import time
 import weakref
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, wait
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar, cast
 
@@ -63,11 +64,10 @@ class BertClient(BaseClient):
             ServerError: the server answered with an error.
             ClientClosed: the client was closed, or made before a fork.
         """
-        asked = self._ask_rows(texts, is_tokenized)
         if not blocking:
-            self._unfetched.expect(asked)
+            self._unfetched.expect(lambda: self._ask_rows(texts, is_tokenized))
             return None
-        reply = cast(RowsReply, self._wait(asked.future))
+        reply = cast(RowsReply, self._wait(self._ask_rows(texts, is_tokenized).future))
         return self._select(self._response(reply), show_tokens)
 
     def fetch(self, delay: float = 0.0) -> Iterator[Response]:
@@ -189,7 +189,7 @@ class BertClient(BaseClient):
             for texts in batches:
                 if not arrivals.wait_for_room():
                     break
-                arrivals.expect(self._ask_rows(texts, is_tokenized))
+                arrivals.expect(partial(self._ask_rows, texts, is_tokenized))
         except BaseException as error:
             arrivals.finish(error)
         else:
