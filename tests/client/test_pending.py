@@ -180,7 +180,7 @@ def test_many_threads_ask_and_give_up() -> None:
 def test_arrivals_in_order_of_arrival() -> None:
     pending, arrivals = Pending(), Arrivals()
     for _ in range(3):
-        arrivals.expect(ask(pending))
+        arrivals.expect(lambda: ask(pending))
     for request_id in (3, 1):
         pending.settle(make_reply("rows", request_id))
     assert arrivals.ids() == {1, 2, 3}
@@ -196,7 +196,7 @@ def test_arrivals_in_order_of_arrival() -> None:
 def test_stopped_arrivals_give_up() -> None:
     pending, arrivals = Pending(), Arrivals(window=1, has_producer=True)
     assert arrivals.wait_for_room()
-    arrivals.expect(ask(pending))
+    arrivals.expect(lambda: ask(pending))
     arrivals.stop()
     assert not pending
     assert not arrivals.wait_for_room()
