@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 SOURCES := client server tests example
 
-.PHONY: help demo test lint unit compare clean
+.PHONY: help demo test lint unit compare chaos clean
 
 help:
 	@echo "make demo    start a server with a real model and search the FAQ of README.md by meaning"
@@ -14,6 +14,7 @@ help:
 	@echo "make lint    all of that but the tests"
 	@echo "make unit    the tests that need no TensorFlow"
 	@echo "make compare measure this server beside 1.10 and engines in process; ARGS='--quick' for a small round"
+	@echo "make chaos   100,000 requests while children are killed at random; ARGS='--requests 5000' for fewer"
 	@echo "make clean   remove what these made"
 
 demo: $(VENV)/.service
@@ -34,6 +35,9 @@ unit: $(VENV)/.tools
 # What to compare with gets environments of its own in .venv-peers, which take minutes and gigabytes the first time.
 compare: $(VENV)/.tools
 	@PYTHONPATH=tests:tests/support $(BIN)/python -m compare.run $(ARGS)
+
+chaos: $(VENV)/.tools
+	@PYTHONPATH=tests/support $(BIN)/python tests/chaos/run.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) .venv-peers .compare build client/build server/build *.egg-info client/*.egg-info server/*.egg-info
