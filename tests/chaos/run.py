@@ -53,7 +53,7 @@ class Chaos:
         with BertClient(**self._ports) as client:
             self._vectors = client.encode(self._texts)
         self._lock = threading.Lock()
-        self._left = options.requests
+        self._left: int = options.requests
         self.counts: Counter[str] = Counter()
         self.slowest_s = 0.0
 
