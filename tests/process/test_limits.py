@@ -6,12 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import zmq
 from fake_engine import vector_of
 from raw_client import RawClient
 from serving import Connect, Serve
 
 from bert_serving.client import InvalidInputValue, RequestTimeout, ServerBusy
-from bert_serving.client.wire import ErrorReply, decode_reply, encode_request
+from bert_serving.client.wire import ErrorReply, RowsReply, decode_reply, encode_request
 
 SLOW = [f"!slow 0.05 {number}" for number in range(4)]
 
@@ -71,3 +72,25 @@ def test_our_client_refuses_what_the_server_would_not_take(serve: Serve, connect
     with pytest.raises(InvalidInputValue, match=r"texts take 2 MB, and the server takes 1 MB in one message"):
         client.encode(["x" * 1000] * 2100)
     np.testing.assert_array_equal(client.encode(["a"]), expected(["a"]))
+
+
+def test_a_slow_reader_holds_up_nobody_and_gets_everything_in_order(serve: Serve, connect: Connect) -> None:
+    server = serve(pooling_strategy="NONE", max_seq_len=1000)
+    texts = [f"{number:>999}" for number in range(60)]  # an answer of 1.8 MiB
+    good = connect(server)
+    with RawClient(server, b"slow") as slow:
+        slow.sub.set(zmq.RCVHWM, 1)
+        slow.sub.set(zmq.RCVBUF, 1 << 16)
+        slow.sub.disconnect(slow.results)
+        slow.sub.connect(slow.results)  # the mark holds for connections made from now on
+        for number in range(50):  # more than is handed to the network for one client
+            slow.push.send_multipart(encode_request(b"slow", number, texts))
+            assert np.array_equal(good.encode(["quick"])[0, 0], vector_of("quick"))
+        while good.server_status["queue"]["open_requests"]:
+            pass
+        for number in range(50):
+            assert slow.sub.poll(30_000)
+            reply = decode_reply(slow.sub.recv_multipart())
+            assert isinstance(reply, RowsReply)
+            assert reply.request_id == number
+            assert np.array_equal(reply.array[:, 0], expected(texts))

@@ -19,7 +19,8 @@ class RawClient:
         self.push.connect(f"tcp://127.0.0.1:{server.config.port}")
         self.sub = self._context.socket(zmq.SUB)
         self.sub.subscribe(subscription)
-        self.sub.connect(f"tcp://127.0.0.1:{server.config.port_out}")
+        self.results = f"tcp://127.0.0.1:{server.config.port_out}"
+        self.sub.connect(self.results)
 
     def ask(self, *frames: bytes) -> Reply:
         self.push.send_multipart(frames)

@@ -6,6 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_serving.server.core.listeners import Listeners
+from bert_serving.server.core.unsent import MOST_BYTES, Unsent
+
+
+def taken(listeners: Listeners, identity: bytes) -> list[list[bytes]]:
+    """All that is kept for it, as it goes out."""
+    out = []
+    while (frames := listeners.next_kept(identity)) is not None:
+        out.append(frames)
+        listeners.sent(identity)
+    return out
 
 
 def test_an_answer_waits_for_its_subscriber() -> None:
@@ -13,9 +23,9 @@ def test_an_answer_waits_for_its_subscriber() -> None:
     listeners.keep(b"a", [b"1"], now_s=0)
     listeners.keep(b"a", [b"2"], now_s=1)
     listeners.keep(b"b", [b"3"], now_s=1)
-    assert listeners.subscribed(b"a") == [[b"1"], [b"2"]]
-    assert listeners.subscribed(b"a") == []
-    assert listeners.subscribed(b"b") == [[b"3"]]
+    assert taken(listeners, b"a") == [[b"1"], [b"2"]]
+    assert taken(listeners, b"a") == []
+    assert taken(listeners, b"b") == [[b"3"]]
 
 
 def test_clones_listen_until_the_last_has_gone() -> None:
@@ -49,7 +59,7 @@ def test_answers_expire() -> None:
     listeners.keep(b"a", [b"new"], now_s=5)
     assert listeners.expire(now_s=9.9) == 0
     assert listeners.expire(now_s=10) == 1
-    assert listeners.subscribed(b"a") == [[b"new"]]
+    assert taken(listeners, b"a") == [[b"new"]]
 
 
 @given(st.lists(st.tuples(st.sampled_from([b"a", b"b", b"c"]), st.integers(0, 60)), max_size=40))
@@ -58,10 +68,24 @@ def test_kept_bytes_stay_bounded_and_the_oldest_goes_first(answers: list[tuple[b
     for now_s, (identity, size) in enumerate(answers):
         listeners.keep(identity, [bytes(size)], now_s)
         assert listeners._kept_bytes <= 100
-    kept = {identity: listeners.subscribed(identity) for identity in (b"a", b"b", b"c")}
+    kept = {identity: taken(listeners, identity) for identity in (b"a", b"b", b"c")}
     assert listeners._kept_bytes == 0
     # what is left is a suffix of what was kept
     left = sum(map(len, kept.values()))
     for identity, frames in kept.items():
         expected = [size for i, size in answers[len(answers) - left :] if i == identity]
         assert [len(frame[0]) for frame in frames] == expected
+
+
+def test_large_answers_on_their_way_to_one_client_are_bounded() -> None:
+    unsent, sent = Unsent(), [False, False]
+    assert unsent.has_room(b"a", 10 * MOST_BYTES)  # one goes out whatever its size
+    unsent.add(b"a", MOST_BYTES // 2, lambda: sent[0])
+    unsent.add(b"a", MOST_BYTES // 2, lambda: sent[1])
+    assert not unsent.has_room(b"a", 1)
+    assert unsent.has_room(b"b", MOST_BYTES)
+    sent[0] = True
+    assert unsent.has_room(b"a", MOST_BYTES // 2)
+    assert not unsent.has_room(b"a", MOST_BYTES)
+    unsent.forget(b"a")
+    assert unsent.has_room(b"a", MOST_BYTES)

@@ -22,6 +22,7 @@ from bert_serving.client.wire import encode_error_reply, encode_rows_reply, topi
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.core.assembly import Assembly, unpack
 from bert_serving.server.core.listeners import Listeners
+from bert_serving.server.core.unsent import Unsent
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.curve import Gate, open_gate
 from bert_serving.server.transport.messages import Alive, Answer, Delivered, Hello, Received, Rows, Stop, decode, encode
@@ -30,6 +31,9 @@ log = logging.getLogger(__name__)
 
 EXPIRE_INTERVAL_MS = 1_000
 ALIVE_INTERVAL_S = 1.0
+RETRY_INTERVAL_MS = 5
+LARGE_ANSWER = 1 << 16
+"""Bytes: from here on answers on their way are counted by size."""
 BURST = 64
 """Messages taken from one socket before the others get a turn."""
 
@@ -77,6 +81,8 @@ class Sink:
         self._listeners = Listeners(config.result_ttl)
         self._open: dict[int, Assembly] = {}
         self._closed: dict[int, None] = {}
+        self._unsent = Unsent()
+        self._blocked: set[bytes] = set()
         self._stopping = False
 
     def loop(self) -> None:
@@ -91,10 +97,12 @@ class Sink:
         log.info("ready")
         alive_s = 0.0
         while not self._stopping:
-            fired = dict(poller.poll(EXPIRE_INTERVAL_MS))
+            fired = dict(poller.poll(RETRY_INTERVAL_MS if self._blocked else EXPIRE_INTERVAL_MS))
             for sock, handle in handlers.items():
                 if sock in fired:
                     _take_burst(sock, handle)
+            for identity in list(self._blocked):
+                self._send_kept(identity)
             if time.monotonic() > alive_s + ALIVE_INTERVAL_S:
                 alive_s = time.monotonic()
                 self._ventilator.send_multipart(encode(Alive()))
@@ -109,13 +117,16 @@ class Sink:
         identity = event[1:]
         if event[:1] == b"\1":
             self._results.setsockopt(zmq.SUBSCRIBE, topic(identity))
-            for kept in self._listeners.subscribed(identity):
-                self._results.send_multipart(kept, copy=False)
+            self._listeners.subscribed(identity)
+            self._send_kept(identity)
             if first := self._listeners.missed(identity):
                 self._send_to_newest(identity, first)
         elif event[:1] == b"\0":
             self._results.setsockopt(zmq.UNSUBSCRIBE, topic(identity))
             self._listeners.unsubscribed(identity)
+            if identity not in self._listeners:
+                self._blocked.discard(identity)
+                self._unsent.forget(identity)
 
     def _on_ventilator(self, frames: list[zmq.Frame]) -> None:
         message = decode([frame.bytes for frame in frames])
@@ -169,10 +180,31 @@ class Sink:
         return encode_rows_reply(identity, request_id, array, tokens, sorted(assembly.truncated))
 
     def _publish(self, identity: bytes, frames: list[Any]) -> None:
-        if identity in self._listeners:
-            self._results.send_multipart(frames, copy=False)
-        elif given_up := self._listeners.keep(identity, frames, time.monotonic()):
-            log.warning("%d kept answers were given up: too much waits for clients that do not listen", given_up)
+        is_next = identity in self._listeners and self._listeners.next_kept(identity) is None
+        if is_next and self._send(identity, frames):
+            return
+        if given_up := self._listeners.keep(identity, frames, time.monotonic()):
+            log.warning("%d kept answers were given up: too much waits for clients that do not read", given_up)
+
+    def _send_kept(self, identity: bytes) -> None:
+        while (frames := self._listeners.next_kept(identity)) is not None and self._send(identity, frames):
+            self._listeners.sent(identity)
+
+    def _send(self, identity: bytes, frames: list[Any]) -> bool:
+        """Hand an answer to the network; False if too much waits there for this client, which is tried again soon."""
+        size = sum(len(frame) for frame in frames)
+        is_large = size > LARGE_ANSWER
+        try:
+            if not is_large or self._unsent.has_room(identity, size):
+                tracker = self._results.send_multipart(frames, zmq.NOBLOCK, copy=False, track=is_large)
+                if tracker is not None:
+                    self._unsent.add(identity, size, lambda: bool(tracker.done))
+                self._blocked.discard(identity)
+                return True
+        except zmq.Again:
+            pass
+        self._blocked.add(identity)
+        return False
 
 
 def _take_burst(sock: sockets.Socket, handle: Any) -> None:

@@ -1,7 +1,7 @@
-"""Who listens on the result port, and the answers kept for those who do not listen yet. Pure; the sink asks it.
+"""Who listens on the result port, and the answers kept for those who cannot take them yet. Pure; the sink asks it.
 
-A client may send its request before its subscription has arrived, or reconnect while its answer is computed. So an
-answer without a listener is kept for `ttl_s`, within `max_bytes` for all, and goes out with the subscription.
+A client may send its request before its subscription has arrived, or reconnect while its answer is computed, or read
+more slowly than it asks. So an answer that cannot be sent is kept for `ttl_s`, within `max_bytes` for all.
 
 A clone, which shares the identity of a client that listens already, may be as late: the answer to its first question
 is then published to the other alone. So first answers are remembered for a while, for those who missed them.
@@ -38,12 +38,17 @@ class Listeners:
     def __contains__(self, identity: bytes) -> bool:
         return self._subscriptions[identity] > 0
 
-    def subscribed(self, identity: bytes) -> list[list[Any]]:
-        """A subscription came. Returns the answers to publish now, in order."""
+    def subscribed(self, identity: bytes) -> None:
+        """A subscription came."""
         self._subscriptions[identity] += 1
-        kept = self._kept.pop(identity, deque())
-        self._kept_bytes -= sum(answer.size for answer in kept)
-        return [answer.frames for answer in kept]
+
+    def next_kept(self, identity: bytes) -> list[Any] | None:
+        """The oldest answer that is kept for it."""
+        return self._kept[identity][0].frames if identity in self._kept else None
+
+    def sent(self, identity: bytes) -> None:
+        """That answer is out."""
+        self._drop_oldest_of(identity)
 
     def remember_first(self, identity: bytes, frames: list[Any], now_s: float) -> None:
         """Remember what was published as the answer to a first question, if anybody listened."""

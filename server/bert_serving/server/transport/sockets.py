@@ -24,6 +24,8 @@ HEARTBEAT_INTERVAL_MS = 5_000
 HEARTBEAT_TIMEOUT_MS = 20_000
 UNREAD_REQUESTS = 1_000
 """Of each client, until its own socket has to keep them."""
+UNSENT_ANSWERS = 1_000
+"""For each client, until the sink keeps them itself."""
 LONGEST_SUBSCRIPTION = 4_096
 PUBLISH_LINGER_MS = 1_000
 """How long answers that are already published may still travel after the sink has ended."""
@@ -54,6 +56,8 @@ def bind_results(context: zmq.Context[Any], config: ServerConfig) -> Socket:
     sock = _open_public(context, zmq.XPUB, config)
     sock.setsockopt(zmq.MAXMSGSIZE, LONGEST_SUBSCRIPTION)
     sock.setsockopt(zmq.XPUB_MANUAL, 1)
+    sock.setsockopt(zmq.XPUB_NODROP, 1)  # what a slow reader does not take is refused, not dropped
+    sock.setsockopt(zmq.SNDHWM, UNSENT_ANSWERS)
     sock.setsockopt(zmq.LINGER, PUBLISH_LINGER_MS)
     _bind_port(sock, config.host, config.port_out, "-port_out")
     return sock
