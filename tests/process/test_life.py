@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -16,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 import zmq
+from fake_command import start_command, wait_until_ready
 from fake_engine import vector_of
 from family import Family
 from ports import free_ports, is_free
@@ -25,8 +25,6 @@ from serving import Connect, Serve, fake_config, pids
 from bert_serving.client import BertClient
 from bert_serving.client.wire import Command, JsonReply, RowsReply, decode_reply, encode_command, encode_request
 from bert_serving.server import BertServer, ConfigError, ServiceError, StartError
-
-SUPPORT = Path(__file__).parents[1] / "support"
 
 
 @pytest.fixture
@@ -138,23 +136,6 @@ def test_ipc_that_is_refused_is_replaced_by_loopback(
 
 
 # -- the command ------------------------------------------------------------------------------------------------------
-
-
-def start_command(ports: list[int], **options: Any) -> subprocess.Popen[str]:
-    values = json.dumps({"port": ports[0], "port_out": ports[1], **options})
-    return subprocess.Popen(
-        [sys.executable, str(SUPPORT / "run_fake_server.py"), values], stderr=subprocess.PIPE, text=True
-    )
-
-
-def wait_until_ready(process: subprocess.Popen[str]) -> str:
-    log = ""
-    assert process.stderr is not None
-    while "all set, ready to serve request!" not in log:
-        line = process.stderr.readline()
-        assert line, f"it ended: {log}"
-        log += line
-    return log
 
 
 def by_signal(number: signal.Signals) -> Callable[[subprocess.Popen[str], int], None]:

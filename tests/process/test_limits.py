@@ -74,7 +74,7 @@ def test_our_client_refuses_what_the_server_would_not_take(serve: Serve, connect
     np.testing.assert_array_equal(client.encode(["a"]), expected(["a"]))
 
 
-def test_a_slow_reader_holds_up_nobody_and_gets_everything_in_order(serve: Serve, connect: Connect) -> None:
+def test_a_slow_reader_holds_up_nobody_and_gets_everything(serve: Serve, connect: Connect) -> None:
     server = serve(pooling_strategy="NONE", max_seq_len=1000)
     texts = [f"{number:>999}" for number in range(60)]  # an answer of 1.8 MiB
     good = connect(server)
@@ -88,9 +88,11 @@ def test_a_slow_reader_holds_up_nobody_and_gets_everything_in_order(serve: Serve
             assert np.array_equal(good.encode(["quick"])[0, 0], vector_of("quick"))
         while good.server_status["queue"]["open_requests"]:
             pass
-        for number in range(50):
+        received = []
+        for _ in range(50):
             assert slow.sub.poll(30_000)
             reply = decode_reply(slow.sub.recv_multipart())
             assert isinstance(reply, RowsReply)
-            assert reply.request_id == number
             assert np.array_equal(reply.array[:, 0], expected(texts))
+            received.append(reply.request_id)
+        assert sorted(received) == list(range(50))  # they need not be done in the order of asking

@@ -8,14 +8,17 @@ import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from fake_command import start_command, wait_until_ready
 from fake_engine import vector_of
 from family import Family
+from ports import free_ports
+from proxy import Proxy
 from raw_client import RawClient
 from serving import Connect, Serve, fake_config, pids, processes
 
@@ -59,10 +62,13 @@ def test_a_child_is_replaced_and_its_work_done_again(
     assert shown["pid"] != before
 
 
-def test_a_text_that_ends_its_worker_fails_alone(serve: Serve, connect: Connect) -> None:
+def test_a_text_that_ends_its_worker_fails_alone(
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BERT_SERVING_FAULT_DIE", "venom")
     server = serve(num_worker=2, max_batch_size=16, priority_batch_size=0)
     texts = [f"harmless {number}" for number in range(20)]
-    texts[13] = "!die"
+    texts[13] = "a cup of venom"
     with ThreadPoolExecutor(5) as pool:
         bad = pool.submit(connect(server).encode, texts)
         good = [pool.submit(connect(server).encode, SLOW[:40]) for _ in range(4)]
@@ -120,6 +126,48 @@ def test_a_request_that_comes_again_while_it_is_open_is_computed_once(serve: Ser
         other = raw.ask(*encode_request(b"me", 7, ["same id, other text"]))
         np.testing.assert_array_equal(getattr(other, "array", None), expected(["same id, other text"]))
         assert not raw.sub.poll(0)
+
+
+def test_a_call_survives_a_cut_of_the_network(serve: Serve) -> None:
+    server = serve(max_batch_size=4)
+    with closing(Proxy(server.config.port)) as requests, closing(Proxy(server.config.port_out)) as results:
+        ports: dict[str, Any] = {"port": requests.port, "port_out": results.port}
+        with BertClient(**ports, connect_timeout=60_000) as client, ThreadPoolExecutor(1) as pool:
+            client.encode(["before"])
+            running = pool.submit(client.encode, SLOW)
+            while open_requests(server) == 0:
+                pass
+            requests.cut()
+            results.cut()
+            while open_requests(server) > 0:  # the answer goes into the void
+                pass
+            requests.restore()
+            results.restore()
+            np.testing.assert_array_equal(running.result(60), expected(SLOW))
+
+
+def open_requests(server: BertServer) -> int:
+    """How many requests are open."""
+    ports: dict[str, Any] = {"port": server.config.port, "port_out": server.config.port_out}
+    with BertClient(**ports) as client:
+        return int(client.server_status["queue"]["open_requests"])
+
+
+def test_a_call_survives_the_death_of_the_whole_server() -> None:
+    ports = free_ports(2)
+    with ThreadPoolExecutor(1) as pool:
+        with start_command(ports) as first:
+            wait_until_ready(first)
+            client = BertClient(port=ports[0], port_out=ports[1], connect_timeout=60_000)
+            running = pool.submit(client.encode, SLOW)
+            while client.server_status["queue"]["open_requests"] == 0:
+                pass
+            first.kill()
+        with start_command(ports) as second, client:
+            wait_until_ready(second)
+            np.testing.assert_array_equal(running.result(60), expected(SLOW))
+            second.terminate()
+            second.communicate(timeout=30)
 
 
 # -- the end ----------------------------------------------------------------------------------------------------------

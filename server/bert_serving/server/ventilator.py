@@ -55,6 +55,8 @@ BURST = 64
 POLL_MS = 1_000
 HURRIED_POLL_MS = 50
 """While something is about to happen that no socket tells of: a restart, or the end of a drain."""
+REFUSED_INTERVAL_S = 10.0
+"""Between two lines in the log about malformed requests."""
 ROWS_PER_PREFETCH = 128
 """Rows that stand for one micro-batch of `-prefetch_size`. Ten of these are enough to find rows of like length: with
 half as many padding is 10% of the tokens of a real text, with these 5%, with twice as many 3%."""
@@ -84,6 +86,8 @@ class Ventilator:
         self._tallies: dict[str, Done] = {}
         self._for_sink: deque[Answer | Rows] = deque()
         self._gate: Gate | None = None
+        self._refused = 0
+        self._refused_logged_s = -REFUSED_INTERVAL_S
         self._is_serving = False
         self._stop_reason: str | None = None
         self._stop_at_once = False
@@ -220,7 +224,11 @@ class Ventilator:
             log.warning("TERMINATION from %s is refused: -allow_remote_terminate would accept it", sender)
 
     def _refuse(self, error: MalformedMessage) -> None:
-        log.warning("a request was refused: %s", error)
+        self._refused += 1
+        now_s = time.monotonic()
+        if now_s > self._refused_logged_s + REFUSED_INTERVAL_S:  # strangers must not fill the disk, nor texts the log
+            log.warning("%d malformed request(s) were refused; their senders were told why", self._refused)
+            self._refused, self._refused_logged_s = 0, now_s
         if error.identity is not None:
             self._answer_error(error.identity, error.request_id or b"0", BadRequest(str(error)))
 

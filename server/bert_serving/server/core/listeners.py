@@ -1,7 +1,7 @@
 """Who listens on the result port, and the answers kept for those who cannot take them yet. Pure; the sink asks it.
 
 A client may send its request before its subscription has arrived, or reconnect while its answer is computed, or read
-more slowly than it asks. So an answer that cannot be sent is kept for `ttl_s`, within `max_bytes` for all.
+more slowly than it asks. So an answer that cannot be sent is kept for `ttl_s`, within bounds for all together.
 
 A clone, which shares the identity of a client that listens already, may be as late: the answer to its first question
 is then published to the other alone. So first answers are remembered for a while, for those who missed them.
@@ -17,11 +17,17 @@ REMEMBER_FIRST_S = 10.0
 """How much later than its first question the subscription of a clone may arrive."""
 
 
-@dataclass(frozen=True, slots=True)
+MOST_KEPT = 10_000
+"""Answers kept at once: strangers who ask by the thousand and never listen cost a few megabytes."""
+
+
+@dataclass(slots=True)
 class _Kept:
+    identity: bytes
     expires_s: float
     size: int
     frames: list[Any]
+    is_sent: bool = False
 
 
 class Listeners:
@@ -32,7 +38,8 @@ class Listeners:
         self._max_bytes = max_bytes
         self._subscriptions: Counter[bytes] = Counter()
         self._kept: dict[bytes, deque[_Kept]] = {}
-        self._kept_bytes = 0
+        self._in_order: deque[_Kept] = deque()  # all of them, the oldest first; what was sent goes when it is first
+        self._kept_bytes = self._kept_number = 0
         self._first: dict[bytes, tuple[float, list[Any]]] = {}
 
     def __contains__(self, identity: bytes) -> bool:
@@ -48,7 +55,7 @@ class Listeners:
 
     def sent(self, identity: bytes) -> None:
         """That answer is out."""
-        self._drop_oldest_of(identity)
+        self._take_out(identity).is_sent = True
 
     def remember_first(self, identity: bytes, frames: list[Any], now_s: float) -> None:
         """Remember what was published as the answer to a first question, if anybody listened."""
@@ -69,23 +76,22 @@ class Listeners:
             del self._subscriptions[identity]
 
     def keep(self, identity: bytes, frames: list[Any], now_s: float) -> int:
-        """Keep an answer that nobody listens for; returns how many others were given up to make room."""
-        size = sum(len(frame) for frame in frames)
-        self._kept.setdefault(identity, deque()).append(_Kept(now_s + self._ttl_s, size, frames))
-        self._kept_bytes += size
+        """Keep an answer that cannot be sent; returns how many others were given up to make room."""
+        kept = _Kept(identity, now_s + self._ttl_s, sum(len(frame) for frame in frames), frames)
+        self._kept.setdefault(identity, deque()).append(kept)
+        self._in_order.append(kept)
+        self._kept_bytes += kept.size
+        self._kept_number += 1
         given_up = 0
-        while self._kept_bytes > self._max_bytes:
-            self._drop_oldest_of(min(self._kept, key=lambda other: self._kept[other][0].expires_s))
-            given_up += 1
+        while self._kept_bytes > self._max_bytes or self._kept_number > MOST_KEPT:
+            given_up += self._drop_first()
         return given_up
 
     def expire(self, now_s: float) -> int:
         """Give up answers that waited too long; returns how many."""
         given_up = 0
-        for identity in list(self._kept):
-            while identity in self._kept and self._kept[identity][0].expires_s <= now_s:
-                self._drop_oldest_of(identity)
-                given_up += 1
+        while self._in_order and (self._in_order[0].is_sent or self._in_order[0].expires_s <= now_s):
+            given_up += self._drop_first()
         while self._first:
             identity, (expires_s, _) = next(iter(self._first.items()))
             if expires_s > now_s:
@@ -93,8 +99,19 @@ class Listeners:
             del self._first[identity]
         return given_up
 
-    def _drop_oldest_of(self, identity: bytes) -> None:
+    def _drop_first(self) -> int:
+        """Give up the oldest of all; 0 if it was sent already."""
+        first = self._in_order.popleft()
+        if first.is_sent:
+            return 0
+        self._take_out(first.identity)
+        return 1
+
+    def _take_out(self, identity: bytes) -> _Kept:
         answers = self._kept[identity]
-        self._kept_bytes -= answers.popleft().size
+        oldest = answers.popleft()
+        self._kept_bytes -= oldest.size
+        self._kept_number -= 1
         if not answers:
             del self._kept[identity]
+        return oldest
