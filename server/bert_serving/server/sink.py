@@ -37,7 +37,7 @@ LARGE_ANSWER = 1 << 16
 BURST = 64
 """Messages taken from one socket before the others get a turn."""
 
-MOST_CLOSED = 100_000
+MOST_CLOSED = 30_000
 """Jobs that are remembered after their answer, so that parts which come late begin nothing."""
 
 FIRST_REQUEST_ID = b"1"

@@ -17,7 +17,7 @@ REMEMBER_FIRST_S = 10.0
 """How much later than its first question the subscription of a clone may arrive."""
 
 
-MOST_KEPT = 10_000
+MOST_KEPT = 4_000
 """Answers kept at once: strangers who ask by the thousand and never listen cost a few megabytes."""
 
 
