@@ -34,6 +34,7 @@ MOST_TEXTS = 12
 STOPS_AMONG = 8
 """One in so many blows is a SIGSTOP."""
 TOLERANCE = 1e-5
+A_DAY_S = 86_400
 
 
 def distinct_texts(rng: random.Random) -> list[str]:
@@ -112,12 +113,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--log", action="store_true", help="show the server's log")
     options = parser.parse_args()
-    arguments = ["-model_dir", str(TINY), "-cpu", "-num_worker", str(options.workers), "-heartbeat_timeout", "5"]
+    arguments = ["-model_dir", str(TINY), "-cpu", "-max_seq_len", "64", "-heartbeat_timeout", "5"]
+    arguments += ["-num_worker", str(options.workers)]
     with Command(*arguments) as server:
         server.wait_until_ready()
-        reader = threading.Thread(
-            target=server.wait_for_end, args=(threading.TIMEOUT_MAX,)
-        )  # a full pipe would stop it
+        reader = threading.Thread(target=server.wait_for_end, args=(A_DAY_S,))  # a full pipe would stop it
         reader.start()
         try:
             chaos = Chaos(server, options)
