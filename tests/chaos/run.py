@@ -26,7 +26,7 @@ import numpy as np
 import psutil
 from command import Command
 
-from bert_serving.client import BertClient
+from bert_serving.client import BertClient, BertServingError
 
 TINY = Path(__file__).parents[1] / "golden" / "tiny_bert"
 DISTINCT = 400
@@ -96,7 +96,7 @@ class Chaos:
     def _strike(self, done: threading.Event) -> None:
         with BertClient(connect_timeout=60_000, timeout=60_000, **self._ports) as client:
             while not done.wait(self._options.every):
-                with suppress(Exception):  # the sink may be away; the next blow falls all the same
+                with suppress(BertServingError, OSError):  # the sink may be away; the next blow falls all the same
                     victim = self._rng.choice(client.server_status["processes"])
                     blow = signal.SIGSTOP if self._rng.randrange(STOPS_AMONG) == 0 else signal.SIGKILL
                     os.kill(victim["pid"], blow)

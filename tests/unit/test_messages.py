@@ -26,7 +26,7 @@ from bert_serving.server.transport.messages import (
 MESSAGES: list[Message] = [
     Hello(1, "ipc://x"),
     Stage("loading \u4f60"),
-    Ready("gpu:0", 2),
+    Ready("gpu:0"),
     Done(1, 256, 2, 30, 400, 512),
     Delivered(7),
     Load("/tmp/graph.pb", "ipc://y"),

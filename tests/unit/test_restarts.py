@@ -28,5 +28,6 @@ def test_they_are_due_once_and_in_time() -> None:
     assert restarts.take_due(now_s=0.2) == ["a"]
     assert restarts.take_due(now_s=1.0) == []
     assert restarts
+    assert [restarts.expects(name) for name in ("a", "b")] == [False, True]
     assert restarts.take_due(now_s=9.0) == ["b"]
     assert not restarts

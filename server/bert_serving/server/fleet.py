@@ -69,9 +69,15 @@ class Fleet:
         return self._roster[SINK].pid
 
     @property
-    def expects_children(self) -> bool:
-        """Whether one that ended will be started again."""
+    def expects_restarts(self) -> bool:
+        """Whether one that ended is due to be started again."""
         return bool(self._restarts)
+
+    @property
+    def has_workers(self) -> bool:
+        """Whether any worker is there, at work or loading, or will be."""
+        workers = [member for member in self._roster if member.name not in (SINK, OPTIMIZER)]
+        return any(member.state is not State.GONE or self._restarts.expects(member.name) for member in workers)
 
     def as_status(self) -> list[dict[str, Any]]:
         return self._roster.as_status()

@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +144,8 @@ class Sink:
         """Send to the one that has subscribed last, by a topic that it alone has for the moment."""
         private = identity + b"\1"
         self._results.setsockopt(zmq.SUBSCRIBE, private)
-        self._results.send_multipart([private, *frames[1:]])
+        with suppress(zmq.Again):  # it does not read: its own question was not what it waits for
+            self._results.send_multipart([private, *frames[1:]], zmq.NOBLOCK)
         self._results.setsockopt(zmq.UNSUBSCRIBE, private)
 
     def _on_rows(self, frames: list[zmq.Frame]) -> None:

@@ -132,7 +132,7 @@ class Ventilator:
         poller = zmq.Poller()  # built anew: children come and go
         for source in (self._clients, self._children, self._wakeup.fileno(), *self._fleet.filenos):
             poller.register(source, zmq.POLLIN)
-        is_hurried = self._stop_reason is not None or self._fleet.expects_children
+        is_hurried = self._stop_reason is not None or self._fleet.expects_restarts
         fired = poller.poll(HURRIED_POLL_MS if is_hurried else POLL_MS)
         if any(source == self._wakeup.fileno() for source, _ in fired):
             self._wakeup.clear()
@@ -286,7 +286,7 @@ class Ventilator:
             log.error(
                 "%s ended: %s; %d part(s) of its work go back; started again in %.1f s", name, reason, again, wait_s
             )
-        elif name == SINK or not (self._scheduler.workers or self._fleet.expects_children):
+        elif name == SINK or not self._fleet.has_workers:
             raise ServiceError(f"{name} ended too often in a row: {reason}")
         else:
             log.error("%s ended too often in a row and is given up: %s", name, reason)
@@ -343,8 +343,8 @@ class Ventilator:
         self._pass_answers_on()
 
     def _pass_answers_on(self) -> None:
-        while self._for_sink and self._fleet.has_sink:
-            self._send(SINK, self._for_sink.popleft())
+        while self._for_sink and self._fleet.has_sink and self._send(SINK, self._for_sink[0]):
+            self._for_sink.popleft()  # what could not be sent waits for the next sink
 
     def _send(self, name: str, message: Message) -> bool:
         try:

@@ -209,7 +209,7 @@ class Worker:
         self._engine = engine
         self._lanes = Lanes(engine, limits, self._wakeup.notify)
         log.info("ready on %s with %d compute lane(s)", device, engine.lanes)
-        self._send(Ready(device, engine.lanes))
+        self._send(Ready(device))
 
     # -- collect and reply --------------------------------------------------------------------------------------------
 

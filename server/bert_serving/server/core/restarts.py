@@ -38,6 +38,10 @@ class Restarts:
             del self._due_s[name]
         return due
 
+    def expects(self, name: str) -> bool:
+        """Whether this one is to be started."""
+        return name in self._due_s
+
     def __bool__(self) -> bool:
         """Whether any is to be started."""
         return bool(self._due_s)

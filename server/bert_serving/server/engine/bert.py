@@ -37,7 +37,7 @@ class Inputs:
 
 
 class Bert:
-    """The encoder. Matrix products run in `dtype`; LayerNorm and softmax in float32."""
+    """The encoder. Matrix products run in `dtype`; LayerNorm in float32, and softmax too unless that is bfloat16."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Bert:
         """`by_size`: with copies of the layers for small and for large micro-batches, see FEW_TOKENS."""
         self._tf = load_tensorflow()
         self._shape = shape
-        self._weights = weights
+        self._weights = {**weights, **_query_key_value(weights, shape)}
         self._layer_norm = layer_norm
         self._make_packing = packing
         self.dtype = dtype
@@ -86,16 +86,14 @@ class Bert:
 
     def dense(self, name: str, x: Tensor) -> Tensor:
         """A dense layer: `[.., in]` to `[.., out]`, by weights of that name."""
-        return self._affine(name, x, self._weights[f"{name}/kernel"], self._weights[f"{name}/bias"])
-
-    def _affine(self, name: str, x: Tensor, kernel: Any, bias: Any) -> Tensor:
         tf = self._tf
-        product = tf.matmul(x, self._constant(f"{name}/kernel", kernel))  # (N, out)
-        return tf.nn.bias_add(product, self._constant(f"{name}/bias", bias))  # (N, out)
+        product = tf.matmul(x, self._constant(f"{name}/kernel"))  # (N, out)
+        return tf.nn.bias_add(product, self._constant(f"{name}/bias"))  # (N, out)
 
-    def _constant(self, name: str, value: Any) -> Tensor:
+    def _constant(self, name: str) -> Tensor:
+        """The weight of that name, once in the graph however many layers use it."""
         if name not in self._constants:
-            self._constants[name] = self._tf.constant(value, self.dtype, name=name.rpartition("/")[2])
+            self._constants[name] = self._tf.constant(self._weights[name], self.dtype, name=name.rpartition("/")[2])
         return self._constants[name]
 
     def _norm(self, name: str, x: Tensor) -> Tensor:
@@ -110,13 +108,13 @@ class Bert:
         return tf.gather(per_value, mask)[:, None, None, :]  # (B, 1, 1, T)
 
     def _embed(self, inputs: Inputs, packing: Packing) -> Tensor:
-        tf, tables = self._tf, self._weights
-        x = tf.gather(self._constant("word", tables["embeddings/word"]), packing.pack(inputs.ids))  # (N, H)
+        tf = self._tf
+        x = tf.gather(self._constant("embeddings/word"), packing.pack(inputs.ids))  # (N, H)
         # a model with one type has none for the second text of a pair
         type_ids = tf.minimum(packing.pack(inputs.type_ids), self._shape.types - 1)  # (N,)
-        x += tf.gather(self._constant("type", tables["embeddings/type"]), type_ids)  # (N, H)
+        x += tf.gather(self._constant("embeddings/type"), type_ids)  # (N, H)
         if self._positions:
-            x += tf.gather(self._constant("position", tables["embeddings/position"]), packing.positions)  # (N, H)
+            x += tf.gather(self._constant("embeddings/position"), packing.positions)  # (N, H)
         return self._norm("embeddings/norm", x)  # (N, H)
 
     def _layer(self, name: str, x: Tensor, bias: Tensor, packing: Packing) -> Tensor:
@@ -127,18 +125,22 @@ class Bert:
 
     def _attend(self, name: str, x: Tensor, bias: Tensor, packing: Packing) -> Tensor:
         tf = self._tf
-        qkv = self._affine(f"{name}/qkv", x, *self._query_key_value(name))  # (N, 3H)
+        qkv = self.dense(f"{name}/qkv", x)  # (N, 3H)
         query, key, value = tf.unstack(packing.split_heads(qkv), num=3)  # (B, A, T, D) each
         scores = tf.cast(tf.matmul(query, key, transpose_b=True), bias.dtype) + bias  # (B, A, T, T)
         shares = tf.cast(tf.nn.softmax(scores), self.dtype)  # (B, A, T, T)
         return packing.join_heads(tf.matmul(shares, value))  # (N, H)
 
-    def _query_key_value(self, name: str) -> tuple[Any, Any]:
-        scale = np.float32(self._shape.head_size**-0.5)
-        parts = [(f"{name}/query", scale), (f"{name}/key", np.float32(1)), (f"{name}/value", np.float32(1))]
-        kernel = np.concatenate([self._weights[f"{part}/kernel"] * by for part, by in parts], axis=1)  # (H, 3H)
-        bias = np.concatenate([self._weights[f"{part}/bias"] * by for part, by in parts])  # (3H,)
-        return kernel, bias
+
+def _query_key_value(weights: Weights, shape: BertShape) -> Weights:
+    """Query, key and value of each layer side by side, `[H, 3H]` and `[3H]`, with the scale folded into the query."""
+    merged = {}
+    for layer in (name.removesuffix("/query/kernel") for name in weights if name.endswith("/query/kernel")):
+        parts = (("query", np.float32(shape.head_size**-0.5)), ("key", np.float32(1)), ("value", np.float32(1)))
+        for kind in ("kernel", "bias"):
+            sides = [weights[f"{layer}/{part}/{kind}"] * by for part, by in parts]
+            merged[f"{layer}/qkv/{kind}"] = np.concatenate(sides, axis=-1)
+    return merged
 
 
 def _activation(tf: Any, name: str) -> Callable[[Tensor], Tensor]:

@@ -37,7 +37,6 @@ class Ready:
     """A worker has encoded a known sentence."""
 
     device: str
-    lanes: int
 
 
 @dataclass(frozen=True, slots=True)
