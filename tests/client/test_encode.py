@@ -48,7 +48,7 @@ def test_rows(peer: PeerServer) -> None:
     requests = peer.encode_requests()
     assert [request.request_id for request in requests] == [b"2", b"3"]  # 1 asked for the config
     assert [request.is_tokenized for request in requests] == [False, True]
-    assert not any(request.options for request in requests)
+    assert [request.timeout_ms for request in requests] == [None, None]
 
 
 @pytest.mark.parametrize("num_row", [1, 100, 10_000])  # inlined in a message, copied out of one, and kept in one

@@ -20,7 +20,7 @@ from family import Family
 from ports import free_ports
 from proxy import Proxy
 from raw_client import RawClient
-from serving import Connect, Serve, fake_config, pids, processes
+from serving import Connect, Serve, fake_config, open_requests, pids, processes
 
 from bert_serving.client import BertClient, ConnectFailed, RowFailed, ServerStopping
 from bert_serving.client.wire import RowsReply, decode_reply, encode_request
@@ -41,7 +41,7 @@ def under_way(server: BertServer, connect: Connect, texts: list[str]) -> Iterato
     client = connect(server)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(client.encode, texts)
-        while connect(server).server_status["queue"]["open_requests"] == 0:
+        while open_requests(server) == 0:
             pass
         yield running
 
@@ -146,23 +146,18 @@ def test_a_call_survives_a_cut_of_the_network(serve: Serve) -> None:
             np.testing.assert_array_equal(running.result(60), expected(SLOW))
 
 
-def open_requests(server: BertServer) -> int:
-    """How many requests are open."""
-    ports: dict[str, Any] = {"port": server.config.port, "port_out": server.config.port_out}
-    with BertClient(**ports) as client:
-        return int(client.server_status["queue"]["open_requests"])
-
-
-def test_a_call_survives_the_death_of_the_whole_server() -> None:
+@pytest.mark.parametrize("in_order", [False, True], ids=["kill", "stop"])
+def test_a_call_survives_a_restart_of_the_whole_server(in_order: bool) -> None:
     ports = free_ports(2)
     with ThreadPoolExecutor(1) as pool:
-        with start_command(ports) as first:
+        with start_command(ports, drain_timeout=0) as first:
             wait_until_ready(first)
             client = BertClient(port=ports[0], port_out=ports[1], connect_timeout=60_000)
             running = pool.submit(client.encode, SLOW)
             while client.server_status["queue"]["open_requests"] == 0:
                 pass
-            first.kill()
+            first.terminate() if in_order else first.kill()
+            first.communicate(timeout=30)
         with start_command(ports) as second, client:
             wait_until_ready(second)
             np.testing.assert_array_equal(running.result(60), expected(SLOW))
@@ -190,12 +185,15 @@ def test_what_is_accepted_is_finished_before_the_end(serve: Serve, connect: Conn
 @pytest.mark.parametrize("at_once", [False, True], ids=["drain_timeout", "at once"])
 def test_what_cannot_be_finished_is_answered_at_the_end(serve: Serve, connect: Connect, at_once: bool) -> None:
     server = serve(drain_timeout=3600 if at_once else 0)
-    with under_way(server, connect, ["!slow 0.1"] * 1000) as running:
+    with RawClient(server, b"me") as raw:
+        raw.push.send_multipart(encode_request(b"me", 1, ["!slow 0.1"] * 1000))
+        while open_requests(server) == 0:
+            pass
         server.stop()
         if at_once:
             server.stop(at_once=True)
-        with pytest.raises(ServerStopping):
-            running.result(30)
+        assert raw.sub.poll(30_000)
+        assert isinstance(getattr(decode_reply(raw.sub.recv_multipart()), "error", None), ServerStopping)
 
 
 def test_nobody_ends_the_server_from_another_machine(

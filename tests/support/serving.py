@@ -30,8 +30,18 @@ def pids(server: BertServer) -> dict[str, int]:
 
 def processes(server: BertServer) -> list[dict[str, Any]]:
     """What the status says of each of them."""
-    with RawClient(server, b"processes") as raw:
-        status = raw.ask(*encode_command(b"processes", 1, Command.SHOW_STATUS))
-    assert isinstance(status, JsonReply)
-    shown: list[dict[str, Any]] = status.content["processes"]
+    shown: list[dict[str, Any]] = status(server)["processes"]
     return shown
+
+
+def open_requests(server: BertServer) -> int:
+    """How many requests are open."""
+    return int(status(server)["queue"]["open_requests"])
+
+
+def status(server: BertServer) -> dict[str, Any]:
+    """The answer to SHOW_STATUS."""
+    with RawClient(server, b"watch") as raw:
+        reply = raw.ask(*encode_command(b"watch", 1, Command.SHOW_STATUS))
+    assert isinstance(reply, JsonReply)
+    return reply.content

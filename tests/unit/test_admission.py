@@ -20,7 +20,7 @@ def test_open_work_stays_within_bounds_but_one_request_always_comes_in(requests:
         if fits or not inside:
             inside.append((rows, size))
         if leaves:
-            admission.answered(*inside.pop(0), now_s=0.0)
+            admission.release(*inside.pop(0))
         assert admission.rows == sum(rows for rows, _ in inside)
 
 
@@ -29,7 +29,8 @@ def test_the_wait_follows_the_pace() -> None:
     assert admission.wait_s(10, now_s=0.0) == LONGEST_WAIT_S / 5  # no pace is known
     for second in range(3):
         assert admission.admit(50, 1)
-        admission.answered(50, 1, now_s=float(second))
+        admission.release(50, 1)
+        admission.answered(50, now_s=float(second))
     admission.admit(100, 1)
     assert admission.wait_s(50, now_s=3.0) == 1.0  # 150 rows in 3 s, and 50 have to go
     assert admission.wait_s(1, now_s=3.0) == SHORTEST_WAIT_S

@@ -26,10 +26,11 @@ def test_a_request_is_what_1_10_sends() -> None:
     assert wire.encode_command(b"id", 1, wire.Command.SHOW_CONFIG) == [b"id", b"SHOW_CONFIG", b"1", b"0"]
 
 
-@given(IDENTITIES, st.integers(0, 10**18), TEXTS, st.dictionaries(st.text(), st.integers(), max_size=2))
-def test_request_round_trip(identity: bytes, number: int, texts: wire.Texts, options: dict[str, int]) -> None:
-    request = wire.decode_request(wire.encode_request(identity, number, texts, options))
-    assert request == wire.EncodeRequest(identity, b"%d" % number, texts, options)
+@given(IDENTITIES, st.integers(0, 10**18), TEXTS, st.none() | st.integers(1, 10**9))
+def test_request_round_trip(identity: bytes, number: int, texts: wire.Texts, timeout_ms: int | None) -> None:
+    frames = wire.encode_request(identity, number, texts)
+    request = wire.decode_request(frames if timeout_ms is None else [*frames, wire.encode_options(timeout_ms)])
+    assert request == wire.EncodeRequest(identity, b"%d" % number, texts, timeout_ms)
 
 
 @pytest.mark.parametrize(
@@ -51,8 +52,12 @@ def test_request_round_trip(identity: bytes, number: int, texts: wire.Texts, opt
         ([b"id", b'[["a"], [3]]', b"1", b"2"], "text 1 must be a list of strings", (b"id", b"1")),
         ([b"id", b'["a"]', b"1", b"2"], "says b'2' texts, but frame 1 holds 1", (b"id", b"1")),
         ([b"id", b'["a"]', b"1", b"1", b"[]"], "options", (b"id", b"1")),
+        ([b"id", b'["a"]', b"1", b"1", b'{"when":1}'], r"does not know: \['when'\]", (b"id", b"1")),
+        ([b"id", b'["a"]', b"1", b"1", b'{"timeout_ms":0}'], "timeout_ms", (b"id", b"1")),
+        ([b"id", b'["a"]', b"1", b"1", b'{"timeout_ms":true}'], "timeout_ms", (b"id", b"1")),
+        ([b"id", b'["a"]', b"1", b"1", b'{"timeout_ms":1e400}'], "timeout_ms", (b"id", b"1")),
     ],
-    ids=range(16),
+    ids=range(20),
 )
 def test_what_is_no_request(frames: list[bytes], says: str, sender: tuple[bytes | None, bytes | None]) -> None:
     with pytest.raises(MalformedMessage, match=says) as caught:

@@ -30,7 +30,7 @@ class AsyncBertClient(BaseClient):
 
     async def encode(self, texts: Any, is_tokenized: bool = False, show_tokens: bool = False) -> Any:
         """Turn texts into vectors, as `BertClient.encode` does."""
-        reply = await self._wait(self._ask_rows(texts, is_tokenized).future)
+        reply = await self._wait(self._ask_rows(texts, is_tokenized, self._timeout_s).future)
         return self._select(self._response(cast(RowsReply, reply)), show_tokens)
 
     async def server_config(self) -> dict[str, Any]:

@@ -97,6 +97,7 @@ class BaseClient:
         )
         self._max_seq_len: int | None = None
         self._is_legacy_server = False
+        self._takes_options = False  # until the server has said that it does
         self._connection: Connection | None = None
         self._start()
 
@@ -125,7 +126,8 @@ class BaseClient:
                     f"the server is of version {version}; this client of version {VERSION} needs one of 2.0 or later, "
                     f"or of {_LEGACY_SERIES}x: update the server, or try check_version=False"
                 )
-        self._is_legacy_server = "protocol" not in config
+        self._takes_options = "protocol" in config
+        self._is_legacy_server = not self._takes_options
         self._max_seq_len = config.get("max_seq_len")
         if isinstance(limit_mb := config.get("max_msg_size"), int):
             self._connected().max_bytes = limit_mb << 20
@@ -146,11 +148,11 @@ class BaseClient:
             "server_status tells how busy the server is"
         )
 
-    def _ask_rows(self, texts: Any, is_tokenized: bool) -> Asked:
+    def _ask_rows(self, texts: Any, is_tokenized: bool, timeout_s: float | None = None) -> Asked:
         checked = check_texts(texts, is_tokenized)
         if self._check_length and self._is_legacy_server and self._max_seq_len:
             self._warn_truncated(guess_truncated(checked, self._max_seq_len), len(checked))
-        return self._connected().request_rows(checked)
+        return self._connected().request_rows(checked, timeout_s if self._takes_options else None)
 
     def _response(self, reply: RowsReply) -> Response:
         """What users get for a reply."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+import time
 from concurrent.futures import Future
 from typing import Any
 
@@ -51,12 +51,15 @@ class Connection:
             raise ClientClosed("the client is closed")
         return self._loop.shake_hands().future
 
-    def request_rows(self, texts: Texts, options: Mapping[str, Any] | None = None) -> Asked:
-        """Send texts to encode. InvalidInputValue if they are too large for the server."""
+    def request_rows(self, texts: Texts, timeout_s: float | None = None) -> Asked:
+        """Send texts to encode, for which the caller waits at most `timeout_s`, which the server is told.
+
+        InvalidInputValue if they are too large for the server.
+        """
         self._check_process()
 
         def build(request_id: int) -> list[bytes]:
-            frames = encode_request(self._identity, request_id, texts, options)
+            frames = encode_request(self._identity, request_id, texts)
             if self.max_bytes is not None and len(frames[1]) > self.max_bytes:
                 size, limit = len(frames[1]) / 2**20, self.max_bytes >> 20
                 raise InvalidInputValue(
@@ -65,7 +68,8 @@ class Connection:
                 )
             return frames
 
-        asked = self.pending.ask(Kind.ROWS, build)
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        asked = self.pending.ask(Kind.ROWS, build, deadline_s)
         self._loop.send(asked)
         return asked
 

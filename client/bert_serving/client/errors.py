@@ -12,6 +12,8 @@
     └── ServerError                   the server answered with an error
         ├── BadRequest                it could not read the request (also ValueError)
         ├── RowFailed                 one text of the request could not be encoded (also ValueError)
+        ├── DeadlineExceeded          it was not done within the `timeout` of the request (also RequestTimeout)
+        ├── ServerBusy                it has as much to do as it may have (also ConnectionError)
         └── ServerStopping            it is shutting down (also ConnectionError)
 
 The built-in bases are those that users of bert-serving-client 1.10 catch.
@@ -113,8 +115,14 @@ class RowFailed(ServerError, ValueError):
     wire_type = "row_failed"
 
 
+class DeadlineExceeded(ServerError, RequestTimeout):
+    """The server was not done within the time that the request gave it, and computed no further."""
+
+    wire_type = "deadline_exceeded"
+
+
 class ServerStopping(ServerError, ConnectionError):
-    """The server is shutting down and will not answer this request."""
+    """The server is shutting down and will not answer this request; the client asks the one that takes its place."""
 
     wire_type = "server_stopping"
 
@@ -133,5 +141,5 @@ class ServerBusy(ServerError, ConnectionError):
 
 
 _BY_WIRE_TYPE: dict[str, type[ServerError]] = {
-    kind.wire_type: kind for kind in (ServerError, BadRequest, RowFailed, ServerStopping, ServerBusy)
+    kind.wire_type: kind for kind in (ServerError, BadRequest, RowFailed, DeadlineExceeded, ServerStopping, ServerBusy)
 }

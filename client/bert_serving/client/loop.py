@@ -21,7 +21,7 @@ from typing import Any
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from bert_serving.client.errors import ClientClosed, ConnectFailed, MalformedMessage, ServerBusy
+from bert_serving.client.errors import ClientClosed, ConnectFailed, MalformedMessage, ServerBusy, ServerStopping
 from bert_serving.client.handshake import Handshake
 from bert_serving.client.keys import ClientKeys
 from bert_serving.client.link import Link, explain
@@ -67,6 +67,7 @@ class Loop:
         self._fail_waiting_at_s: float | None = None
         self._losses = 0
         self._again: list[tuple[float, int]] = []  # when to ask again, and what
+        self._busy_because: str | None = None
         self._is_stopping = False
         self._ended_because: str | None = None
         with ExitStack() as opened:
@@ -197,8 +198,10 @@ class Loop:
         try:
             reply = decode_reply(frames)
             if isinstance(reply, ErrorReply) and isinstance(reply.error, ServerBusy):
+                self._busy_because = reply.error.message
                 self._again.append((time.monotonic() + reply.error.retry_after_ms / 1000, reply.request_id))
-            else:
+            elif not isinstance(reply, ErrorReply) or not isinstance(reply.error, ServerStopping):
+                # a server that stops is about to hang up, and the one that takes its place is asked again
                 self._pending.settle(reply)
         except MalformedMessage as error:
             logger.warning("the server sent a reply that cannot be read: %s", error)
@@ -209,9 +212,14 @@ class Loop:
         for handshake in list(self._handshakes):
             handshake.advance(now_s, self._ask_config, self._repeat)
             if not handshake.future.done() and now_s >= self._handshake_deadline_s(handshake):
-                handshake.fail(ConnectFailed(explain(*self._links, is_loading=handshake.is_loading and self._is_up)))
+                handshake.fail(ConnectFailed(self._explain(handshake.is_loading)))
             if handshake.future.done():
                 self._handshakes.remove(handshake)
+
+    def _explain(self, is_loading: bool) -> str:
+        if self._is_up and self._busy_because is not None:
+            return f"the server at {self._links[0].where} takes no more: {self._busy_because}"
+        return explain(*self._links, is_loading=is_loading and self._is_up)
 
     def _handshake_deadline_s(self, handshake: Handshake) -> float:
         if handshake.started_at_s is None:
@@ -263,7 +271,7 @@ class Loop:
                 if not self._is_up:
                     break
                 try:
-                    self._push.send_multipart(asked.frames, zmq.NOBLOCK)
+                    self._push.send_multipart(asked.frames_at(time.monotonic()), zmq.NOBLOCK)
                 except zmq.Again:
                     break
             self._outgoing.popleft()

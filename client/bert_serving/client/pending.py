@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from bert_serving.client.errors import ClientClosed
-from bert_serving.client.wire import ErrorReply, JsonReply, Reply, RowsReply
+from bert_serving.client.wire import ErrorReply, JsonReply, Reply, RowsReply, encode_options
 
 MAX_FORGOTTEN = 10_000
 """Ids of given-up requests that are remembered, so that their late replies do not look like somebody else's."""
@@ -39,12 +39,19 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
-    """One request: cancel its future to give it up."""
+    """One request: cancel its future to give it up. After `deadline_s`, on the monotonic clock, nobody wants it."""
 
     request_id: int
     kind: Kind
     frames: list[bytes]
     future: Future[Reply]
+    deadline_s: float | None = None
+
+    def frames_at(self, now_s: float) -> list[bytes]:
+        """As they are sent now: with the time that is left, if it has an end."""
+        if self.deadline_s is None:
+            return self.frames
+        return [*self.frames, encode_options(max(1, int(1000 * (self.deadline_s - now_s))))]
 
 
 class Listener:
@@ -101,13 +108,13 @@ class Pending:
     def __bool__(self) -> bool:
         return bool(self._asked)
 
-    def ask(self, kind: Kind, build_frames: Callable[[int], list[bytes]]) -> Asked:
+    def ask(self, kind: Kind, build_frames: Callable[[int], list[bytes]], deadline_s: float | None = None) -> Asked:
         """Enter a request under the next id. Raises ClientClosed, and what `build_frames` raises."""
         with self._lock:
             self._check_open()
             self._last_id += 1
             request_id = self._last_id
-        asked = Asked(request_id, kind, build_frames(request_id), Future())
+        asked = Asked(request_id, kind, build_frames(request_id), Future(), deadline_s)
         with self._lock:
             self._check_open()
             self._asked[request_id] = asked

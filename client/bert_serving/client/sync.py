@@ -67,7 +67,7 @@ class BertClient(BaseClient):
         if not blocking:
             self._unfetched.expect(lambda: self._ask_rows(texts, is_tokenized))
             return None
-        reply = cast(RowsReply, self._wait(self._ask_rows(texts, is_tokenized).future))
+        reply = cast(RowsReply, self._wait(self._ask_rows(texts, is_tokenized, self._timeout_s).future))
         return self._select(self._response(reply), show_tokens)
 
     def fetch(self, delay: float = 0.0) -> Iterator[Response]:

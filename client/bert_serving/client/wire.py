@@ -8,6 +8,8 @@ A client PUSHes requests to the server's `port`:
     │          │ TERMINATION                  │            │       │  are set              │
     └──────────┴──────────────────────────────┴────────────┴───────┴ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ┘
 
+The one option is `timeout_ms`: after so long the server need not compute what is left, for nobody waits for it.
+
 The server publishes replies on its `port_out`; the topic is the identity and a zero byte:
 
     ┌─────────────┬──────────────────────────────────────────────┬───────────────────┬────────────┐
@@ -26,7 +28,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Union
 
@@ -41,6 +43,7 @@ LEGACY_SERVER_VERSION = "1.10.0"
 """`server_version` in config and status: the release whose protocol is spoken, which its clients insist on."""
 
 MAX_REQUEST_ID_DIGITS = 20
+MAX_TIMEOUT_MS = 1 << 53
 
 Texts = Union[list[str], list[list[str]]]
 
@@ -58,12 +61,15 @@ _COMMANDS = {command.value: command for command in Command}
 
 @dataclass(frozen=True, slots=True)
 class EncodeRequest:
-    """Texts to encode. `texts` is all str, or all list of str (already tokenized)."""
+    """Texts to encode. `texts` is all str, or all list of str (already tokenized).
+
+    Nobody waits for the answer longer than `timeout_ms`, if that is not None.
+    """
 
     identity: bytes
     request_id: bytes
     texts: Texts
-    options: Mapping[str, Any] = field(default_factory=dict)
+    timeout_ms: int | None = None
 
     @property
     def is_tokenized(self) -> bool:
@@ -124,12 +130,14 @@ def topic(identity: bytes) -> bytes:
 # -- requests ---------------------------------------------------------------------------------------------------------
 
 
-def encode_request(
-    identity: bytes, request_id: int, texts: Texts, options: Mapping[str, Any] | None = None
-) -> list[bytes]:
-    """Frames of a request to encode `texts`; a fifth one only if there are options."""
-    frames = [identity, dump_json(texts), b"%d" % request_id, b"%d" % len(texts)]
-    return [*frames, dump_json(dict(options))] if options else frames
+def encode_request(identity: bytes, request_id: int, texts: Texts) -> list[bytes]:
+    """Frames of a request to encode `texts`, without options."""
+    return [identity, dump_json(texts), b"%d" % request_id, b"%d" % len(texts)]
+
+
+def encode_options(timeout_ms: int) -> bytes:
+    """The fifth frame of a request."""
+    return dump_json({"timeout_ms": timeout_ms})
 
 
 def encode_command(identity: bytes, request_id: int, command: Command) -> list[bytes]:
@@ -154,8 +162,20 @@ def decode_request(frames: Sequence[bytes]) -> EncodeRequest | CommandRequest:
     texts = _decode_texts(content, sender)
     if count != b"%d" % len(texts):
         raise MalformedMessage(f"frame 3 says {count[:40]!r} texts, but frame 1 holds {len(texts)}", *sender)
-    options = _decode_object(frames[4], "frame 4 (options)", sender) if len(frames) == 5 else {}
-    return EncodeRequest(identity, request_id, texts, options)
+    timeout_ms = _decode_options(frames[4], sender) if len(frames) == 5 else None
+    return EncodeRequest(identity, request_id, texts, timeout_ms)
+
+
+def _decode_options(frame: bytes, sender: tuple[bytes | None, bytes | None]) -> int | None:
+    options = _decode_object(frame, "frame 4 (options)", sender)
+    if unknown := options.keys() - {"timeout_ms"}:
+        raise MalformedMessage(
+            f"frame 4 has options that this server does not know: {', '.join(sorted(unknown))}", *sender
+        )
+    timeout_ms = options.get("timeout_ms")
+    if timeout_ms is not None and (type(timeout_ms) is not int or not 0 < timeout_ms < MAX_TIMEOUT_MS):
+        raise MalformedMessage("timeout_ms in frame 4 must be a whole number above 0", *sender)
+    return timeout_ms
 
 
 def _sender(frames: Sequence[bytes]) -> tuple[bytes | None, bytes | None]:

@@ -218,6 +218,7 @@ class ServerConfig:
     max_msg_size: int = _option(
         256, "most megabytes of one message; who sends a larger one is disconnected", _integer(1), group=_SERVING
     )
+    max_clients: int = _option(10_000, "most clients that may be connected at once", _integer(1), group=_SERVING)
     curve_dir: str | None = _option(
         None, "folder with keys: only clients with one may connect, and traffic is encrypted; see bert-serving-keygen",
         group=_SERVING,

@@ -24,19 +24,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PlacedRow:
-    """A row and where its result belongs: position `index` of a part."""
+    """A row and where its result belongs: position `index` of a part. After `deadline_s` nobody needs it."""
 
     part: PartKey
     index: int
     features: Row
+    deadline_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of some rows that ran together: their vectors, or one sentence that says why there are none."""
+    """What became of some rows: their vectors, a sentence that says why there are none, or None if it was too late."""
 
     rows: list[PlacedRow]
-    result: Union[Vectors, str]
+    result: Union[Vectors, str, None]
 
 
 @dataclass(slots=True)
@@ -103,10 +104,16 @@ class Lanes:
         """The next micro-batch, waiting for one; empty at the end."""
         with self._changed:
             while not self._closed:
-                if batch := self._batcher.next(time.monotonic()):
-                    self.tally.add([waiting.length for waiting in batch])
-                    return [waiting.row for waiting in batch]
-                self._changed.wait()
+                now_s = time.monotonic()
+                batch = [waiting.row for waiting in self._batcher.next(now_s)]
+                if late := [row for row in batch if row.deadline_s <= now_s]:
+                    self.outcomes.put(Outcome(late, None))
+                    self._notify()
+                if in_time := [row for row in batch if row.deadline_s > now_s]:
+                    self.tally.add([row.features.length for row in in_time])
+                    return in_time
+                if not batch:
+                    self._changed.wait()
             return []
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import zmq
 
-from bert_serving.client.errors import RowFailed
+from bert_serving.client.errors import RowFailed, ServerBusy
 from bert_serving.client.wire import encode_error_reply, encode_rows_reply, topic
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.core.assembly import Assembly, unpack
@@ -25,7 +25,18 @@ from bert_serving.server.core.listeners import Listeners
 from bert_serving.server.core.unsent import Unsent
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.curve import Gate, open_gate
-from bert_serving.server.transport.messages import Alive, Answer, Delivered, Hello, Received, Rows, Stop, decode, encode
+from bert_serving.server.transport.messages import (
+    Alive,
+    Answer,
+    Delivered,
+    Hello,
+    Left,
+    Received,
+    Rows,
+    Stop,
+    decode,
+    encode,
+)
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +45,6 @@ ALIVE_INTERVAL_S = 1.0
 RETRY_INTERVAL_MS = 5
 LARGE_ANSWER = 1 << 16
 """Bytes: from here on answers on their way are counted by size."""
-BURST = 64
-"""Messages taken from one socket before the others get a turn."""
 
 MOST_CLOSED = 30_000
 """Jobs that are remembered after their answer, so that parts which come late begin nothing."""
@@ -78,7 +87,8 @@ class Sink:
         self._rows = rows
         self._ventilator = ventilator
         self._gate = gate
-        self._listeners = Listeners(config.result_ttl)
+        self._listeners = Listeners(config.result_ttl, config.max_clients)
+        self._refusal = f"{config.max_clients} clients are connected, and no more may be (-max_clients)"
         self._open: dict[int, Assembly] = {}
         self._closed: dict[int, None] = {}
         self._unsent = Unsent()
@@ -100,7 +110,7 @@ class Sink:
             fired = dict(poller.poll(RETRY_INTERVAL_MS if self._blocked else EXPIRE_INTERVAL_MS))
             for sock, handle in handlers.items():
                 if sock in fired:
-                    _take_burst(sock, handle)
+                    _take(sock, handle)
             for identity in list(self._blocked):
                 self._send_kept(identity)
             if time.monotonic() > alive_s + ALIVE_INTERVAL_S:
@@ -108,8 +118,7 @@ class Sink:
                 self._ventilator.send_multipart(encode(Alive()))
                 if self._gate is not None:
                     self._gate.refresh()
-            if given_up := self._listeners.expire(time.monotonic()):
-                log.warning("%d answers were given up: their clients did not come back in time", given_up)
+            self._give_up(self._listeners.expire(time.monotonic()), "their clients did not come back in time")
 
     def _on_subscription(self, frames: list[zmq.Frame]) -> None:
         """A client (un)subscribes to its identity: it gets exactly that topic, see `wire.topic`."""
@@ -135,6 +144,9 @@ class Sink:
         elif isinstance(message, Rows):
             self._take(message)
         elif isinstance(message, Answer):
+            if message.job:
+                self._open.pop(message.job, None)
+                self._remember_closed(message.job)
             answer = _answer_frames(message)
             self._publish(message.identity, answer)
             if message.request_id == FIRST_REQUEST_ID and not message.is_error:
@@ -161,11 +173,9 @@ class Sink:
         _add(assembly, message)
         if assembly.complete:
             del self._open[message.job]
-            self._closed[message.job] = None
-            if len(self._closed) > MOST_CLOSED:
-                del self._closed[next(iter(self._closed))]
-            self._publish(identity, self._reply(assembly, identity, request_id))
-            self._ventilator.send_multipart(encode(Delivered(message.job)))
+            self._remember_closed(message.job)
+            is_sent = self._publish(identity, self._reply(assembly, identity, request_id), message.job)
+            self._ventilator.send_multipart(encode(Delivered(message.job, is_kept=not is_sent)))
         else:
             self._ventilator.send_multipart(encode(Received(message.job, message.offset, os.getpid())))
 
@@ -180,19 +190,39 @@ class Sink:
         array = assembly.result(self._pad_to)
         return encode_rows_reply(identity, request_id, array, tokens, sorted(assembly.truncated))
 
-    def _publish(self, identity: bytes, frames: list[Any]) -> None:
+    def _remember_closed(self, job: int) -> None:
+        self._closed[job] = None
+        if len(self._closed) > MOST_CLOSED:
+            del self._closed[next(iter(self._closed))]
+
+    def _publish(self, identity: bytes, frames: list[Any], job: int = 0) -> bool:
+        """Send an answer, or keep it and return False."""
         is_next = identity in self._listeners and self._listeners.next_kept(identity) is None
         if is_next and self._send(identity, frames):
-            return
-        if given_up := self._listeners.keep(identity, frames, time.monotonic()):
-            log.warning("%d kept answers were given up: too much waits for clients that do not read", given_up)
+            return True
+        given_up = self._listeners.keep(identity, frames, time.monotonic(), job)
+        self._give_up(given_up, "too much waits for clients that do not read")
+        return False
+
+    def _give_up(self, jobs: list[int], reason: str) -> None:
+        """What was kept is kept no more."""
+        if jobs:
+            log.warning("%d kept answers were given up: %s", len(jobs), reason)
+        for job in jobs:
+            self._tell_left(job)
+
+    def _tell_left(self, job: int) -> None:
+        if job:
+            self._ventilator.send_multipart(encode(Left(job)))
 
     def _send_kept(self, identity: bytes) -> None:
         while (frames := self._listeners.next_kept(identity)) is not None and self._send(identity, frames):
-            self._listeners.sent(identity)
+            self._tell_left(self._listeners.sent(identity))
 
     def _send(self, identity: bytes, frames: list[Any]) -> bool:
         """Hand an answer to the network; False if too much waits there for this client, which is tried again soon."""
+        if self._listeners.refuses(identity):
+            frames = encode_error_reply(identity, frames[-1], ServerBusy(self._refusal))
         size = sum(len(frame) for frame in frames)
         is_large = size > LARGE_ANSWER
         try:
@@ -208,12 +238,8 @@ class Sink:
         return False
 
 
-def _take_burst(sock: sockets.Socket, handle: Any) -> None:
-    for _ in range(BURST):
-        try:
-            frames = sock.recv_multipart(zmq.NOBLOCK, copy=False)
-        except zmq.Again:
-            return
+def _take(sock: sockets.Socket, handle: Callable[[list[zmq.Frame]], None]) -> None:
+    for frames in sockets.burst(sock):
         try:
             handle(frames)
         except Exception as error:  # one broken message must not silence the service

@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from math import inf
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -24,7 +25,7 @@ from bert_serving.server.config import ServerConfig
 from bert_serving.server.core.assembly import Assembly
 from bert_serving.server.core.batcher import Limits
 from bert_serving.server.core.scheduler import PartKey
-from bert_serving.server.engine.contract import Engine, Row
+from bert_serving.server.engine.contract import Engine, Row, Vectors
 from bert_serving.server.faults import with_faults
 from bert_serving.server.lanes import Lanes, Outcome, PlacedRow, select
 from bert_serving.server.transport import sockets
@@ -148,6 +149,7 @@ class Worker:
         if self._engine is None or self._lanes is None:
             raise RuntimeError("a part came before the model was loaded")
         key = PartKey(part.job, part.offset)
+        deadline_s = inf if part.left_ms is None else time.monotonic() + part.left_ms / 1000
         held = _OpenPart(part, Assembly(part.count))
         self._open[key] = held
         rows = []
@@ -159,7 +161,7 @@ class Worker:
                 held.assembly.truncated.add(index)
             if self._config.show_tokens_to_client:
                 held.assembly.tokens[index] = self._engine.tokens(features)
-            rows.append(PlacedRow(key, index, features))
+            rows.append(PlacedRow(key, index, features, deadline_s))
         self._lanes.put(rows, part.urgent)
         self._finish_if_complete(key)
 
@@ -219,10 +221,14 @@ class Worker:
                 outcome = self._lanes.outcomes.get_nowait()
             except Empty:
                 return
-            for key in self._place(outcome):
+            if outcome.result is None:
+                for key in {row.part for row in outcome.rows} & self._open.keys():
+                    self._end(key)  # without rows: the ventilator itself knows that it is too late
+                continue
+            for key in self._place(outcome, outcome.result):
                 self._finish_if_complete(key)
 
-    def _place(self, outcome: Outcome) -> set[PartKey]:
+    def _place(self, outcome: Outcome, result: Vectors | str) -> set[PartKey]:
         """Put rows where they belong; returns the parts that got some."""
         positions: dict[PartKey, list[int]] = {}
         for position, row in enumerate(outcome.rows):
@@ -231,18 +237,23 @@ class Worker:
         for key, chosen in positions.items():
             assembly = self._open[key].assembly
             where = [outcome.rows[position].index for position in chosen]
-            if isinstance(outcome.result, str):
+            if isinstance(result, str):
                 for index in where:
-                    assembly.fail(index, outcome.result)
+                    assembly.fail(index, result)
             else:
-                assembly.put(where, select(outcome.result, chosen))
+                assembly.put(where, select(result, chosen))
         return set(positions)
 
     def _finish_if_complete(self, key: PartKey) -> None:
         held = self._open[key]
-        if held.assembly.complete and self._sink is not None and self._lanes is not None:
-            del self._open[key]
+        if held.assembly.complete and self._sink is not None:
             self._sink.send_multipart(encode(_rows(held.part, held.assembly)), copy=False)
+            self._end(key)
+
+    def _end(self, key: PartKey) -> None:
+        """Let a part go."""
+        del self._open[key]
+        if self._lanes is not None:
             self._send(Done(key.job, key.offset, **asdict(self._lanes.tally)))
 
     def _send(self, message: Message) -> None:

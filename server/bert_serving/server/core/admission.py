@@ -33,10 +33,13 @@ class Admission:
         self._bytes += size
         return True
 
-    def answered(self, rows: int, size: int, now_s: float) -> None:
+    def release(self, rows: int, size: int) -> None:
         """A request that was admitted is no longer open."""
         self._rows -= rows
         self._bytes -= size
+
+    def answered(self, rows: int, now_s: float) -> None:
+        """So many rows were computed and are out: this is the pace by which others wait."""
         self._answered.append((now_s, rows))
         self._forget(now_s)
 

@@ -1,6 +1,6 @@
 """Every accepted request until its answer is out: what it was, so that its parts can be run again. Pure.
 
-The ventilator opens a job when it accepts a request and closes it when the sink says that it was delivered.
+A job is opened when a request is accepted, and closed when the sink says that it was delivered or its time is over.
 """
 
 from __future__ import annotations
@@ -8,41 +8,67 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from itertools import count
+from math import inf
+from typing import NamedTuple
 
 from bert_serving.server.core.scheduler import PartKey, Ticket
+from bert_serving.server.transport.messages import Part, Rows
+
+
+class RequestKey(NamedTuple):
+    """Tells a request from others; `digest` stands for its texts."""
+
+    identity: bytes
+    request_id: bytes
+    digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One accepted request of `size` bytes.
+    """One accepted request of `total` rows and `size` bytes.
 
     `parts` maps the position of a part's first row to its rows and its texts as JSON.
     """
 
     number: int
-    identity: bytes
-    request_id: bytes
+    key: RequestKey
     total: int
     urgent: bool
-    digest: bytes
     size: int
+    deadline_s: float
     parts: dict[int, tuple[int, bytes]]
     poison: list[int] = field(default_factory=list)
     """Rows that are given up."""
 
     def tickets(self) -> Iterator[Ticket]:
         """One for each part, in order."""
-        return map(self.ticket, self.parts)
+        return map(self._ticket, self.parts)
 
-    def ticket(self, offset: int) -> Ticket:
-        """That of the part at `offset`."""
-        return Ticket(PartKey(self.number, offset), self.parts[offset][0], self.identity, self.urgent)
+    def _ticket(self, offset: int) -> Ticket:
+        return Ticket(PartKey(self.number, offset), self.parts[offset][0], self.key.identity, self.urgent)
+
+    def part(self, offset: int, now_s: float) -> Part:
+        """For a worker."""
+        rows, texts = self.parts[offset]
+        left_ms = None if self.deadline_s == inf else max(0, int(1000 * (self.deadline_s - now_s)))
+        identity, request_id, _ = self.key
+        return Part(self.number, self.total, offset, rows, self.urgent, left_ms, identity, request_id, texts)
 
     def give_up(self, row: int) -> None:
         """Take out a row that stands alone as a part."""
         del self.parts[row]
         self.poison.append(row)
+
+    def poison_rows(self) -> list[Rows]:
+        """What the sink is told of the rows that are given up."""
+        failed = [(0, "each worker that began with it ended")]
+        identity, request_id, _ = self.key
+        return [
+            Rows(self.number, self.total, row, 1, "float32", 0, None, None, [], failed, identity, request_id)
+            for row in self.poison
+        ]
 
     def split(self, offset: int) -> tuple[Ticket, Ticket]:
         """Make two parts of the one at `offset`, which has more than one row."""
@@ -50,7 +76,7 @@ class Job:
         texts, half = json.loads(content), rows // 2
         self.parts[offset] = (half, json.dumps(texts[:half]).encode())
         self.parts[offset + half] = (rows - half, json.dumps(texts[half:]).encode())
-        return self.ticket(offset), self.ticket(offset + half)
+        return self._ticket(offset), self._ticket(offset + half)
 
 
 class Ledger:
@@ -59,7 +85,9 @@ class Ledger:
     def __init__(self) -> None:
         self._numbers = count(1)
         self._jobs: dict[int, Job] = {}
-        self._by_request: dict[tuple[bytes, bytes, bytes], int] = {}
+        self._keys: set[RequestKey] = set()  # of what is open or kept
+        self._kept: dict[int, RequestKey] = {}
+        self._deadlines: list[tuple[float, int]] = []  # a heap; what is closed goes when it comes to the front
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -67,32 +95,55 @@ class Ledger:
     def __iter__(self) -> Iterator[Job]:
         return iter(list(self._jobs.values()))
 
-    def holds(self, identity: bytes, request_id: bytes, digest: bytes) -> bool:
-        """Whether this very request is open: a client that lost its connection asks again."""
-        return (identity, request_id, digest) in self._by_request
+    def holds(self, key: RequestKey) -> bool:
+        """Whether this very request is open, or its answer kept: a client that lost its connection asks again."""
+        return key in self._keys
 
-    def open(
-        self,
-        identity: bytes,
-        request_id: bytes,
-        total: int,
-        urgent: bool,
-        digest: bytes,
-        parts: dict[int, tuple[int, bytes]],
-    ) -> Job:
-        """Enter a request; `digest` tells its texts from others, `parts` is offset -> (rows, texts as JSON)."""
-        size = sum(len(texts) for _, texts in parts.values())
-        job = Job(next(self._numbers), identity, request_id, total, urgent, digest, size, parts)
+    def next_number(self) -> int:
+        """For a new job."""
+        return next(self._numbers)
+
+    def open(self, job: Job) -> None:
         self._jobs[job.number] = job
-        self._by_request[identity, request_id, digest] = job.number
-        return job
+        self._keys.add(job.key)
+        if job.deadline_s < inf:
+            heappush(self._deadlines, (job.deadline_s, job.number))
 
     def find(self, number: int) -> Job | None:
         return self._jobs.get(number)
 
-    def close(self, number: int) -> Job | None:
-        """Take a job out; None if it is not open."""
+    def close(self, number: int, is_kept: bool = False) -> Job | None:
+        """Take a job out; None if it is not open. `is_kept`: the sink has its answer until it says that it `left`."""
         job = self._jobs.pop(number, None)
-        if job is not None:
-            self._by_request.pop((job.identity, job.request_id, job.digest), None)
+        if job is not None and is_kept:
+            self._kept[number] = job.key
+        elif job is not None:
+            self._keys.discard(job.key)
         return job
+
+    def left(self, number: int) -> None:
+        """An answer is kept no more."""
+        key = self._kept.pop(number, None)
+        if key is not None:
+            self._keys.discard(key)
+
+    def forget_kept(self) -> None:
+        """The sink ended, and with it all that it kept."""
+        for number in list(self._kept):
+            self.left(number)
+
+    @property
+    def next_deadline_s(self) -> float:
+        """Of the open jobs."""
+        while self._deadlines and self._deadlines[0][1] not in self._jobs:
+            heappop(self._deadlines)
+        return self._deadlines[0][0] if self._deadlines else inf
+
+    def expired(self, now_s: float) -> list[Job]:
+        """Take out the jobs whose deadline has passed."""
+        jobs = []
+        while self.next_deadline_s <= now_s:
+            job = self.close(heappop(self._deadlines)[1])
+            if job is not None:
+                jobs.append(job)
+        return jobs

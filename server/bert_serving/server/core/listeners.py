@@ -3,6 +3,8 @@
 A client may send its request before its subscription has arrived, or reconnect while its answer is computed, or read
 more slowly than it asks. So an answer that cannot be sent is kept for `ttl_s`, within bounds for all together.
 
+Only so many clients are admitted; the others are refused until there is room.
+
 A clone, which shares the identity of a client that listens already, may be as late: the answer to its first question
 is then published to the other alone. So first answers are remembered for a while, for those who missed them.
 """
@@ -10,36 +12,58 @@ is then published to the other alone. So first answers are remembered for a whil
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
+from sys import maxsize
 from typing import Any
 
 REMEMBER_FIRST_S = 10.0
 """How much later than its first question the subscription of a clone may arrive."""
 
-
 MOST_KEPT = 4_000
-"""Answers kept at once: strangers who ask by the thousand and never listen cost a few megabytes."""
+"""Answers of each sort kept at once: strangers who ask by the thousand and never listen cost a few megabytes."""
+MOST_RESULT_BYTES = 1 << 29
+MOST_TALK_BYTES = 1 << 22
+"""Of configs, statuses and errors, which cost nothing to ask for."""
+
+
+@dataclass(slots=True)
+class _Shelf:
+    """Kept answers of one sort, the oldest first, within bounds; what was sent goes when it is first."""
+
+    max_bytes: int
+    in_order: deque[_Kept] = field(default_factory=deque)
+    size: int = 0
+    number: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        return self.size > self.max_bytes or self.number > MOST_KEPT
 
 
 @dataclass(slots=True)
 class _Kept:
+    serial: int
     identity: bytes
     expires_s: float
     size: int
     frames: list[Any]
+    job: int
+    shelf: _Shelf
     is_sent: bool = False
 
 
 class Listeners:
     """Counts subscriptions by identity; keeps answers until there is one."""
 
-    def __init__(self, ttl_s: float, max_bytes: int = 1 << 29) -> None:
+    def __init__(self, ttl_s: float, max_clients: int = maxsize, max_bytes: int = MOST_RESULT_BYTES) -> None:
         self._ttl_s = ttl_s
-        self._max_bytes = max_bytes
+        self._max_clients = max_clients
         self._subscriptions: Counter[bytes] = Counter()
-        self._kept: dict[bytes, deque[_Kept]] = {}
-        self._in_order: deque[_Kept] = deque()  # all of them, the oldest first; what was sent goes when it is first
-        self._kept_bytes = self._kept_number = 0
+        self._refused: set[bytes] = set()
+        self._serials = count()
+        self._kept: dict[bytes, dict[int, _Kept]] = {}
+        self._results, self._talk = self._shelves = _Shelf(max_bytes), _Shelf(MOST_TALK_BYTES)
         self._first: dict[bytes, tuple[float, list[Any]]] = {}
 
     def __contains__(self, identity: bytes) -> bool:
@@ -47,15 +71,30 @@ class Listeners:
 
     def subscribed(self, identity: bytes) -> None:
         """A subscription came."""
+        if identity not in self and not self._has_room:
+            self._refused.add(identity)
         self._subscriptions[identity] += 1
+
+    @property
+    def _has_room(self) -> bool:
+        return len(self._subscriptions) - len(self._refused) < self._max_clients
+
+    def refuses(self, identity: bytes) -> bool:
+        """Whether this client is one too many still."""
+        if identity in self._refused and self._has_room:
+            self._refused.discard(identity)
+        return identity in self._refused
 
     def next_kept(self, identity: bytes) -> list[Any] | None:
         """The oldest answer that is kept for it."""
-        return self._kept[identity][0].frames if identity in self._kept else None
+        return next(iter(self._kept[identity].values())).frames if identity in self._kept else None
 
-    def sent(self, identity: bytes) -> None:
-        """That answer is out."""
-        self._take_out(identity).is_sent = True
+    def sent(self, identity: bytes) -> int:
+        """That answer is out; returns the number of its job."""
+        kept = next(iter(self._kept[identity].values()))
+        kept.is_sent = True
+        self._take_out(kept)
+        return kept.job
 
     def remember_first(self, identity: bytes, frames: list[Any], now_s: float) -> None:
         """Remember what was published as the answer to a first question, if anybody listened."""
@@ -74,24 +113,28 @@ class Listeners:
         self._subscriptions[identity] -= 1
         if self._subscriptions[identity] <= 0:
             del self._subscriptions[identity]
+            self._refused.discard(identity)
 
-    def keep(self, identity: bytes, frames: list[Any], now_s: float) -> int:
-        """Keep an answer that cannot be sent; returns how many others were given up to make room."""
-        kept = _Kept(identity, now_s + self._ttl_s, sum(len(frame) for frame in frames), frames)
-        self._kept.setdefault(identity, deque()).append(kept)
-        self._in_order.append(kept)
-        self._kept_bytes += kept.size
-        self._kept_number += 1
-        given_up = 0
-        while self._kept_bytes > self._max_bytes or self._kept_number > MOST_KEPT:
-            given_up += self._drop_first()
+    def keep(self, identity: bytes, frames: list[Any], now_s: float, job: int = 0) -> list[int]:
+        """Keep an answer that cannot be sent; 0 is the job of talk. Returns the jobs given up to make room."""
+        shelf = self._results if job else self._talk
+        size = sum(len(frame) for frame in frames)
+        kept = _Kept(next(self._serials), identity, now_s + self._ttl_s, size, frames, job, shelf)
+        self._kept.setdefault(identity, {})[kept.serial] = kept
+        shelf.in_order.append(kept)
+        shelf.size += size
+        shelf.number += 1
+        given_up = []
+        while shelf.is_over:
+            given_up += self._drop_first(shelf)
         return given_up
 
-    def expire(self, now_s: float) -> int:
-        """Give up answers that waited too long; returns how many."""
-        given_up = 0
-        while self._in_order and (self._in_order[0].is_sent or self._in_order[0].expires_s <= now_s):
-            given_up += self._drop_first()
+    def expire(self, now_s: float) -> list[int]:
+        """Give up answers that waited too long; returns their jobs."""
+        given_up = []
+        for shelf in self._shelves:
+            while shelf.in_order and (shelf.in_order[0].is_sent or shelf.in_order[0].expires_s <= now_s):
+                given_up += self._drop_first(shelf)
         while self._first:
             identity, (expires_s, _) = next(iter(self._first.items()))
             if expires_s > now_s:
@@ -99,19 +142,18 @@ class Listeners:
             del self._first[identity]
         return given_up
 
-    def _drop_first(self) -> int:
-        """Give up the oldest of all; 0 if it was sent already."""
-        first = self._in_order.popleft()
+    def _drop_first(self, shelf: _Shelf) -> list[int]:
+        """Give up the oldest of a sort; nothing if it was sent already."""
+        first = shelf.in_order.popleft()
         if first.is_sent:
-            return 0
-        self._take_out(first.identity)
-        return 1
+            return []
+        self._take_out(first)
+        return [first.job]
 
-    def _take_out(self, identity: bytes) -> _Kept:
-        answers = self._kept[identity]
-        oldest = answers.popleft()
-        self._kept_bytes -= oldest.size
-        self._kept_number -= 1
+    def _take_out(self, kept: _Kept) -> None:
+        kept.shelf.size -= kept.size
+        kept.shelf.number -= 1
+        answers = self._kept[kept.identity]
+        del answers[kept.serial]
         if not answers:
-            del self._kept[identity]
-        return oldest
+            del self._kept[kept.identity]

@@ -67,7 +67,15 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The sink has published the answer of a job, or keeps it for its client."""
+    """The sink has sent the answer of a job, or keeps it for a client that does not listen."""
+
+    job: int
+    is_kept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """An answer that the sink kept was sent, or given up."""
 
     job: int
 
@@ -92,13 +100,17 @@ class NewSink:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Rows to encode: `count` texts of a request of `total`, from position `offset`; `texts` is a JSON list."""
+    """Rows to encode: `count` texts of a request of `total`, from position `offset`; `texts` is a JSON list.
+
+    After `left_ms`, if it is not None, nobody needs them any more.
+    """
 
     job: int
     total: int
     offset: int
     count: int
     urgent: bool
+    left_ms: int | None
     identity: bytes
     request_id: bytes
     texts: bytes
@@ -106,12 +118,13 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Public reply frames to publish as they are: config, status or an error."""
+    """Public reply frames to publish as they are: config, status or an error. It ends `job`, if that is not 0."""
 
     identity: bytes
     header: bytes
     request_id: bytes
     is_error: bool
+    job: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +158,7 @@ class Rows:
     data: Any = b""
 
 
-Message = Union[Hello, Stage, Ready, Alive, Done, Received, Delivered, Load, NewSink, Part, Answer, Stop, Rows]
+Message = Union[Hello, Stage, Ready, Alive, Done, Received, Delivered, Left, Load, NewSink, Part, Answer, Stop, Rows]
 
 _KINDS: dict[bytes, type[Message]] = {kind.__name__.encode(): kind for kind in get_args(Message)}
 _BINARY = {"identity", "request_id", "texts", "header", "data"}

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import tempfile
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ UNREAD_REQUESTS = 1_000
 UNSENT_ANSWERS = 1_000
 """For each client, until the sink keeps them itself."""
 LONGEST_SUBSCRIPTION = 4_096
+BURST = 64
+"""Messages taken from one socket before the others get a turn."""
 PUBLISH_LINGER_MS = 1_000
 """How long answers that are already published may still travel after the sink has ended."""
 
@@ -128,6 +131,15 @@ def _bind_port(sock: Socket, host: str, port: int, option: str) -> None:
         if error.errno == errno.EADDRINUSE:
             raise StartError(f"port {port} ({option}) is in use: stop what listens there or choose another") from None
         raise StartError(f"port {port} ({option}) cannot be opened on {host} (-host): {error}") from None
+
+
+def burst(sock: Socket) -> Iterator[list[zmq.Frame]]:
+    """The messages that are there, but not so many that other sockets would wait long."""
+    for _ in range(BURST):
+        try:
+            yield sock.recv_multipart(zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return
 
 
 def is_this_machine(address: str) -> bool:

@@ -1,0 +1,157 @@
+"""The accepted work of the service: what is open, who has which part, what follows a death or the end of a time. Pure.
+
+Admission, ledger and scheduler behind the events that the ventilator's loop hears of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bert_serving.client.errors import ServerBusy
+from bert_serving.client.wire import EncodeRequest
+from bert_serving.server.core.admission import Admission
+from bert_serving.server.core.ledger import Job, Ledger, RequestKey
+from bert_serving.server.core.scheduler import PartKey, Scheduler, part_rows
+from bert_serving.server.transport.messages import Part, Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """After a worker's death: how many parts wait again, and the rows that are given up, for the sink."""
+
+    parts: int
+    poison: list[Rows]
+
+
+class Work:
+    """Requests of clients in, parts for workers out, until each request is answered."""
+
+    def __init__(
+        self, admission: Admission, *, num_workers: int, max_part_rows: int, priority_rows: int, window_rows: int
+    ) -> None:
+        self._admission = admission
+        self._num_workers = num_workers
+        self._max_part_rows = max_part_rows
+        self._priority_rows = priority_rows
+        self._ledger = Ledger()
+        self._scheduler = Scheduler(window_rows)
+
+    def __len__(self) -> int:
+        """How many requests are open."""
+        return len(self._ledger)
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(self._ledger)
+
+    @property
+    def waiting_rows(self) -> int:
+        """Rows that no worker has yet."""
+        return self._scheduler.queued_rows
+
+    @property
+    def next_deadline_s(self) -> float:
+        """When the first open request expires."""
+        return self._ledger.next_deadline_s
+
+    # -- requests -----------------------------------------------------------------------------------------------------
+
+    def accept(self, request: EncodeRequest, now_s: float) -> None:
+        """Take a request in, unless the very same is open or its answer is kept. Raises ServerBusy."""
+        total = len(request.texts)
+        step = part_rows(total, self._num_workers, self._max_part_rows)
+        parts, digest, size = {}, hashlib.blake2b(digest_size=16), 0
+        for offset in range(0, total, step):
+            texts = request.texts[offset : offset + step]
+            content = json.dumps(texts).encode()
+            digest.update(content)
+            size += len(content)
+            parts[offset] = (len(texts), content)
+        key = RequestKey(request.identity, request.request_id, digest.digest())
+        if self._ledger.holds(key):
+            return
+        if not self._admission.admit(total, size):
+            raise self._busy(total, now_s)
+        deadline_s = float("inf") if request.timeout_ms is None else now_s + request.timeout_ms / 1000
+        job = Job(self._ledger.next_number(), key, total, total <= self._priority_rows, size, deadline_s, parts)
+        self._ledger.open(job)
+        self._submit(job)
+
+    def _busy(self, rows: int, now_s: float) -> ServerBusy:
+        wait_ms = int(1000 * self._admission.wait_s(rows, now_s))
+        text = f"{self._admission.rows} texts are open, and with {rows} more there would be too many (-max_queue)"
+        return ServerBusy(f"{text}: come again in {wait_ms} ms", retry_after_ms=wait_ms)
+
+    def _submit(self, job: Job) -> None:
+        for ticket in job.tickets():
+            self._scheduler.submit(ticket)
+
+    def expired(self, now_s: float) -> list[Job]:
+        """Close the requests whose time is over."""
+        jobs = self._ledger.expired(now_s)
+        for job in jobs:
+            self._close(job)
+        return jobs
+
+    def _close(self, job: Job) -> None:
+        self._admission.release(job.total, job.size)
+        for ticket in job.tickets():
+            self._scheduler.confirmed(ticket.key)
+
+    # -- what workers and the sink say --------------------------------------------------------------------------------
+
+    def add_worker(self, worker: str) -> None:
+        """Begin to give it parts."""
+        self._scheduler.add_worker(worker)
+
+    def assign(self, now_s: float) -> Iterator[tuple[str, Part]]:
+        """The parts that go to workers now."""
+        for worker, ticket in self._scheduler.assign():
+            job = self._ledger.find(ticket.key.job)
+            if job is None:  # its time was over, or a worker delivered it that died before it could say so
+                self._scheduler.confirmed(ticket.key)
+            else:
+                yield worker, job.part(ticket.key.offset, now_s)
+
+    def finished(self, worker: str, key: PartKey) -> None:
+        """A worker has sent the rows of a part."""
+        self._scheduler.finished(worker, key)
+
+    def received(self, key: PartKey) -> None:
+        """The sink has the rows of a part."""
+        self._scheduler.confirmed(key)
+
+    def delivered(self, number: int, is_kept: bool, now_s: float) -> None:
+        """The sink has sent the answer to a request, or keeps it for a client that does not listen."""
+        job = self._ledger.close(number, is_kept)
+        if job is not None:
+            self._close(job)
+            self._admission.answered(job.total, now_s)
+
+    def left(self, number: int) -> None:
+        """An answer that the sink kept is there no more."""
+        self._ledger.left(number)
+
+    # -- deaths -------------------------------------------------------------------------------------------------------
+
+    def lose_worker(self, worker: str) -> Recovered:
+        """Put what it had back."""
+        lost = self._scheduler.remove_worker(worker)
+        if lost.to_split is not None and (job := self._ledger.find(lost.to_split.key.job)):
+            for half in job.split(lost.to_split.key.offset):
+                self._scheduler.submit_suspect(half)
+        poison = []
+        if lost.poison is not None and (job := self._ledger.find(lost.poison.key.job)):
+            job.give_up(lost.poison.key.offset)
+            poison = job.poison_rows()[-1:]
+        return Recovered(len(lost.requeued), poison)
+
+    def lose_sink(self) -> list[Rows]:
+        """Begin all that is open again; returns the rows that are given up already, for the next sink."""
+        self._scheduler.start_again()
+        self._ledger.forget_kept()
+        for job in self._ledger:
+            self._submit(job)
+        return [rows for job in self._ledger for rows in job.poison_rows()]

@@ -1,0 +1,92 @@
+"""The door of the service: reads what clients send, and lets in what is well formed and allowed.
+
+It owns no socket: the ventilator gives it the one that clients push to, and takes from it what came in.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+
+import zmq
+
+from bert_serving.client.errors import BadRequest, MalformedMessage, ServerError
+from bert_serving.client.wire import Command, CommandRequest, EncodeRequest, decode_request
+from bert_serving.server.transport import sockets
+from bert_serving.server.transport.curve import Gate
+
+log = logging.getLogger(__name__)
+
+REFUSED_INTERVAL_S = 10.0
+"""Between two lines in the log about malformed requests."""
+
+Request = EncodeRequest | CommandRequest
+
+
+class Door:
+    """`refuse` gets identity, request id and error of what is turned away and can be answered."""
+
+    def __init__(
+        self,
+        requests: sockets.Socket,
+        gate: Gate | None,
+        allow_remote_terminate: bool,
+        refuse: Callable[[bytes, bytes, ServerError], None],
+    ) -> None:
+        self._requests = requests
+        self._gate = gate
+        self._allow_remote_terminate = allow_remote_terminate
+        self._refuse = refuse
+        self._malformed = 0
+        self._logged_s = -REFUSED_INTERVAL_S
+
+    def __iter__(self) -> Iterator[Request]:
+        """The requests that wait outside, some of them if there are many."""
+        for frames in sockets.burst(self._requests):
+            request = self._read(frames)
+            if request is None:
+                continue
+            if self._gate is not None and not self._gate.knows(_property(frames[0], "User-Id")):
+                self._refuse(request.identity, request.request_id, BadRequest("this client's key was revoked"))
+            elif not _is_termination(request) or self._may_terminate(frames[0]):
+                yield request
+
+    def _read(self, frames: list[zmq.Frame]) -> Request | None:
+        try:
+            return decode_request([frame.bytes for frame in frames])
+        except MalformedMessage as error:
+            self._on_malformed(error)
+        except Exception:  # one strange request must not end the service
+            log.error("a request was dropped by an error in its decoder", exc_info=True)
+        return None
+
+    def _may_terminate(self, frame: zmq.Frame) -> bool:
+        sender = _property(frame, "Peer-Address")
+        is_local = sender is not None and sockets.is_this_machine(sender)
+        is_admin = self._gate is not None and self._gate.is_admin(_property(frame, "User-Id"))
+        if is_local or is_admin or self._allow_remote_terminate:
+            return True
+        log.warning("TERMINATION from %s is refused: -allow_remote_terminate would accept it", sender)
+        return False
+
+    def _on_malformed(self, error: MalformedMessage) -> None:
+        self._malformed += 1
+        now_s = time.monotonic()
+        if now_s > self._logged_s + REFUSED_INTERVAL_S:  # strangers must not fill the disk, nor texts the log
+            log.warning("%d malformed request(s) were refused; their senders were told why", self._malformed)
+            self._malformed, self._logged_s = 0, now_s
+        if error.identity is not None:
+            self._refuse(error.identity, error.request_id or b"0", BadRequest(str(error)))
+
+
+def _is_termination(request: Request) -> bool:
+    return isinstance(request, CommandRequest) and request.command is Command.TERMINATION
+
+
+def _property(frame: zmq.Frame, name: str) -> str | None:
+    """What the connection that a frame came by says of its sender; None if it says nothing of that."""
+    try:
+        return str(frame.get(name))
+    except zmq.ZMQError:
+        return None

@@ -1,0 +1,237 @@
+"""The accepted work, with workers and a sink that are played: whatever happens, each request is answered right."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, deque
+from math import inf
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from bert_serving.client.errors import ServerBusy
+from bert_serving.client.wire import EncodeRequest
+from bert_serving.server.core.admission import Admission
+from bert_serving.server.core.assembly import Assembly
+from bert_serving.server.core.scheduler import PartKey
+from bert_serving.server.core.work import Work
+from bert_serving.server.transport.messages import Part
+
+WORKERS = ["w0", "w1"]
+
+
+def make_work(max_queue: int = 10**6) -> Work:
+    admission = Admission(max_queue, 10**9)
+    return Work(admission, num_workers=2, max_part_rows=40, priority_rows=4, window_rows=100)
+
+
+def request(number: int, texts: list[str], timeout_ms: int | None = None) -> EncodeRequest:
+    return EncodeRequest(b"client", b"%d" % number, texts, timeout_ms)
+
+
+def assigned(work: Work, now_s: float = 0.0) -> list[Part]:
+    return [part for _, part in work.assign(now_s)]
+
+
+class WorkLife(RuleBasedStateMachine):
+    """Requests, deaths, lost and late messages in any order; text i of request n stands for the vector [n, i]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.work = make_work()
+        self.now_s = 0.0
+        self.asked = 0
+        self.totals: dict[int, int] = {}  # of the requests that wait for their answer, by job
+        self.hands: dict[str, list[Part]] = {}
+        self.said: dict[str, deque[PartKey]] = {}  # Done, under way from a worker
+        self.rows: list[tuple[str, Part]] = []  # under way to the sink
+        self.assemblies: dict[int, Assembly] = {}
+        self.closed: set[int] = set()  # as the sink remembers
+        self.received: deque[PartKey] = deque()  # under way from the sink
+        self.answers: Counter[int] = Counter()
+        self.sink_deaths = 0
+
+    @rule(total=st.integers(1, 150), timeout_s=st.none() | st.integers(1, 20))
+    def ask(self, total: int, timeout_s: int | None) -> None:
+        self.asked += 1
+        texts = [f"{self.asked} {row}" for row in range(total)]
+        asked = request(self.asked, texts, None if timeout_s is None else timeout_s * 1000)
+        self.work.accept(asked, self.now_s)
+        self.work.accept(asked, self.now_s)  # asked twice, and not done twice
+        self.totals[self.asked] = total
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def gain(self, worker: str) -> None:
+        if worker not in self.hands:
+            self.work.add_worker(worker)
+            self.hands[worker], self.said[worker] = [], deque()
+
+    @rule(worker=st.sampled_from(WORKERS), arrives=st.booleans())
+    def lose(self, worker: str, arrives: bool) -> None:
+        if worker not in self.hands:
+            return
+        if not arrives:
+            self.rows = [(sender, part) for sender, part in self.rows if sender != worker]
+        del self.hands[worker], self.said[worker]
+        for failed in self.work.lose_worker(worker).poison:
+            self.take(failed.job, failed.total, failed.offset, None)
+
+    @rule(times=st.integers(2, 12))
+    def strike(self, times: int) -> None:
+        """A worker that begins and dies, again and again: its parts are halved, and in the end given up."""
+        for _ in range(times):
+            self.gain("w0")
+            self.dispatch()
+            self.lose("w0", arrives=True)
+
+    @rule()
+    def dispatch(self) -> None:
+        for worker, part in self.work.assign(self.now_s):
+            self.hands[worker].append(part)
+
+    @rule(data=st.data())
+    def compute(self, data: st.DataObject) -> None:
+        if busy := sorted(worker for worker, hand in self.hands.items() if hand):
+            worker = data.draw(st.sampled_from(busy))
+            part = self.hands[worker].pop(data.draw(st.integers(0, len(self.hands[worker]) - 1)))
+            self.said[worker].append(PartKey(part.job, part.offset))
+            self.rows.append((worker, part))
+
+    @rule(data=st.data())
+    def hear_worker(self, data: st.DataObject) -> None:
+        if speaking := sorted(worker for worker, said in self.said.items() if said):
+            worker = data.draw(st.sampled_from(speaking))
+            self.work.finished(worker, self.said[worker].popleft())
+
+    @rule(data=st.data())
+    def sink_takes(self, data: st.DataObject) -> None:
+        if self.rows:
+            _, part = self.rows.pop(data.draw(st.integers(0, len(self.rows) - 1)))
+            self.take(part.job, part.total, part.offset, json.loads(part.texts))
+
+    def take(self, job: int, total: int, offset: int, texts: list[str] | None) -> None:
+        if job in self.closed:
+            return
+        assembly = self.assemblies.setdefault(job, Assembly(total))
+        if texts is None:
+            assembly.fail(offset, "poison")
+        else:
+            vectors = np.array([text.split() for text in texts], float)
+            assembly.put(range(offset, offset + len(texts)), vectors)
+        if not assembly.complete:
+            self.received.append(PartKey(job, offset))
+            return
+        del self.assemblies[job]
+        self.closed.add(job)
+        if not assembly.failures:
+            assert assembly.result(None).tolist() == [[job, row] for row in range(total)]
+        self.answers[job] += 1
+        self.totals.pop(job, None)
+        self.work.delivered(job, is_kept=job % 3 == 0, now_s=self.now_s)
+
+    @rule()
+    def hear_sink(self) -> None:
+        if self.received:
+            self.work.received(self.received.popleft())
+
+    @rule()
+    def lose_sink(self) -> None:
+        self.sink_deaths += 1
+        self.rows.clear()
+        self.assemblies.clear()
+        self.closed.clear()
+        self.received.clear()
+        for hand in self.hands.values():
+            hand.clear()  # NewSink tells them to
+        for failed in self.work.lose_sink():
+            self.take(failed.job, failed.total, failed.offset, None)
+
+    @rule(seconds=st.integers(1, 10))
+    def wait(self, seconds: int) -> None:
+        self.now_s += seconds
+        for job in self.work.expired(self.now_s):
+            assert job.deadline_s <= self.now_s
+            del self.totals[job.number]
+            self.closed.add(job.number)
+            self.assemblies.pop(job.number, None)
+
+    @invariant()
+    def the_account_is_right(self) -> None:
+        assert {job.number: job.total for job in self.work} == self.totals
+        assert self.work._admission.rows == sum(self.totals.values())
+        assert self.work.next_deadline_s == min((job.deadline_s for job in self.work), default=inf)
+
+    def teardown(self) -> None:
+        """In quiet all that is open comes out, each once."""
+        for worker in WORKERS:
+            self.gain(worker)
+        while len(self.work):
+            self.dispatch()
+            assert any(self.hands.values()) or self.rows, f"{self.totals} wait for nothing"
+            for worker, hand in self.hands.items():
+                while hand:
+                    part = hand.pop(0)
+                    self.work.finished(worker, PartKey(part.job, part.offset))
+                    self.rows.append((worker, part))
+            while self.rows:
+                _, part = self.rows.pop(0)
+                self.take(part.job, part.total, part.offset, json.loads(part.texts))
+            while self.received:
+                self.hear_sink()
+        assert max(self.answers.values(), default=1) == 1
+
+
+TestWorkLife = WorkLife.TestCase
+TestWorkLife.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+
+
+def test_a_full_queue_says_so_and_has_room_after_an_answer_or_a_deadline() -> None:
+    work = make_work(max_queue=10)
+    work.accept(request(1, ["a"] * 6), 0.0)
+    with pytest.raises(ServerBusy, match="6 texts are open, and with 5 more"):
+        work.accept(request(2, ["a"] * 5), 0.0)
+    work.delivered(1, is_kept=False, now_s=0.0)
+    work.accept(request(2, ["a"] * 5, timeout_ms=1000), 0.0)
+    with pytest.raises(ServerBusy):
+        work.accept(request(3, ["a"] * 6), 0.5)
+    assert work.next_deadline_s == 1.0
+    assert [job.key.request_id for job in work.expired(1.0)] == [b"2"]
+    work.accept(request(3, ["a"] * 6), 1.0)
+
+
+def test_what_expired_goes_to_no_worker() -> None:
+    work = make_work()
+    work.accept(request(1, ["a"] * 5, timeout_ms=1000), 0.0)
+    work.accept(request(2, ["a"] * 5, timeout_ms=9000), 0.0)
+    work.expired(2.0)
+    work.add_worker("w0")
+    assert [(part.request_id, part.left_ms) for part in assigned(work, 2.0)] == [(b"2", 7000)]
+
+
+def test_the_same_request_is_not_done_again_while_its_answer_is_kept() -> None:
+    work = make_work()
+    work.add_worker("w0")
+    work.accept(request(1, ["a"]), 0.0)
+    assert len(assigned(work)) == 1
+    work.delivered(1, is_kept=True, now_s=0.0)
+    work.accept(request(1, ["a"]), 0.0)
+    assert assigned(work) == []
+    work.accept(request(1, ["other text"]), 0.0)  # of another client with the same identity
+    assert len(assigned(work)) == 1
+    work.left(1)
+    work.accept(request(1, ["a"]), 0.0)
+    assert len(assigned(work)) == 1
+
+
+def test_what_a_dead_sink_kept_is_done_again_when_it_is_asked_for() -> None:
+    work = make_work()
+    work.add_worker("w0")
+    work.accept(request(1, ["a"]), 0.0)
+    assert len(assigned(work)) == 1
+    work.delivered(1, is_kept=True, now_s=0.0)
+    work.lose_sink()
+    work.accept(request(1, ["a"]), 0.0)
+    assert len(assigned(work)) == 1
