@@ -37,7 +37,8 @@ compare: $(VENV)/.tools
 	@PYTHONPATH=tests:tests/support $(BIN)/python -m compare.run $(ARGS)
 
 chaos: $(VENV)/.tools
-	@PYTHONPATH=tests/support $(BIN)/python tests/chaos/run.py $(ARGS)
+	@PYTHONPATH=tests/support $(BIN)/python tests/chaos/deaths.py $(ARGS)
+	@PYTHONPATH=tests/support $(BIN)/python tests/chaos/endurance.py
 
 clean:
 	rm -rf $(VENV) .venv-peers .compare build client/build server/build *.egg-info client/*.egg-info server/*.egg-info

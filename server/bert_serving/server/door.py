@@ -13,13 +13,11 @@ import zmq
 
 from bert_serving.client.errors import BadRequest, MalformedMessage, ServerError
 from bert_serving.client.wire import Command, CommandRequest, EncodeRequest, decode_request
+from bert_serving.server.log import Throttle
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.curve import Gate
 
 log = logging.getLogger(__name__)
-
-REFUSED_INTERVAL_S = 10.0
-"""Between two lines in the log about malformed requests."""
 
 Request = EncodeRequest | CommandRequest
 
@@ -38,8 +36,7 @@ class Door:
         self._gate = gate
         self._allow_remote_terminate = allow_remote_terminate
         self._refuse = refuse
-        self._malformed = 0
-        self._logged_s = -REFUSED_INTERVAL_S
+        self._malformed = Throttle(log, "%d malformed request(s) were refused; their senders were told why")
 
     def __iter__(self) -> Iterator[Request]:
         """The requests that wait outside, some of them if there are many."""
@@ -71,11 +68,7 @@ class Door:
         return False
 
     def _on_malformed(self, error: MalformedMessage) -> None:
-        self._malformed += 1
-        now_s = time.monotonic()
-        if now_s > self._logged_s + REFUSED_INTERVAL_S:  # strangers must not fill the disk, nor texts the log
-            log.warning("%d malformed request(s) were refused; their senders were told why", self._malformed)
-            self._malformed, self._logged_s = 0, now_s
+        self._malformed.count(1, time.monotonic())
         if error.identity is not None:
             self._refuse(error.identity, error.request_id or b"0", BadRequest(str(error)))
 

@@ -7,6 +7,7 @@ import sys
 
 from termcolor import colored
 
+THROTTLE_INTERVAL_S = 10.0
 ROOT = "bert_serving.server"
 _COLORS = {"VENTILATOR": "magenta", "SINK": "green", "WORKER": "yellow", "GRAPHOPT": "cyan", "PROXY": "red"}
 
@@ -24,6 +25,23 @@ class _RoleFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return super().format(record).rstrip("\n")
+
+
+class Throttle:
+    """Counts what happens, and says now and then how much: strangers must not fill the disk through the log."""
+
+    def __init__(self, logger: logging.Logger, text: str) -> None:
+        self._logger = logger
+        self._text = text
+        self._number = 0
+        self._said_s = -THROTTLE_INTERVAL_S
+
+    def count(self, number: int, now_s: float) -> None:
+        """So many more; `text` gets the sum since it was last said."""
+        self._number += number
+        if self._number and now_s > self._said_s + THROTTLE_INTERVAL_S:
+            self._logger.warning(self._text, self._number)
+            self._number, self._said_s = 0, now_s
 
 
 def set_up_logging(role: str, verbose: bool) -> None:

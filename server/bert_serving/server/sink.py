@@ -23,6 +23,7 @@ from bert_serving.server.config import ServerConfig
 from bert_serving.server.core.assembly import Assembly, unpack
 from bert_serving.server.core.listeners import Listeners
 from bert_serving.server.core.unsent import Unsent
+from bert_serving.server.log import Throttle
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.curve import Gate, open_gate
 from bert_serving.server.transport.messages import (
@@ -92,6 +93,7 @@ class Sink:
         self._open: dict[int, Assembly] = {}
         self._closed: dict[int, None] = {}
         self._unsent = Unsent()
+        self._given_up = Throttle(log, "%d kept answer(s) were given up: their clients did not come, or do not read")
         self._blocked: set[bytes] = set()
         self._stopping = False
 
@@ -118,7 +120,7 @@ class Sink:
                 self._ventilator.send_multipart(encode(Alive()))
                 if self._gate is not None:
                     self._gate.refresh()
-            self._give_up(self._listeners.expire(time.monotonic()), "their clients did not come back in time")
+            self._give_up(self._listeners.expire(time.monotonic()))
 
     def _on_subscription(self, frames: list[zmq.Frame]) -> None:
         """A client (un)subscribes to its identity: it gets exactly that topic, see `wire.topic`."""
@@ -200,14 +202,12 @@ class Sink:
         is_next = identity in self._listeners and self._listeners.next_kept(identity) is None
         if is_next and self._send(identity, frames):
             return True
-        given_up = self._listeners.keep(identity, frames, time.monotonic(), job)
-        self._give_up(given_up, "too much waits for clients that do not read")
+        self._give_up(self._listeners.keep(identity, frames, time.monotonic(), job))
         return False
 
-    def _give_up(self, jobs: list[int], reason: str) -> None:
+    def _give_up(self, jobs: list[int]) -> None:
         """What was kept is kept no more."""
-        if jobs:
-            log.warning("%d kept answers were given up: %s", len(jobs), reason)
+        self._given_up.count(len(jobs), time.monotonic())
         for job in jobs:
             self._tell_left(job)
 

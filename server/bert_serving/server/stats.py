@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable
 from typing import Any
 
 ACTIVE_S = 180.0
@@ -24,15 +23,17 @@ class Statistic:
         self._num_total_seq = 0
         self._num_total_client = 0
         self._requests: Counter[bytes] = Counter()
+        self._clients_by_requests: Counter[int] = Counter()
         self._sizes: Counter[int] = Counter()
         self._last_seen_s: dict[bytes, float] = {}
+        self._active_s: dict[bytes, float] = {}
         self._intervals_s: deque[float] = deque(maxlen=INTERVALS)
         self._last_request_s: float | None = None
 
     def data_request(self, identity: bytes, size: int, now_s: float) -> None:
         """A request with `size` texts was accepted."""
         self._seen(identity, now_s)
-        self._requests[identity] += 1
+        self._count_client(identity, self._requests[identity] + 1)
         self._sizes[size] += 1
         self._num_total_seq += size
         if self._last_request_s is not None:
@@ -47,11 +48,32 @@ class Statistic:
     def _seen(self, identity: bytes, now_s: float) -> None:
         if self._last_seen_s.pop(identity, None) is None:
             self._num_total_client += 1
-        self._last_seen_s[identity] = now_s  # the dict is ordered by when a client was last seen
+        self._active_s.pop(identity, None)
+        self._last_seen_s[identity] = self._active_s[identity] = now_s  # both are in the order of that time
         if len(self._last_seen_s) > MAX_CLIENTS:
             forgotten = next(iter(self._last_seen_s))
             del self._last_seen_s[forgotten]
-            self._requests.pop(forgotten, None)
+            self._active_s.pop(forgotten, None)
+            self._count_client(forgotten, 0)
+
+    def _count_client(self, identity: bytes, requests: int) -> None:
+        """Keep how many clients have made how many requests, so that nobody has to look at each."""
+        before = self._requests.pop(identity, 0)
+        for number, change in ((before, -1), (requests, 1)):
+            if number:
+                self._clients_by_requests[number] += change
+                if not self._clients_by_requests[number]:
+                    del self._clients_by_requests[number]
+        if requests:
+            self._requests[identity] = requests
+
+    def _num_active(self, now_s: float) -> int:
+        while self._active_s:
+            identity, seen_s = next(iter(self._active_s.items()))
+            if now_s - seen_s < ACTIVE_S:
+                break
+            del self._active_s[identity]
+        return len(self._active_s)
 
     def as_status(self, now_s: float) -> dict[str, Any]:
         """The fields of 1.10."""
@@ -63,30 +85,23 @@ class Statistic:
             "num_sys_request": self._num_sys_request,
             "num_total_request": num_data_request + self._num_sys_request,
             "num_total_client": self._num_total_client,
-            "num_active_client": sum(now_s - seen < ACTIVE_S for seen in self._last_seen_s.values()),
-            **_summary("request_per_client", self._requests),
-            **_summary("size_per_request", self._sizes, num_data_request, self._num_total_seq),
+            "num_active_client": self._num_active(now_s),
+            **_summary("request_per_client", self._clients_by_requests),
+            **_summary("size_per_request", self._sizes),
             **_summary("last_two_interval", Counter(self._intervals_s)),
             **_summary("request_per_second", Counter(rates)),
         }
 
 
-def _summary(
-    name: str, counts: Counter[Any], number: int | None = None, total: float | None = None
-) -> dict[str, float | int]:
-    """avg, min, max and how often min and max occur.
-
-    `counts` holds value -> how often; of clients it holds client -> value.
-    """
+def _summary(name: str, counts: Counter[Any]) -> dict[str, float | int]:
+    """avg, min, max and how often min and max occur. `counts` holds value -> how often."""
     if not counts:
         return {}
-    values: Iterable[float] = counts.values() if name == "request_per_client" else counts.elements()
-    listed = list(values) if number is None else []
-    low, high = (min(counts), max(counts)) if number else (min(listed), max(listed))
+    low, high = min(counts), max(counts)
     return {
-        f"avg_{name}": (total or 0) / number if number else sum(listed) / len(listed),
+        f"avg_{name}": sum(value * number for value, number in counts.items()) / counts.total(),
         f"min_{name}": low,
         f"max_{name}": high,
-        f"num_min_{name}": counts[low] if number else listed.count(low),
-        f"num_max_{name}": counts[high] if number else listed.count(high),
+        f"num_min_{name}": counts[low],
+        f"num_max_{name}": counts[high],
     }

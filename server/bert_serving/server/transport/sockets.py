@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -28,8 +29,8 @@ UNREAD_REQUESTS = 1_000
 UNSENT_ANSWERS = 1_000
 """For each client, until the sink keeps them itself."""
 LONGEST_SUBSCRIPTION = 4_096
-BURST = 64
-"""Messages taken from one socket before the others get a turn."""
+BURST_S = 0.0005
+"""How long messages are taken from one socket before the others get a turn: a flood at one must not hold them up."""
 PUBLISH_LINGER_MS = 1_000
 """How long answers that are already published may still travel after the sink has ended."""
 
@@ -135,7 +136,8 @@ def _bind_port(sock: Socket, host: str, port: int, option: str) -> None:
 
 def burst(sock: Socket) -> Iterator[list[zmq.Frame]]:
     """The messages that are there, but not so many that other sockets would wait long."""
-    for _ in range(BURST):
+    end_s = time.monotonic() + BURST_S
+    while time.monotonic() < end_s:
         try:
             yield sock.recv_multipart(zmq.NOBLOCK, copy=False)
         except zmq.Again:

@@ -1,6 +1,6 @@
 """Chaos: clients ask while children are killed and stopped at random; every answer is compared. For `make chaos`.
 
-    python tests/chaos/run.py --requests 100000 --clients 16 --workers 3 --every 2.0
+    python tests/chaos/deaths.py --requests 100000 --clients 16 --workers 3 --every 2.0
 
 Every `--every` seconds a worker or the sink gets SIGKILL, or now and then SIGSTOP, after which only the server's own
 watch over its children helps. What should come out was computed beforehand, in quiet. The exit status is 1 if one

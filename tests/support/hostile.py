@@ -1,0 +1,66 @@
+"""What strangers send: frames that are random, cut, mutated, or right in form and wrong in content."""
+
+from __future__ import annotations
+
+import random
+import socket
+import time
+from collections.abc import Iterator
+
+import zmq
+
+from bert_serving.client.wire import Command, encode_command, encode_request
+
+WRONG_TEXTS = [b"[]", b"{}", b"null", b'["a",1]', b'[["a"],"b"]', b'[""]', b"[1e999]"]
+NO_ZMTP = [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01"]
+
+
+def messages(rng: random.Random) -> Iterator[list[bytes]]:
+    """Without end. Those that can be answered are mostly of a client named `stranger`."""
+    while True:
+        good = rng.choice(
+            [encode_request(b"stranger", 7, ["some", "text"]), encode_command(b"stranger", 8, Command.SHOW_STATUS)]
+        )
+        kind = rng.randrange(6)
+        if kind == 0:
+            yield [rng.randbytes(rng.randrange(200)) for _ in range(rng.randrange(1, 9))]
+        elif kind == 1:
+            yield good[: rng.randrange(1, 4)]
+        elif kind == 2:
+            frame = bytearray(rng.choice(good))
+            frame[rng.randrange(len(frame))] = rng.randrange(256)
+            yield [bytes(frame) if rng.random() < 0.4 else part for part in good]
+        elif kind == 3:
+            yield [b"stranger", b"[" * rng.randrange(1, 5000), b"1", b"1"]
+        elif kind == 4:
+            yield [b"stranger", rng.choice(WRONG_TEXTS), b"1", b"1"]
+        else:
+            yield [rng.randbytes(rng.randrange(300)), *good[1:]]
+
+
+def knock(ports: list[int], rng: random.Random) -> None:
+    """Bytes that are no ZMTP, to each port."""
+    for port in ports:
+        with socket.create_connection(("127.0.0.1", port)) as sock:
+            sock.sendall(rng.choice([*NO_ZMTP, b"\xff" + rng.randbytes(9), rng.randbytes(500)]))
+
+
+def attack(ports: list[int], number: int, seed: int, per_second: float) -> None:
+    """Send so many messages at that pace, and now and then what is none; reads its answers sometimes."""
+    rng = random.Random(seed)
+    stream = messages(rng)
+    with zmq.Context() as context, context.socket(zmq.PUSH) as push, context.socket(zmq.SUB) as sub:
+        push.linger, sub.linger = 10_000, 0
+        sub.subscribe(b"stranger")
+        sub.connect(f"tcp://127.0.0.1:{ports[1]}")
+        push.connect(f"tcp://127.0.0.1:{ports[0]}")
+        begin_s = time.monotonic()
+        for count in range(number):
+            if count % 5 == 0:
+                time.sleep(max(0.0, begin_s + count / per_second - time.monotonic()))
+            push.send_multipart(next(stream))
+            if count % 1000 == 0:
+                knock(ports, rng)
+                sub.subscribe(rng.randbytes(rng.randrange(5000)))
+                while sub.poll(0):
+                    sub.recv_multipart()
