@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_serving.server.engine.contract import Row
-from bert_serving.server.engine.features import FeatureMaker, MicroBatch, _cut, collate, to_fixed_shape
+from bert_serving.server.engine.features import FeatureMaker, MicroBatch, _cut, collate, to_common_shape, to_fixed_shape
 from bert_serving.server.engine.tokenization import BertTokenizer, Normalization
 from bert_serving.server.errors import StartError
 
@@ -118,6 +118,18 @@ def test_fixed_shapes_are_few(shape: tuple[int, int], longest: int, fixed: tuple
         assert array.shape == fixed
         assert array.sum() == ones.sum()
         assert (array[: shape[0], : shape[1]] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "longest", "common"),
+    [((1, 7), 128, (1, 7)), ((3, 9), 128, (3, 16)), ((17, 60), 62, (24, 62)), ((24, 25), 25, (24, 25))],
+)
+def test_common_shapes_add_little(shape: tuple[int, int], longest: int, common: tuple[int, int]) -> None:
+    ones = np.ones(shape, np.int32)
+    batch = to_common_shape(MicroBatch(ones, ones, ones), longest)
+    for array in (batch.ids, batch.type_ids, batch.mask):
+        assert array.shape == common
+        assert array.sum() == ones.sum()
 
 
 def test_collate_hides_special_tokens() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from bert_serving.server.config import PoolingStrategy, ServerConfig
 from bert_serving.server.engine import graph_cache
 from bert_serving.server.engine.contract import Progress, Row, Vectors
-from bert_serving.server.engine.features import FeatureMaker, collate, to_fixed_shape
+from bert_serving.server.engine.features import FeatureMaker, collate, to_common_shape, to_fixed_shape
 from bert_serving.server.engine.graph import write_graph
 from bert_serving.server.engine.model_folder import ModelFolder, find_model
 from bert_serving.server.engine.sentence_folder import with_folder_defaults
@@ -98,7 +98,7 @@ class BertEngine:
         self, config: ServerConfig, model: ModelFolder, tokenizer: BertTokenizer, session: GraphSession, lanes: int
     ) -> None:
         self._longest = config.max_seq_len or model.shape.positions
-        self._fixed_shapes = config.xla  # which compiles each shape anew
+        self._to_shape = to_fixed_shape if config.xla else to_common_shape  # XLA compiles each shape anew
         self._features = FeatureMaker(tokenizer, self._longest, no_special_token=config.no_special_token)
         self._tokenizer = tokenizer
         self._session = session
@@ -127,9 +127,7 @@ class BertEngine:
     def run(self, rows: Sequence[Row]) -> Vectors:
         """Vectors `[B, D]`, or with pooling NONE a list of `[length, D]`; float32, with `-fp16` float16."""
         batch = collate(rows, mask_cls_sep=self._mask_cls_sep)
-        if self._fixed_shapes:
-            batch = to_fixed_shape(batch, self._longest)
-        vectors = self._session.run(batch)[: len(rows)]
+        vectors = self._session.run(self._to_shape(batch, self._longest))[: len(rows)]
         if self._pooled:
             return vectors
         return [vector[: row.length] for vector, row in zip(vectors, rows, strict=True)]

@@ -11,6 +11,10 @@ from abc import ABC, abstractmethod
 from bert_serving.server.engine.features import PADDING
 from bert_serving.server.engine.tensors import Tensor, load_tensorflow
 
+LIST_STEP = 16
+LONG_LIST = 64
+"""Tokens. Up to here N is what it is: a few tokens more would be felt in a short sentence."""
+
 
 class Packing(ABC):
     """Between a list of tokens and rows."""
@@ -36,7 +40,10 @@ class Packing(ABC):
 
 
 class Packed(Packing):
-    """No padding in the list, so it costs nothing but in attention. N changes with each micro-batch."""
+    """Next to no padding in the list, so it costs nothing but in attention. N changes with each micro-batch.
+
+    A long list ends with copies of the first token, up to a multiple of `LIST_STEP`: see `features.to_common_shape`.
+    """
 
     def __init__(self, mask: Tensor, heads: int) -> None:
         """`mask [B, T]`: see `features.MicroBatch`."""
@@ -44,6 +51,8 @@ class Packed(Packing):
         longest = tf.shape(mask)[1]  # (): T
         real = tf.not_equal(mask, PADDING)  # (B, T)
         places = tf.cast(tf.where(real), tf.int32)  # (N, 2): row and position of each token
+        spare = tf.where(tf.shape(places)[0] > LONG_LIST, -tf.shape(places)[0] % LIST_STEP, 0)  # ()
+        places = tf.pad(places, [[0, spare], [0, 0]])  # (N, 2)
         rows, self.positions = places[:, 0], places[:, 1]  # (N,) each
         self._in_rows = rows * longest + self.positions  # (N,): where in B * T each token is
         # where in N each token of a row is; padding gets the token before it
