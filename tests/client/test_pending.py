@@ -20,7 +20,7 @@ from bert_serving.client.wire import ErrorReply, JsonReply, Reply, RowsReply
 
 def make_reply(kind: str, request_id: int) -> Reply:
     if kind == "rows":
-        return RowsReply(b"me", request_id, np.zeros((1, 2), np.float32), None, [])
+        return RowsReply(b"me", request_id, np.zeros((1, 2), np.float32), None, [], None)
     if kind == "json":
         return JsonReply(b"me", request_id, {})
     return ErrorReply(b"me", request_id, ServerError("no"))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.engine.contract import Progress, Row, Vectors
+from bert_serving.server.engine.contract import Progress, Row, Texts, Vectors
 
 DIM = 384
 
@@ -23,7 +23,7 @@ class NoopEngine:
     def __init__(self, lanes: int) -> None:
         self.lanes = lanes
 
-    def features(self, texts: Sequence[str] | Sequence[Sequence[str]]) -> list[Row | str]:
+    def features(self, texts: Texts) -> list[Row | str]:
         lengths = [len(text.split() if isinstance(text, str) else text) for text in texts]
         return [Row([0] * length, length, ()) for length in lengths]
 

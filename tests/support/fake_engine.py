@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from bert_serving.server.config import PoolingStrategy, ServerConfig
-from bert_serving.server.engine.contract import FloatArray, Progress, Row, Vectors
+from bert_serving.server.engine.contract import FloatArray, Progress, Row, Texts, Vectors
 from bert_serving.server.errors import ConfigError, StartError
 
 DIM = 8
@@ -35,8 +35,8 @@ class FakeEngine:
         self.lanes = lanes
         self._pooled = config.pooling_strategy is not PoolingStrategy.NONE
 
-    def features(self, texts: Sequence[str] | Sequence[Sequence[str]]) -> list[Row | str]:
-        return [self._row(text if isinstance(text, str) else " ".join(text)) for text in texts]
+    def features(self, texts: Texts) -> list[Row | str]:
+        return [self._row(text if isinstance(text, str) else " ".join(map(str, text))) for text in texts]
 
     def _row(self, text: str) -> Row | str:
         if text == "!no-features":

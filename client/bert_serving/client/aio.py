@@ -30,8 +30,12 @@ class AsyncBertClient(BaseClient):
 
     async def encode(self, texts: Any, is_tokenized: bool = False, show_tokens: bool = False) -> Any:
         """Turn texts into vectors, as `BertClient.encode` does."""
-        reply = await self._wait(self._ask_rows(texts, is_tokenized, self._timeout_s).future)
-        return self._select(self._response(cast(RowsReply, reply)), show_tokens)
+        reply = await self.request(texts, is_tokenized)
+        return self._select(self._response(reply), show_tokens)
+
+    async def request(self, texts: Any, is_tokenized: bool = False) -> RowsReply:
+        """All that the server says of these texts: vectors, tokens, how many there were, and which were cut."""
+        return cast(RowsReply, await self._wait(self._ask_rows(texts, is_tokenized, self._timeout_s).future))
 
     async def server_config(self) -> dict[str, Any]:
         """The server's arguments and versions."""

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from bert_serving.client.errors import InvalidInputType, InvalidInputValue
+from bert_serving.client.errors import InvalidInput, InvalidInputType, InvalidInputValue
 from bert_serving.client.wire import Texts
 
 _SHOWN_INDICES = 5
@@ -30,7 +30,7 @@ def check_texts(texts: Any, is_tokenized: bool) -> Texts:
     """Return `texts` if it can be sent.
 
     Args:
-        texts: a list of str, or of lists of str if `is_tokenized`.
+        texts: a list of str; if `is_tokenized` of lists of str, or of lists of int, which are token ids.
         is_tokenized: which of the two is meant.
 
     Raises:
@@ -43,7 +43,11 @@ def check_texts(texts: Any, is_tokenized: bool) -> Texts:
         raise InvalidInputValue("texts must not be an empty list")
     check = _check_tokens if is_tokenized else _check_text
     for index, text in enumerate(texts):
-        check(text, f"texts[{index}]", index)
+        try:
+            check(text, f"texts[{index}]", index)
+        except InvalidInput as error:
+            error.index = index
+            raise
     return texts
 
 
@@ -68,8 +72,14 @@ def _check_tokens(tokens: Any, place: str, index: int) -> None:
         raise InvalidInputType(f"{place} must be a list of str, not {type(tokens).__name__}")
     if not tokens:
         raise InvalidInputValue(f"{place} must not be an empty list")
+    check = _check_id if type(tokens[0]) is int else _check_str
     for position, token in enumerate(tokens):
-        _check_str(token, f"{place}[{position}]")
+        check(token, f"{place}[{position}]")
+
+
+def _check_id(token: Any, place: str) -> None:
+    if type(token) is not int:
+        raise InvalidInputType(f"{place} must be a token id, as those before it, not {type(token).__name__}")
 
 
 def _check_str(text: Any, place: str) -> None:
@@ -91,7 +101,7 @@ def _check_unicode(text: str, place: str) -> None:
         ) from None
 
 
-def guess_length(text: str | Sequence[str]) -> int:
+def guess_length(text: str | Sequence[object]) -> int:
     """At least how many tokens `text` has: its words between blanks, each CJK character a word of its own."""
     return len(_WORD.findall(text)) if isinstance(text, str) else len(text)
 

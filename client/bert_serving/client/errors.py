@@ -33,7 +33,9 @@ class BertServingError(Exception):
 
 
 class InvalidInput(BertServingError):
-    """What was passed to `encode()` cannot be sent; the message names the index."""
+    """What was passed to `encode()` cannot be sent; `index` is the place of the text that is to blame, if one is."""
+
+    index: int | None = None
 
 
 class InvalidInputType(InvalidInput, TypeError):

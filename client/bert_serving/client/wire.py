@@ -13,15 +13,17 @@ The one option is `timeout_ms`: after so long the server need not compute what i
 The server publishes replies on its `port_out`; the topic is the identity and a zero byte:
 
     ┌─────────────┬──────────────────────────────────────────────┬───────────────────┬────────────┐
-    │ identity \0 │ {"dtype", "shape", "tokens", "truncated"?}   │ array, C order    │ request id │   rows
+    │ identity \0 │ {"dtype", "shape", "tokens", "num_tokens",    │                   │            │
+    │             │  "truncated"?}                               │ array, C order    │ request id │   rows
     ├─────────────┼──────────────────────────────────────────────┼───────────────────┼────────────┤
     │ identity \0 │ {"error": {"type", "message", "index"?}}     │ (empty)           │ request id │   error
     ├─────────────┼──────────────────────────────────────────────┼───────────────────┴────────────┘
     │ identity \0 │ JSON object                                  │ request id │                       config, status
     └─────────────┴──────────────────────────────────────────────┴────────────┘
 
-This is the format of bert-as-service 1.10, frame by frame. New in protocol 2: the zero byte, options, errors, and
-`truncated` (indices of the texts that were cut). A 1.10 client reads none of these and understands the rest.
+This is the format of bert-as-service 1.10, frame by frame. New in protocol 2: the zero byte, options, errors,
+token ids as texts, `num_tokens`, and `truncated` (indices of the texts that were cut). A 1.10 client reads none of
+these and understands the rest.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ LEGACY_SERVER_VERSION = "1.10.0"
 MAX_REQUEST_ID_DIGITS = 20
 MAX_TIMEOUT_MS = 1 << 53
 
-Texts = Union[list[str], list[list[str]]]
+Texts = Union[list[str], list[list[str]], list[list[int]]]
 
 
 class Command(Enum):
@@ -61,7 +63,7 @@ _COMMANDS = {command.value: command for command in Command}
 
 @dataclass(frozen=True, slots=True)
 class EncodeRequest:
-    """Texts to encode. `texts` is all str, or all list of str (already tokenized).
+    """Texts to encode. `texts` is all str, or all list of str (already tokenized), or all list of int (token ids).
 
     Nobody waits for the answer longer than `timeout_ms`, if that is not None.
     """
@@ -87,13 +89,17 @@ class CommandRequest:
 
 @dataclass(frozen=True, slots=True)
 class RowsReply:
-    """Encoded rows: `array` is `[B, D]` or `[B, T, D]`; `tokens` is a list a row, or None if not sent."""
+    """Encoded rows: `array` is `[B, D]` or `[B, T, D]`; `tokens` is a list a row, or None if not sent.
+
+    `num_tokens` counts those of all rows, special ones included; None from a server of 1.10.
+    """
 
     identity: bytes
     request_id: int
     array: np.ndarray[Any, np.dtype[Any]]
     tokens: list[list[str]] | None
     truncated: list[int]
+    num_tokens: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,9 +218,13 @@ def _decode_texts(frame: bytes, sender: tuple[bytes | None, bytes | None]) -> Te
     for index, text in enumerate(texts):
         if type(text) is not kind:
             raise MalformedMessage(f"text {index} is {type(text).__name__}, but text 0 is {kind.__name__}", *sender)
-        if kind is list and not (text and all(type(token) is str for token in text)):
-            raise MalformedMessage(f"text {index} must be a list of strings that is not empty", *sender)
+        if kind is list and not (text and _are_tokens(text, type(texts[0][0]))):
+            raise MalformedMessage(f"text {index} must be a list of strings, or of ids, that is not empty", *sender)
     return texts
+
+
+def _are_tokens(tokens: Any, kind: type) -> bool:
+    return kind in (str, int) and all(type(token) is kind for token in tokens)
 
 
 # -- replies ----------------------------------------------------------------------------------------------------------
@@ -226,9 +236,12 @@ def encode_rows_reply(
     array: np.ndarray[Any, np.dtype[Any]],
     tokens: list[list[str]] | None = None,
     truncated: Sequence[int] = (),
+    num_tokens: int | None = None,
 ) -> list[Any]:
     """Frames of a reply with rows; the array is not copied if it is C-contiguous."""
     header: dict[str, Any] = {"dtype": array.dtype.name, "shape": list(array.shape), "tokens": tokens or ""}
+    if num_tokens is not None:
+        header["num_tokens"] = num_tokens
     if truncated:
         header["truncated"] = list(truncated)
     return [topic(identity), dump_json(header), np.ascontiguousarray(array).data.cast("B"), request_id]
@@ -260,6 +273,7 @@ def decode_reply(frames: Sequence[bytes]) -> Reply:
         _decode_array(header, frames[2]),
         header.get("tokens") or None,
         header.get("truncated") or [],
+        header.get("num_tokens"),
     )
 
 

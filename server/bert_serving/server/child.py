@@ -90,6 +90,12 @@ def _run_worker(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
     worker.run(config, arguments)
 
 
+def _run_gateway(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
+    from bert_serving.server.gateway import process
+
+    process.run(config, arguments)
+
+
 def _prepare(config: ServerConfig, arguments: Mapping[str, Any]) -> str:
     prepared: str = importlib.import_module(config.engine).prepare(config, log.info)
     return prepared
@@ -98,5 +104,6 @@ def _prepare(config: ServerConfig, arguments: Mapping[str, Any]) -> str:
 _ROLES: dict[str, Callable[[ServerConfig, Mapping[str, Any]], Any]] = {
     "sink": _run_sink,
     "worker": _run_worker,
+    "gateway": _run_gateway,
     "optimizer": _prepare,
 }

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import IntEnum
+from importlib.util import find_spec
 from typing import Any
 
 from bert_serving.server.errors import ConfigError
@@ -123,6 +124,7 @@ def _option(
 _MODEL = "File paths: the model"
 _BERT = "BERT: features and pooling"
 _SERVING = "Serving: ports, workers and devices"
+_HTTP = "HTTP: with -http_port"
 
 
 @dataclass(frozen=True)
@@ -170,9 +172,6 @@ class ServerConfig:
 
     port: int = _option(5555, "port that takes requests", _port, group=_SERVING, aliases=("port_in", "port_data"))
     port_out: int = _option(5556, "port that publishes results", _port, group=_SERVING, aliases=("port_result",))
-    http_port: int | None = _option(None, "port for HTTP requests", _port, group=_SERVING)
-    http_max_connect: int = _option(10, "most HTTP requests at once", _integer(1), group=_SERVING)
-    cors: str = _option("*", "Access-Control-Allow-Origin of HTTP replies", group=_SERVING)
     num_worker: int = _option(
         1, "number of workers, each a process with a GPU or a share of the CPU", _integer(1), group=_SERVING
     )
@@ -227,6 +226,19 @@ class ServerConfig:
     allow_remote_terminate: bool = _option(
         False, "let bert-serving-terminate stop the server from other machines", group=_SERVING
     )
+    http_port: int | None = _option(None, "port for HTTP requests: JSON, the OpenAI API, dashboard, metrics", _port,
+        group=_HTTP)  # fmt: skip
+    http_host: str = _option("0.0.0.0", "address to listen on", group=_HTTP)
+    http_max_connect: int = _option(
+        10, "most requests at work at once; a hundred times as many wait, more are told to come again", _integer(1),
+        group=_HTTP,
+    )  # fmt: skip
+    http_max_body: int = _option(16, "most megabytes of one request", _integer(1), group=_HTTP)
+    http_timeout: int = _option(60, "seconds that a request may take", _integer(1), group=_HTTP)
+    http_api_key: str | None = _option(
+        None, "key that requests must carry as Bearer; better given as BERT_SERVING_HTTP_API_KEY", group=_HTTP
+    )
+    cors: str = _option("*", "origins whose pages may call, with commas between them; *: all", group=_HTTP)
     verbose: bool = _option(False, "log more, with tracebacks", group=_SERVING)
 
     engine: str = "bert_serving.server.engine.bert_engine"
@@ -243,8 +255,10 @@ class ServerConfig:
             raise ConfigError(f"-port and -port_out are both {self.port}: they must differ")
         if self.normalize and self.no_normalize:
             raise ConfigError("-normalize and -no_normalize exclude each other")
-        if self.http_port is not None:
-            raise ConfigError("-http_port: this version has no HTTP gateway yet; use the ZeroMQ client")
+        if self.http_port in (self.port, self.port_out):
+            raise ConfigError(f"-http_port is {self.http_port}, as another port is: they must differ")
+        if self.http_port is not None and (missing := _missing_for_http()):
+            raise ConfigError(f"-http_port needs {missing}: install it by pip install './server[http]'")
         if self.fp16 and self.dtype not in ("float32", "float16"):
             raise ConfigError(f"-fp16 and -dtype {self.dtype} exclude each other")
         if self.fixed_embed_length and self.pooling_strategy is not PoolingStrategy.NONE:
@@ -257,8 +271,9 @@ class ServerConfig:
         return replace(self, **{name: value for name, value in defaults.items() if name not in self.given})
 
     def as_status(self) -> dict[str, Any]:
-        """Every argument as 1.10 shows it in config and status: plain JSON values, strategies as numbers."""
-        return {option.name: _plain(getattr(self, option.name)) for option in fields(self) if option.metadata}
+        """Every argument as 1.10 shows it in config and status: plain JSON values, strategies as numbers; no secret."""
+        shown = {option.name: _plain(getattr(self, option.name)) for option in fields(self) if option.metadata}
+        return {**shown, "http_api_key": None if self.http_api_key is None else "(set)"}
 
     def to_json(self) -> str:
         """For a child process."""
@@ -281,6 +296,11 @@ class ServerConfig:
         if "pooling_strategy" in kept:
             kept["pooling_strategy"] = _strategy(kept["pooling_strategy"])
         return ServerConfig(**kept)
+
+
+def _missing_for_http() -> str:
+    needed = ("fastapi", "uvicorn", "orjson", "prometheus_client", "swagger_ui_bundle")
+    return ", ".join(name for name in needed if find_spec(name) is None)
 
 
 def _strategy(value: Any) -> PoolingStrategy:

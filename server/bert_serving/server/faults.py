@@ -9,7 +9,7 @@ import os
 import signal
 from collections.abc import Sequence
 
-from bert_serving.server.engine.contract import Engine, Row, Vectors
+from bert_serving.server.engine.contract import Engine, Row, Texts, Vectors
 
 
 def with_faults(engine: Engine) -> Engine:
@@ -32,7 +32,7 @@ class _Deadly:
     def on_gpu(self) -> bool:
         return self._engine.on_gpu
 
-    def features(self, texts: Sequence[str] | Sequence[Sequence[str]]) -> list[Row | str]:
+    def features(self, texts: Texts) -> list[Row | str]:
         rows = self._engine.features(texts)
         for text, row in zip(texts, rows, strict=True):
             if isinstance(row, Row) and self._deadly in text:

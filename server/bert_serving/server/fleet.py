@@ -17,14 +17,32 @@ from bert_serving.server.devices import device_environment, device_name, lanes_f
 from bert_serving.server.errors import StartError
 from bert_serving.server.launchers.base import Orders
 from bert_serving.server.supervisor import ChildEnded, Supervisor
-from bert_serving.server.transport.messages import Alive, Hello, Load, Message, NewSink, Ready, Stage, Stop
+from bert_serving.server.transport.curve import Insider
+from bert_serving.server.transport.messages import (
+    Alive,
+    Draining,
+    Hello,
+    Load,
+    Message,
+    NewSink,
+    Part,
+    Ready,
+    Stage,
+    Stop,
+)
 
 log = logging.getLogger(__name__)
 
 SINK = "sink"
 OPTIMIZER = "graph optimizer"
+GATEWAY = "gateway"
 PROGRESS_INTERVAL_S = 5.0
 STOP_TIMEOUT_S = 5.0
+PROBE_INTERVAL_S = 2.0
+PROBE = Part(
+    job=0, total=1, offset=0, count=1, urgent=True, left_ms=None, identity=b"", request_id=b"", texts=b'["hi"]'
+)
+"""A known sentence for each worker, whose answer is of no interest but that it comes."""
 
 
 class Fleet:
@@ -44,7 +62,7 @@ class Fleet:
         self._roster = Roster()
         self._restarts = Restarts()
         self._orders: dict[str, tuple[Orders, str]] = {}
-        self._looked_s = 0.0
+        self._looked_s = self._probed_s = 0.0
         self._prepared: str | None = None
         self._started_s = self._last_progress_s = 0.0
         self.rows_address = ""
@@ -76,20 +94,25 @@ class Fleet:
     @property
     def has_workers(self) -> bool:
         """Whether any worker is there, at work or loading, or will be."""
-        workers = [member for member in self._roster if member.name not in (SINK, OPTIMIZER)]
+        workers = [member for member in self._roster if member.name not in (SINK, OPTIMIZER, GATEWAY)]
         return any(member.state is not State.GONE or self._restarts.expects(member.name) for member in workers)
 
-    def as_status(self) -> list[dict[str, Any]]:
-        return self._roster.as_status()
+    def as_status(self, now_s: float) -> list[dict[str, Any]]:
+        return self._roster.as_status(now_s)
 
     # -- start --------------------------------------------------------------------------------------------------------
 
-    def start(self, address: str, folder: Path, now_s: float) -> None:
-        """Start all; they connect to the ventilator at `address`."""
+    def start(self, address: str, folder: Path, insider: Insider | None, now_s: float) -> None:
+        """Start all; they connect to the ventilator at `address`. `insider` is the gateway where keys are needed."""
         self._started_s = self._last_progress_s = now_s
         verbose = self._config.verbose
         common = {"ventilator_address": address, "socket_folder": str(folder)}
-        self._start(Orders("sink", SINK, "SINK", {**common, "pad_to": _pad_to(self._config)}), "cpu")
+        public = insider.public.decode() if insider else None
+        sink = {**common, "pad_to": _pad_to(self._config), "insider": public}
+        self._start(Orders("sink", SINK, "SINK", sink), "cpu")
+        if self._config.http_port is not None:
+            gateway = {**common, "curve": str(insider.folder) if insider else None}
+            self._start(Orders("gateway", GATEWAY, "PROXY", gateway), "cpu")
         self._start(Orders("optimizer", OPTIMIZER, "GRAPHOPT", {}, device_environment(None, verbose)), "cpu")
         for number, gpu in enumerate(self._devices):
             name = f"worker-{number}"
@@ -113,13 +136,16 @@ class Fleet:
         if isinstance(message, Stage):
             member.stage = message.text
         elif isinstance(message, Ready):
-            member.state, member.device = State.READY, message.device
+            member.state, member.device, member.answered_s = State.READY, message.device, now_s
+            self._restarts.ready(name)
+        elif isinstance(message, Hello) and name == GATEWAY:
+            member.state = State.READY
             self._restarts.ready(name)
         elif isinstance(message, Hello) and name == SINK:
             member.state, self.rows_address = State.READY, message.rows_address
             self._restarts.ready(name)
             for worker in (*self._roster.in_state(State.LOADING), *self._roster.in_state(State.READY)):
-                if worker is not member:
+                if worker.name not in (SINK, GATEWAY):
                     self._send(worker.name, NewSink(self.rows_address))
         elif isinstance(message, Hello):
             member.state, member.stage = State.CONNECTED, "waiting for the graph"
@@ -132,6 +158,24 @@ class Fleet:
         for member in self._roster.in_state(State.CONNECTED):
             member.state, member.stage = State.LOADING, "loading the model"
             self._send(member.name, Load(self._prepared, self.rows_address))
+
+    def answered(self, name: str, now_s: float) -> None:
+        """A worker has encoded something."""
+        self._roster[name].answered_s = now_s
+
+    def probe(self, now_s: float) -> None:
+        """Let each worker encode a known sentence now and then, so that the gateway can tell who does."""
+        if self._config.http_port is None or now_s < self._probed_s + PROBE_INTERVAL_S:
+            return
+        self._probed_s = now_s
+        for member in self._roster.in_state(State.READY):
+            if member.name not in (SINK, GATEWAY):
+                self._send(member.name, PROBE)
+
+    def drain(self) -> None:
+        """The service is about to end."""
+        if self._config.http_port is not None:
+            self._send(GATEWAY, Draining())
 
     def lost(self) -> list[tuple[ChildEnded, str]]:
         """The children that ended though they were needed, each with what it was doing."""

@@ -42,12 +42,17 @@ class Outcome:
 
 @dataclass(slots=True)
 class Tally:
-    """What has run so far. `padded_tokens` is rows times the longest of them, summed over micro-batches."""
+    """What has run so far. `padded_tokens` is rows times the longest of them, summed over micro-batches.
+
+    `compute_s` adds up what lanes needed that ran side by side.
+    """
 
     batches: int = 0
     batch_rows: int = 0
     tokens: int = 0
     padded_tokens: int = 0
+    tokenize_s: float = 0.0
+    compute_s: float = 0.0
 
     def add(self, lengths: Sequence[int]) -> None:
         self.batches += 1
@@ -96,7 +101,11 @@ class Lanes:
 
     def _run(self) -> None:
         while batch := self._take():
-            for outcome in encode_rows(self._engine, batch):
+            begin_s = time.perf_counter()
+            outcomes = encode_rows(self._engine, batch)
+            with self._changed:
+                self.tally.compute_s += time.perf_counter() - begin_s
+            for outcome in outcomes:
                 self.outcomes.put(outcome)
             self._notify()
 

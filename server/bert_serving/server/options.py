@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, fields
@@ -14,8 +15,35 @@ from bert_serving.server.version import __version__
 _UNSET = object()
 
 
+ENVIRONMENT_PREFIX = "BERT_SERVING_"
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
+
+
 class OneLineParser(argparse.ArgumentParser):
-    """Says what is wrong in one line, and remembers which options were given (`args.given`)."""
+    """Says what is wrong in one line, and remembers which options were given (`args.given`).
+
+    `options_from_environment` are the names of options that a variable may give too: BERT_SERVING_NUM_WORKER is as good
+    as -num_worker, which wins where both are given.
+    """
+
+    options_from_environment: frozenset[str] = frozenset()
+
+    def _from_environment(self) -> list[str]:
+        arguments: list[str] = []
+        for action in self._actions:
+            variable = ENVIRONMENT_PREFIX + action.dest.upper()
+            text = os.environ.get(variable)
+            if text is None or action.dest not in self.options_from_environment:
+                continue
+            if action.nargs == 0:
+                if text.lower() not in (*_TRUE, *_FALSE):
+                    self.error(f"{variable} must be 1 or 0, not {text!r}")
+                arguments += action.option_strings[:1] if text.lower() in _TRUE else []
+            elif action.nargs is None:
+                arguments.append(f"{action.option_strings[0]}={text}")
+            else:
+                arguments += [action.option_strings[0], *text.split()]
+        return arguments
 
     def error(self, message: str) -> NoReturn:
         sys.stderr.write(f"{self.prog}: error: {message}\n")
@@ -28,11 +56,15 @@ class OneLineParser(argparse.ArgumentParser):
         dests = [a.dest for a in self._actions if a.default is not argparse.SUPPRESS and not hasattr(namespace, a.dest)]
         for dest in dests:
             setattr(namespace, dest, _UNSET)  # argparse leaves alone what is set: what stays was not given
-        _, rest = super().parse_known_args(args, namespace)
+        _, rest = super().parse_known_args([*self._from_environment(), *_given(args)], namespace)
         namespace.given = {dest for dest in dests if getattr(namespace, dest) is not _UNSET}
         for dest in set(dests) - namespace.given:
             setattr(namespace, dest, self.get_default(dest))
         return namespace, rest
+
+
+def _given(args: Sequence[str] | None) -> Sequence[str]:
+    return sys.argv[1:] if args is None else args
 
 
 def get_args_parser() -> argparse.ArgumentParser:
@@ -40,7 +72,8 @@ def get_args_parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog="bert-serving-start",
         description="Start a BERT sentence-encoding service.",
-        epilog="example: bert-serving-start -model_dir /models/uncased_L-12_H-768_A-12 -num_worker 2",
+        epilog="example: bert-serving-start -model_dir /models/uncased_L-12_H-768_A-12 -num_worker 2. Each option can "
+        "also be an environment variable: BERT_SERVING_NUM_WORKER=2",
     )
     groups: dict[str, Any] = {}
     for option in fields(ServerConfig):
@@ -48,6 +81,7 @@ def get_args_parser() -> argparse.ArgumentParser:
             title = option.metadata["group"]
             group = groups.get(title) or groups.setdefault(title, parser.add_argument_group(title))
             _add(group, option)
+    parser.options_from_environment = frozenset(option.name for option in fields(ServerConfig) if option.metadata)
     parser.add_argument("-version", "--version", action="version", version=__version__)
     return parser
 
@@ -80,6 +114,8 @@ def _shown(config: ServerConfig) -> dict[str, Any]:
         if option.metadata:
             value = getattr(config, option.name)
             shown[option.name] = getattr(value, "name", list(value) if isinstance(value, tuple) else value)
+    if config.http_api_key is not None:
+        shown["http_api_key"] = "(set)"
     return shown
 
 

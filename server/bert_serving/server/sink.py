@@ -47,7 +47,7 @@ RETRY_INTERVAL_MS = 5
 LARGE_ANSWER = 1 << 16
 """Bytes: from here on answers on their way are counted by size."""
 
-MOST_CLOSED = 30_000
+MOST_CLOSED = 5_000
 """Jobs that are remembered after their answer, so that parts which come late begin nothing."""
 
 FIRST_REQUEST_ID = b"1"
@@ -55,11 +55,13 @@ FIRST_REQUEST_ID = b"1"
 
 
 def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
-    """Run the sink until it is told to stop. `arguments`: ventilator_address, socket_folder, pad_to."""
+    """Run the sink until it is told to stop. `arguments`: ventilator_address, socket_folder, pad_to,
+    insider."""
     context = zmq.Context()
     with ExitStack() as opened:
         opened.callback(context.term)
-        gate = opened.enter_context(open_gate(context, config.curve_dir))
+        insider = arguments["insider"]
+        gate = opened.enter_context(open_gate(context, config.curve_dir, insider.encode() if insider else None))
         results = opened.enter_context(sockets.bind_results(context, config))
         folder = Path(arguments["socket_folder"])
         rows, rows_address = sockets.bind_internal(context, zmq.PULL, folder, f"rows-{os.getpid()}")
@@ -168,8 +170,8 @@ class Sink:
             self._take(message)
 
     def _take(self, message: Rows) -> None:
-        if message.job in self._closed:
-            return  # a part that was run twice
+        if not message.job or message.job in self._closed:
+            return  # a probe, or a part that was run twice
         identity, request_id = bytes(message.identity), bytes(message.request_id)
         assembly = self._open.setdefault(message.job, Assembly(message.total))
         _add(assembly, message)
@@ -190,7 +192,8 @@ class Sink:
             return encode_error_reply(identity, request_id, RowFailed(reason, index))
         tokens = [assembly.tokens[row] for row in range(assembly.count)] if assembly.tokens else None
         array = assembly.result(self._pad_to)
-        return encode_rows_reply(identity, request_id, array, tokens, sorted(assembly.truncated))
+        num_tokens = int(assembly.num_tokens.sum())
+        return encode_rows_reply(identity, request_id, array, tokens, sorted(assembly.truncated), num_tokens)
 
     def _remember_closed(self, job: int) -> None:
         self._closed[job] = None
@@ -256,6 +259,7 @@ def _add(assembly: Assembly, message: Rows) -> None:
         assembly.fail(message.offset + position, reason)
     assembly.truncated.update(message.offset + position for position in message.truncated)
     where = range(message.offset, message.offset + message.count)
+    assembly.num_tokens[where.start : where.stop] = message.num_tokens
     if message.tokens is not None:
         assembly.tokens.update(zip(where, message.tokens, strict=True))
     if message.dim:

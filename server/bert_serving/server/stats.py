@@ -11,6 +11,8 @@ ACTIVE_S = 180.0
 INTERVALS = 200
 """Rates are those of this many last requests."""
 
+LATENCIES = 1_000
+
 MAX_CLIENTS = 10_000
 """Clients that are told apart; beyond it the one that was silent longest is forgotten."""
 
@@ -29,6 +31,19 @@ class Statistic:
         self._active_s: dict[bytes, float] = {}
         self._intervals_s: deque[float] = deque(maxlen=INTERVALS)
         self._last_request_s: float | None = None
+        self._num_answered = self._num_refused = 0
+        self._answered_s = 0.0
+        self._latencies_s: deque[float] = deque(maxlen=LATENCIES)
+
+    def answered(self, took_s: float) -> None:
+        """An accepted request was answered, so long after it came."""
+        self._num_answered += 1
+        self._answered_s += took_s
+        self._latencies_s.append(took_s)
+
+    def refused(self) -> None:
+        """A request was answered with an error, or turned away."""
+        self._num_refused += 1
 
     def data_request(self, identity: bytes, size: int, now_s: float) -> None:
         """A request with `size` texts was accepted."""
@@ -74,6 +89,17 @@ class Statistic:
                 break
             del self._active_s[identity]
         return len(self._active_s)
+
+    def as_latency(self) -> dict[str, float | int]:
+        """How long requests took from door to door: all of them, and the quantiles of the last `LATENCIES`."""
+        ordered = sorted(self._latencies_s)
+        quantiles = {
+            f"p{percent}_ms": 1000 * ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
+            for percent in (50, 95, 99)
+            if ordered
+        }
+        counts = {"answered": self._num_answered, "refused": self._num_refused, "answered_s": self._answered_s}
+        return {**counts, **quantiles}
 
     def as_status(self, now_s: float) -> dict[str, Any]:
         """The fields of 1.10."""

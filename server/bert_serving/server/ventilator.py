@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,12 @@ from bert_serving.server.core.scheduler import PartKey
 from bert_serving.server.core.work import Work
 from bert_serving.server.door import Door, Request
 from bert_serving.server.errors import ServiceError, StartError
-from bert_serving.server.fleet import OPTIMIZER, SINK, Fleet
+from bert_serving.server.fleet import GATEWAY, OPTIMIZER, SINK, Fleet
 from bert_serving.server.stats import Statistic
 from bert_serving.server.status import Addresses, Description
 from bert_serving.server.supervisor import Supervisor
 from bert_serving.server.transport import sockets
-from bert_serving.server.transport.curve import open_gate
+from bert_serving.server.transport.curve import Insider, open_gate
 from bert_serving.server.transport.messages import (
     Alive,
     Answer,
@@ -100,14 +101,18 @@ class Ventilator:
         with ExitStack() as opened:
             context: zmq.Context[Any] = zmq.Context()
             opened.callback(context.destroy, linger=0)
-            self._gate = opened.enter_context(open_gate(context, self._config.curve_dir))
             folder = Path(opened.enter_context(sockets.socket_folder()))
+            insider = None
+            if self._config.curve_dir is not None and self._config.http_port is not None:
+                insider = Insider.make(self._config.curve_dir, folder)
+            public = insider.public if insider else None
+            self._gate = opened.enter_context(open_gate(context, self._config.curve_dir, public))
             self._clients = sockets.bind_requests(context, self._config)
             allow_terminate = self._config.allow_remote_terminate
             self._door = Door(self._clients, self._gate, allow_terminate, self._answer_error)
             self._children, self._address = sockets.bind_internal(context, zmq.ROUTER, folder, "ventilator")
             opened.callback(self._end)
-            self._fleet.start(self._address, folder, time.monotonic())
+            self._fleet.start(self._address, folder, insider, time.monotonic())
             while not self._is_over(time.monotonic()):
                 self._wait(time.monotonic())
                 self._receive_from_children()
@@ -122,6 +127,7 @@ class Ventilator:
         if self._drain_until_s is None:
             self._drain_until_s = now_s + self._config.drain_timeout
             log.info("stopping: %s", self._stop_reason)
+            self._fleet.drain()
             if len(self._work) and self._is_serving:
                 log.info("%d accepted request(s) are finished first", len(self._work))
         is_drained = not len(self._work) or not self._is_serving or now_s >= self._drain_until_s
@@ -171,9 +177,16 @@ class Ventilator:
         content = self._description.as_config(addresses, state, self._fleet.size + 1, request.identity)
         if request.command is Command.SHOW_STATUS:
             content["statistic"] = self._statistic.as_status(time.monotonic())
-            content["processes"] = self._fleet.as_status()
+            content["processes"] = self._fleet.as_status(time.monotonic())
             content["workers"] = [_tally(name, self._tallies[name]) for name in sorted(self._tallies)]
-            content["queue"] = {"open_requests": len(self._work), "waiting_rows": self._work.waiting_rows}
+            urgent, bulk = self._work.waiting_rows(urgent=True), self._work.waiting_rows(urgent=False)
+            content["queue"] = {
+                "open_requests": len(self._work),
+                "waiting_rows": urgent + bulk,
+                "waiting_urgent_rows": urgent,
+                "waiting_bulk_rows": bulk,
+            }
+            content["latency"] = self._statistic.as_latency()
         self._to_sink(Answer(request.identity, dump_json(content), request.request_id, is_error=False))
 
     # -- receive: from workers and sink -------------------------------------------------------------------------------
@@ -186,11 +199,13 @@ class Ventilator:
         if isinstance(message, Done):
             self._work.finished(name, PartKey(message.job, message.offset))
             self._tallies[name] = message
+            self._fleet.answered(name, now_s)
         elif isinstance(message, Received):
             if message.pid == self._fleet.sink_pid:  # what an earlier sink had is gone
                 self._work.received(PartKey(message.job, message.offset))
         elif isinstance(message, Delivered):
-            self._work.delivered(message.job, message.is_kept, now_s)
+            if job := self._work.delivered(message.job, message.is_kept, now_s):
+                self._statistic.answered(now_s - job.accepted_s)
         elif isinstance(message, Left):
             self._work.left(message.job)
         elif isinstance(message, (Hello, Stage, Ready, Alive)):
@@ -215,6 +230,7 @@ class Ventilator:
             self._gate.refresh()
         if self._is_serving:
             self._fleet.kill_stuck(now_s)
+            self._fleet.probe(now_s)
             self._fleet.start_due(now_s)
         elif self._fleet.is_ready(now_s):
             self._is_serving = True
@@ -235,7 +251,7 @@ class Ventilator:
         wait_s = self._fleet.restart(name, now_s)
         if wait_s is not None:
             log.error("%s ended: %s; %s; started again in %.1f s", name, reason, what, wait_s)
-        elif name == SINK or not self._fleet.has_workers:
+        elif name in (SINK, GATEWAY) or not self._fleet.has_workers:
             raise ServiceError(f"{name} ended too often in a row: {reason}")
         else:
             log.error("%s ended too often in a row and is given up: %s", name, reason)
@@ -250,6 +266,7 @@ class Ventilator:
 
     def _answer_error(self, identity: bytes, request_id: bytes, error: ServerError, job: int = 0) -> None:
         """`job` is the one that ends so, 0 for none."""
+        self._statistic.refused()
         self._to_sink(Answer(identity, dump_json({"error": error.to_wire()}), request_id, is_error=True, job=job))
 
     def _to_sink(self, message: Answer | Rows) -> None:
@@ -279,8 +296,7 @@ class Ventilator:
 
 def _tally(worker: str, last: Done) -> dict[str, Any]:
     """What a worker has computed, as the status shows it."""
-    counts = {name: getattr(last, name) for name in ("batches", "batch_rows", "tokens", "padded_tokens")}
-    return {"name": worker, **counts}
+    return {"name": worker, **{name: value for name, value in asdict(last).items() if name not in ("job", "offset")}}
 
 
 def _stopping() -> ServerStopping:

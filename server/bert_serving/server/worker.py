@@ -153,10 +153,14 @@ class Worker:
         held = _OpenPart(part, Assembly(part.count))
         self._open[key] = held
         rows = []
-        for index, features in enumerate(self._features(self._engine, part)):
+        begin_s = time.perf_counter()
+        made = self._features(self._engine, part)
+        self._lanes.tally.tokenize_s += time.perf_counter() - begin_s
+        for index, features in enumerate(made):
             if isinstance(features, str):
                 held.assembly.fail(index, features)
                 continue
+            held.assembly.num_tokens[index] = features.length
             if features.truncated:
                 held.assembly.truncated.add(index)
             if self._config.show_tokens_to_client:
@@ -272,6 +276,7 @@ def _rows(part: Part, assembly: Assembly) -> Rows:
         lengths=lengths,
         tokens=[assembly.tokens.get(row, []) for row in range(part.count)] if assembly.tokens else None,
         truncated=sorted(assembly.truncated),
+        num_tokens=assembly.num_tokens.tolist(),
         failures=sorted(assembly.failures.items()),
         identity=part.identity,
         request_id=part.request_id,

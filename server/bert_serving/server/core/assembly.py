@@ -21,6 +21,7 @@ class Assembly:
         self.truncated: set[int] = set()
         self.failures: dict[int, str] = {}
         self.tokens: dict[int, list[str]] = {}
+        self.num_tokens = np.zeros(count, np.int32)
         self._arrived = np.zeros(count, bool)
         self._vectors: Array | None = None
         self._matrices: dict[int, Array] | None = None

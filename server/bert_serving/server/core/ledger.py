@@ -37,6 +37,7 @@ class Job:
     total: int
     urgent: bool
     size: int
+    accepted_s: float
     deadline_s: float
     parts: dict[int, tuple[int, bytes]]
     poison: list[int] = field(default_factory=list)
@@ -66,7 +67,7 @@ class Job:
         failed = [(0, "each worker that began with it ended")]
         identity, request_id, _ = self.key
         return [
-            Rows(self.number, self.total, row, 1, "float32", 0, None, None, [], failed, identity, request_id)
+            Rows(self.number, self.total, row, 1, "float32", 0, None, None, [], [0], failed, identity, request_id)
             for row in self.poison
         ]
 

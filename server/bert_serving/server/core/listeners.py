@@ -20,7 +20,7 @@ from typing import Any
 REMEMBER_FIRST_S = 10.0
 """How much later than its first question the subscription of a clone may arrive."""
 
-MOST_KEPT = 4_000
+MOST_KEPT = 2_000
 """Answers of each sort kept at once: strangers who ask by the thousand and never listen cost a few megabytes."""
 MOST_RESULT_BYTES = 1 << 29
 MOST_TALK_BYTES = 1 << 22

@@ -28,11 +28,14 @@ class Member:
     stage: str = "starting"
     pid: int | None = None
     heard_s: float = 0.0
+    answered_s: float | None = None
+    """When a worker has last encoded anything."""
     starts: int = 0
 
-    def as_status(self) -> dict[str, Any]:
+    def as_status(self, now_s: float) -> dict[str, Any]:
         shown = {"name": self.name, "device": self.device, "state": self.state.value, "pid": self.pid}
-        return {**shown, "restarts": self.starts - 1}
+        shown["restarts"] = self.starts - 1
+        return shown if self.answered_s is None else {**shown, "silent_s": round(now_s - self.answered_s, 1)}
 
 
 class Roster:
@@ -68,5 +71,5 @@ class Roster:
         waiting = [f"{m.name} ({m.stage})" for m in self._members.values() if m.state is not State.READY]
         return ", ".join(waiting)
 
-    def as_status(self) -> list[dict[str, Any]]:
-        return [member.as_status() for member in self._members.values()]
+    def as_status(self, now_s: float) -> list[dict[str, Any]]:
+        return [member.as_status(now_s) for member in self._members.values()]

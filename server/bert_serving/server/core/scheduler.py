@@ -123,10 +123,9 @@ class Scheduler:
     def workers(self) -> list[str]:
         return list(self._loads)
 
-    @property
-    def queued_rows(self) -> int:
-        """Rows that no worker has yet."""
-        return sum(ticket.rows for ticket in (*self._queues[True], *self._queues[False], *self._suspects))
+    def queued_rows(self, urgent: bool) -> int:
+        """Rows of a class that no worker has yet."""
+        return sum(ticket.rows for ticket in (*self._queues[urgent], *self._suspects) if ticket.urgent is urgent)
 
     def add_worker(self, worker: str) -> None:
         """Begin to give work to `worker`."""

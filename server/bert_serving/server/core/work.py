@@ -46,10 +46,9 @@ class Work:
     def __iter__(self) -> Iterator[Job]:
         return iter(self._ledger)
 
-    @property
-    def waiting_rows(self) -> int:
-        """Rows that no worker has yet."""
-        return self._scheduler.queued_rows
+    def waiting_rows(self, *, urgent: bool) -> int:
+        """Rows of a class that no worker has yet."""
+        return self._scheduler.queued_rows(urgent)
 
     @property
     def next_deadline_s(self) -> float:
@@ -75,7 +74,7 @@ class Work:
         if not self._admission.admit(total, size):
             raise self._busy(total, now_s)
         deadline_s = float("inf") if request.timeout_ms is None else now_s + request.timeout_ms / 1000
-        job = Job(self._ledger.next_number(), key, total, total <= self._priority_rows, size, deadline_s, parts)
+        job = Job(self._ledger.next_number(), key, total, total <= self._priority_rows, size, now_s, deadline_s, parts)
         self._ledger.open(job)
         self._submit(job)
 
@@ -123,12 +122,16 @@ class Work:
         """The sink has the rows of a part."""
         self._scheduler.confirmed(key)
 
-    def delivered(self, number: int, is_kept: bool, now_s: float) -> None:
-        """The sink has sent the answer to a request, or keeps it for a client that does not listen."""
+    def delivered(self, number: int, is_kept: bool, now_s: float) -> Job | None:
+        """The sink has sent the answer to a request, or keeps it for a client that does not listen.
+
+        Returns what was open until now.
+        """
         job = self._ledger.close(number, is_kept)
         if job is not None:
             self._close(job)
             self._admission.answered(job.total, now_s)
+        return job
 
     def left(self, number: int) -> None:
         """An answer that the sink kept is there no more."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from bert_serving.server.config import PoolingStrategy, ServerConfig
 from bert_serving.server.engine import graph_cache
-from bert_serving.server.engine.contract import Progress, Row, Vectors
+from bert_serving.server.engine.contract import Progress, Row, Texts, Vectors
 from bert_serving.server.engine.features import FeatureMaker, collate, to_common_shape, to_fixed_shape
 from bert_serving.server.engine.graph import write_graph
 from bert_serving.server.engine.model_folder import ModelFolder, find_model
@@ -116,8 +116,8 @@ class BertEngine:
         """Whether a GPU computes."""
         return self._session.on_gpu
 
-    def features(self, texts: Sequence[str] | Sequence[Sequence[str]]) -> list[Row | str]:
-        """Rows of plain or tokenized texts; for a text that cannot be one, a sentence that says why."""
+    def features(self, texts: Texts) -> list[Row | str]:
+        """Rows of texts; for a text that cannot be one, a sentence that says why."""
         return self._features.rows(texts)
 
     def tokens(self, row: Row) -> list[str]:

@@ -48,6 +48,9 @@ class Row:
         return len(self.ids)
 
 
+Texts = Union[Sequence[str], Sequence[Sequence[str]], Sequence[Sequence[int]]]
+"""Plain, as tokens, or as token ids without special ones."""
+
 Vectors = Union[FloatArray, list[FloatArray]]
 """Pooled: one array `[B, D]`. Not pooled: a list of B arrays `[length of the row, D]`."""
 
@@ -63,8 +66,8 @@ class Engine(Protocol):
     def on_gpu(self) -> bool:
         """Whether a GPU computes, not the CPU."""
 
-    def features(self, texts: Sequence[str] | Sequence[Sequence[str]]) -> list[Row | str]:
-        """Rows of plain or tokenized texts; for a text that cannot be one, a sentence that says why."""
+    def features(self, texts: Texts) -> list[Row | str]:
+        """Rows of texts; for a text that cannot be one, a sentence that says why."""
 
     def tokens(self, row: Row) -> list[str]:
         """The tokens of a row as they are shown to clients: [CLS], [SEP] and [UNK] included, no padding."""

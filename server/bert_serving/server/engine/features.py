@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from bert_serving.server.engine.contract import Row
+from bert_serving.server.engine.contract import Row, Texts
 from bert_serving.server.engine.tokenization import BertTokenizer
 
 IntArray = np.ndarray[Any, np.dtype[np.int32]]
@@ -49,13 +49,13 @@ class FeatureMaker:
         self._limit = limit
         self._no_special_token = no_special_token
 
-    def rows(self, texts: Sequence[str] | Sequence[Sequence[str]]) -> list[Row | str]:
+    def rows(self, texts: Texts) -> list[Row | str]:
         """A row for each text, or a sentence that says why there is none."""
         plain = {place: _split(text) for place, text in enumerate(texts) if isinstance(text, str) and _is_unicode(text)}
         ids = iter(self._tokenizer.encode([side for sides in plain.values() for side in sides]))
         plain_ids = {place: (next(ids), next(ids)) for place in plain}
         return [
-            self._tokenized_row(text)
+            self._tokenized_row(cast(Sequence[str], text))
             if not isinstance(text, str)
             else self._row(plain_ids[place])
             if place in plain_ids
@@ -63,13 +63,24 @@ class FeatureMaker:
             for place, text in enumerate(texts)
         ]
 
-    def _tokenized_row(self, tokens: Sequence[str]) -> Row | str:
-        first, second = _split_tokens(tokens)
-        sides = self._tokenizer.ids(first), self._tokenizer.ids(second)
+    def _tokenized_row(self, tokens: Sequence[str] | Sequence[int]) -> Row | str:
+        sides = self._sides(tokens)
+        if isinstance(sides, str):
+            return sides
         if not self._no_special_token or sides[1]:
             return self._row(sides)
         ids = sides[0][: self._limit]
         return Row(ids, len(ids), (), truncated=len(sides[0]) > len(ids)) if ids else _NO_TOKENS
+
+    def _sides(self, tokens: Sequence[str] | Sequence[int]) -> Sides | str:
+        if not isinstance(tokens[0], int):
+            first, second = _split_tokens(cast(Sequence[str], tokens))
+            return self._tokenizer.ids(first), self._tokenizer.ids(second)
+        ids = list(cast(Sequence[int], tokens))
+        strange = next((index for index in ids if not 0 <= index < self._tokenizer.size), None)
+        if strange is not None:
+            return f"the vocabulary has the token ids 0 to {self._tokenizer.size - 1}, and not {strange}"
+        return ids, []
 
     def _row(self, sides: Sides) -> Row:
         first, second = _cut(sides, self._limit)

@@ -54,6 +54,11 @@ class BertTokenizer:
             return []
         return [encoding.ids for encoding in self._encode(list(texts), add_special_tokens=False)]
 
+    @property
+    def size(self) -> int:
+        """How many tokens the vocabulary has."""
+        return len(self._tokens)
+
     def ids(self, tokens: Sequence[str]) -> list[int]:
         """The ids of ready tokens; one that the vocabulary lacks becomes [UNK]."""
         return [self._ids.get(token, self.unk) for token in tokens]

@@ -61,11 +61,29 @@ class ServerKeys:
         sock.zap_domain = _ZAP_DOMAIN.encode()
 
 
+@dataclass(frozen=True)
+class Insider:
+    """The gateway, which is a client of its own server: its public key, and the folder with what it needs."""
+
+    public: bytes
+    folder: Path
+
+    @staticmethod
+    def make(curve_dir: str, folder: Path) -> Insider:
+        """Make its keys in `folder`, which nobody else can read, for this run alone."""
+        inside = folder / "gateway"
+        inside.mkdir(mode=0o700)
+        public, _ = load_certificate(create_certificates(inside, OWN_FILE.removesuffix(".key_secret"))[1])
+        (inside / SERVER_FILE).write_bytes((Path(curve_dir) / SERVER_FILE).read_bytes())
+        return Insider(public, inside)
+
+
 class Gate:
     """Who may connect to the sockets of one context."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, insider: bytes | None = None) -> None:
         self._folder = folder / CLIENTS
+        self._insiders = frozenset() if insider is None else frozenset([insider])
         self._known: frozenset[bytes] = frozenset()
         self._admins: frozenset[bytes] = frozenset()
         self._seen: list[tuple[str, int]] | None = None
@@ -87,7 +105,7 @@ class Gate:
         except (OSError, ValueError) as error:  # a file that is just being written or removed: next time
             log.warning("the clients' keys could not be read: %s", error)
             return
-        self._known = frozenset(keys.values())
+        self._known = self._insiders | frozenset(keys.values())
         self._admins = frozenset(key for path, key in keys.items() if path.name.startswith(ADMIN_PREFIX))
         self._seen = seen
         log.info("%d client key(s) may connect", len(keys))
@@ -106,15 +124,15 @@ class Gate:
 
 
 @contextmanager
-def open_gate(context: zmq.Context[Any], folder: str | None) -> Iterator[Gate | None]:
-    """The gate of this context's sockets; None without a key folder."""
+def open_gate(context: zmq.Context[Any], folder: str | None, insider: bytes | None) -> Iterator[Gate | None]:
+    """The gate of this context's sockets; None without a key folder. The key `insider` needs no file in it."""
     if folder is None:
         yield None
         return
     logging.getLogger("zmq.auth").setLevel(logging.ERROR)  # it would log keys
     authenticator = ThreadAuthenticator(context)
     authenticator.start()
-    gate = Gate(Path(folder))
+    gate = Gate(Path(folder), insider)
     authenticator.configure_curve_callback(_ZAP_DOMAIN, gate)
     try:
         yield gate

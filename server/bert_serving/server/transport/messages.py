@@ -49,6 +49,8 @@ class Done:
     batch_rows: int
     tokens: int
     padded_tokens: int
+    tokenize_s: float
+    compute_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,11 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Draining:
+    """The service is about to end: the gateway takes nothing more in."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """End in order."""
 
@@ -140,7 +147,7 @@ class Rows:
     """The encoded rows of a part. It says all about its request, so that the sink need not be told beforehand.
 
     `data` holds `[count, dim]`, or with `lengths` `[sum(lengths), dim]`. `tokens`, `truncated` and `failures` count
-    positions from the part's first row.
+    positions from the part's first row; `num_tokens` is that of each row, 0 where there is none.
     """
 
     job: int
@@ -152,13 +159,16 @@ class Rows:
     lengths: list[int] | None
     tokens: list[list[str]] | None
     truncated: list[int]
+    num_tokens: list[int]
     failures: list[tuple[int, str]]
     identity: bytes
     request_id: bytes
     data: Any = b""
 
 
-Message = Union[Hello, Stage, Ready, Alive, Done, Received, Delivered, Left, Load, NewSink, Part, Answer, Stop, Rows]
+Message = Union[
+    Hello, Stage, Ready, Alive, Done, Received, Delivered, Left, Load, NewSink, Part, Answer, Draining, Stop, Rows
+]
 
 _KINDS: dict[bytes, type[Message]] = {kind.__name__.encode(): kind for kind in get_args(Message)}
 _BINARY = {"identity", "request_id", "texts", "header", "data"}

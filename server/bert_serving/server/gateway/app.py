@@ -1,0 +1,267 @@
+"""The routes. Each reads a body, asks the backend and writes an answer; what goes wrong is a Problem."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.staticfiles import StaticFiles
+from swagger_ui_bundle import swagger_ui_path
+
+from bert_serving.client import BertServingError
+from bert_serving.client.wire import RowsReply
+from bert_serving.server.config import ServerConfig
+from bert_serving.server.gateway import guard
+from bert_serving.server.gateway.backend import Backend
+from bert_serving.server.gateway.metrics import CONTENT_TYPE, Metrics
+from bert_serving.server.gateway.problems import Problem, problem_of
+from bert_serving.server.gateway.schemas import EmbeddingsBody, EncodeBody
+from bert_serving.server.version import __version__
+
+log = logging.getLogger(__name__)
+
+EVENT_INTERVAL_S = 1.0
+OCTETS = "application/octet-stream"
+_Body = TypeVar("_Body", bound=BaseModel)
+_Handler = Callable[[Request, Exception], Coroutine[Any, Any, Response]]
+
+
+def create_app(backend: Backend, config: ServerConfig) -> FastAPI:
+    """The ASGI application."""
+    metrics = Metrics(lambda: backend.status, lambda: backend.trouble is None)
+    app = FastAPI(
+        title="bert-as-service",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        exception_handlers=dict.fromkeys(
+            (Problem, BertServingError, HTTPException, Exception),
+            _answer_error,
+        ),
+        middleware=[
+            Middleware(
+                CORSMiddleware,
+                allow_origins=[origin.strip() for origin in config.cors.split(",")],
+                allow_methods=["GET", "POST"],
+                allow_headers=["*"],
+                expose_headers=["X-Shape", "X-Dtype", "Retry-After"],
+            ),
+            Middleware(guard.Guard, api_key=config.http_api_key, max_body=config.http_max_body << 20, metrics=metrics),
+        ],
+    )
+    _add_encoding(app, backend, Path(config.model_dir).resolve().name)
+    _add_operations(app, backend, metrics)
+    _add_pages(app, backend, metrics)
+    return app
+
+
+async def _answer_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException):  # no such route, or a wrong method
+        response = guard.as_response(Problem(error.status_code, f"{request.method} {request.url.path}: {error.detail}"))
+        response.headers.update(error.headers or {})
+        return response
+    problem = problem_of(error)
+    if problem.status == 500:
+        log.error("a request failed: %s", type(error).__name__, exc_info=error)
+    return guard.as_response(problem)
+
+
+# -- encoding ---------------------------------------------------------------------------------------------------------
+
+
+def _add_encoding(app: FastAPI, backend: Backend, model: str) -> None:
+    @app.post("/encode", openapi_extra=_request_body(EncodeBody), responses=_ANSWERS)
+    async def encode(request: Request) -> Response:
+        """Vectors of texts, as bert-as-service 1.10 answered; by `Accept: application/octet-stream` as raw float32."""
+        body = await _read(request, EncodeBody)
+        reply = await backend.encode(body.texts, body.is_tokenized)
+        if OCTETS in request.headers.get("accept", ""):
+            return _raw(reply)
+        content: dict[str, Any] = {"id": body.id, "results": reply.array, "status": 200}
+        if body.show_tokens:
+            content["tokens"] = reply.tokens
+        if reply.truncated:
+            content["truncated"] = reply.truncated
+        return _json(content)
+
+    @app.post("/v1/embeddings", openapi_extra=_request_body(EmbeddingsBody), responses=_ANSWERS)
+    @app.post("/embeddings", include_in_schema=False)
+    async def embeddings(request: Request) -> Response:
+        """Vectors of texts, as OpenAI's API answers."""
+        body = await _read(request, EmbeddingsBody)
+        texts, is_tokenized = _as_texts(body.input)
+        reply = await backend.encode(texts, is_tokenized)
+        vectors = _cut(reply.array, body.dimensions)
+        shown = _as_base64(vectors) if body.encoding_format == "base64" else list(vectors)
+        data = [{"object": "embedding", "index": index, "embedding": row} for index, row in enumerate(shown)]
+        usage = {"prompt_tokens": reply.num_tokens, "total_tokens": reply.num_tokens}
+        return _json({"object": "list", "data": data, "model": body.model or model, "usage": usage})
+
+    @app.get("/v1/models", response_class=Response)
+    async def models() -> Response:
+        """The one model there is."""
+        shown = {"id": model, "object": "model", "created": 0, "owned_by": "bert-serving"}
+        return _json({"object": "list", "data": [shown]})
+
+
+async def _read(request: Request, kind: type[_Body]) -> _Body:
+    """The body of a request; Problem 400 if it is no JSON object, 422 if it is another one."""
+    try:
+        content = orjson.loads(await request.body())
+    except orjson.JSONDecodeError as error:
+        raise Problem(400, f"the body is not JSON: {error}") from None
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        param = ".".join(map(str, first["loc"])) or None
+        raise Problem(422, f"{param or 'the body'}: {first['msg']}", param=param) from None
+
+
+def _as_texts(given: Any) -> tuple[list[Any], bool]:
+    """OpenAI's input as the client takes texts, and whether they are token ids. Problem if it is none."""
+    if given in ("", []):
+        raise Problem(400, "input is empty: give a text, or a list of texts", param="input")
+    if isinstance(given, str):
+        return [given], False
+    if not isinstance(given, list):
+        raise Problem(422, f"input must be a text or a list, not {type(given).__name__}", param="input")
+    if type(given[0]) is int:
+        return [given], True
+    for index, ids in enumerate(given):
+        if isinstance(ids, list) and not all(type(number) is int for number in ids):
+            raise Problem(422, f"input[{index}] must hold token ids, whole numbers, alone", param="input", index=index)
+    return given, isinstance(given[0], list)
+
+
+def _cut(array: Any, dimensions: int | None) -> Any:
+    """The first `dimensions` of each vector, scaled to length 1 again; `[B, D]` as it is without."""
+    if array.ndim != 2:
+        raise Problem(422, "this server gives a vector for each token (-pooling_strategy NONE): use /encode")
+    if dimensions is None:
+        return array
+    if dimensions > array.shape[1]:
+        raise Problem(422, f"a vector has {array.shape[1]} dimensions, not {dimensions}", param="dimensions")
+    shorter = np.ascontiguousarray(array[:, :dimensions])
+    lengths = np.linalg.norm(shorter, axis=1, keepdims=True)
+    return shorter / np.where(lengths == 0, 1, lengths)
+
+
+def _as_base64(vectors: Any) -> list[str]:
+    return [base64.b64encode(row.astype("<f4").tobytes()).decode() for row in vectors]
+
+
+def _raw(reply: RowsReply) -> Response:
+    array = np.ascontiguousarray(reply.array, "<f4")
+    headers = {"X-Shape": ",".join(map(str, array.shape)), "X-Dtype": "float32"}
+    return Response(array.tobytes(), headers=headers, media_type=OCTETS)
+
+
+def _json(content: Any) -> Response:
+    return Response(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
+
+
+# -- operations -------------------------------------------------------------------------------------------------------
+
+
+def _add_operations(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
+    @app.get("/status/server", response_class=Response)
+    async def server_status() -> Response:
+        """The server's arguments, and what it has done."""
+        return _json(await backend.fresh_status())
+
+    @app.get("/status/client", response_class=Response)
+    async def client_status() -> Response:
+        """The client by which the gateway asks the server."""
+        return _json(backend.client_status)
+
+    @app.get("/health/live", response_class=Response)
+    async def live() -> Response:
+        """Whether this process answers."""
+        return _json({"status": "live"})
+
+    @app.get("/health/ready", response_class=Response, responses={503: {"description": "not ready"}})
+    async def ready() -> Response:
+        """Whether every process is well and every worker has encoded a known sentence of late."""
+        if backend.trouble is not None:
+            raise Problem(503, backend.trouble, retry_after_s=1)
+        return _json({"status": "ready"})
+
+    @app.get("/metrics", response_class=Response)
+    async def scrape() -> Response:
+        """For Prometheus."""
+        return Response(metrics.as_text(), media_type=CONTENT_TYPE)
+
+
+# -- pages ------------------------------------------------------------------------------------------------------------
+
+
+def _add_pages(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
+    page = files("bert_serving.server.gateway").joinpath("dashboard.html").read_text()
+
+    @app.get("/", include_in_schema=False)
+    async def dashboard() -> HTMLResponse:
+        return HTMLResponse(page, headers={"Content-Security-Policy": "default-src 'self' 'unsafe-inline' data:"})
+
+    @app.get("/events", include_in_schema=False)
+    async def events() -> Response:
+        return StreamingResponse(_events(backend, metrics), media_type="text/event-stream")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title="bert-as-service",
+            swagger_js_url="/docs/static/swagger-ui-bundle.js",
+            swagger_css_url="/docs/static/swagger-ui.css",
+            swagger_favicon_url="/docs/static/favicon-32x32.png",
+        )
+
+    app.mount("/docs/static", StaticFiles(directory=swagger_ui_path))
+
+
+async def _events(backend: Backend, metrics: Metrics) -> AsyncIterator[str]:
+    """For the dashboard: at first the last hour, then what is new each second."""
+    sent_s = 0.0
+    while not backend.is_draining:
+        backend.errors = metrics.errors
+        samples = [sample for sample in backend.history.samples if (sample["time_s"] or 0.0) > sent_s]
+        if samples:
+            sent_s = samples[-1]["time_s"] or 0.0
+        http = {"at_work": backend.slots.at_work, "waiting": backend.slots.waiting, "errors": metrics.errors}
+        content = {"status": backend.status, "trouble": backend.trouble, "http": http, "samples": samples}
+        yield f"data: {json.dumps(content)}\n\n"
+        await asyncio.sleep(EVENT_INTERVAL_S)
+
+
+def _request_body(kind: type[BaseModel]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": kind.model_json_schema()}}}}
+
+
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    status: {"description": text}
+    for status, text in {
+        400: "no JSON, or nothing to encode",
+        401: "no key, or a wrong one",
+        413: "the body is too large",
+        422: "not what this route takes; `index` names the text",
+        429: "too much at once; see Retry-After",
+        503: "loading or stopping",
+        504: "not done in time",
+    }.items()
+}

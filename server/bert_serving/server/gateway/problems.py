@@ -1,0 +1,93 @@
+"""What can go wrong with an HTTP request, and how it is told: one table for all routes.
+
+400  not JSON, or nothing to encode          429  too much at once: `Retry-After` says when to come again
+401  no key, or the wrong one                503  the model loads, or the server stops
+404  no such route, 405 wrong method         504  not done within -http_timeout
+408  the body does not come                  500  a fault of the server
+413  the body is larger than -http_max_body
+422  JSON, but not what the route takes; `index` is the text that is to blame
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bert_serving.client.errors import (
+    BadRequest,
+    ConnectFailed,
+    InvalidInput,
+    RequestTimeout,
+    RowFailed,
+    ServerBusy,
+    ServerStopping,
+)
+
+_TYPES = {
+    400: "bad_request",
+    401: "unauthorized",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "too_large",
+    422: "invalid",
+    429: "overloaded",
+    503: "unavailable",
+    504: "deadline_exceeded",
+}
+
+
+class Problem(Exception):
+    """An answer that is an error. `param` names the field that is wrong, `retry_after_s` when to come again."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        index: int | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.param = param
+        self.index = index
+        self.retry_after_s = retry_after_s
+
+    def as_body(self) -> dict[str, Any]:
+        """OpenAI's error object, beside it the `status` of 1.10."""
+        error = {
+            "message": self.message,
+            "type": _TYPES.get(self.status, "server_error"),
+            "param": self.param,
+            "code": self.status,
+        }
+        if self.index is not None:
+            error["index"] = self.index
+        return {"error": error, "status": self.status}
+
+    def headers(self) -> dict[str, str]:
+        if self.status == 401:
+            return {"WWW-Authenticate": 'Basic realm="bert-serving", Bearer'}
+        return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
+
+
+def problem_of(error: Exception) -> Problem:
+    """What an exception of the client means to who asked by HTTP."""
+    text = str(error)
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, InvalidInput):
+        return Problem(422 if error.index is not None else 400, text, index=error.index)
+    if isinstance(error, RowFailed):
+        return Problem(422, text, index=error.index)
+    if isinstance(error, BadRequest):
+        return Problem(400, text)
+    if isinstance(error, RequestTimeout):
+        return Problem(504, "not done within -http_timeout: the server is busy, or the texts are too many")
+    if isinstance(error, ServerBusy):
+        return Problem(429, text, retry_after_s=-(-error.retry_after_ms // 1000))
+    if isinstance(error, (ConnectFailed, ServerStopping)):
+        return Problem(503, text, retry_after_s=5)
+    return Problem(500, "an error in the server, see its log")

@@ -1,0 +1,111 @@
+"""The gateway's process: an HTTP server, and the line to the ventilator by which it hears of the end.
+
+One asyncio loop does all of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import uvicorn
+import zmq
+import zmq.asyncio
+
+from bert_serving.server.config import ServerConfig
+from bert_serving.server.errors import StartError
+from bert_serving.server.gateway.app import create_app
+from bert_serving.server.gateway.backend import Backend
+from bert_serving.server.gateway.protocol import PatientProtocol
+from bert_serving.server.transport import sockets
+from bert_serving.server.transport.messages import Alive, Draining, Hello, Stop, decode, encode
+
+log = logging.getLogger(__name__)
+
+ALIVE_INTERVAL_S = 1.0
+GRACE_S = 3
+"""At the end, for answers that are being written."""
+WAITING_CONNECTIONS = 2048
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, but signals are the ventilator's business."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
+    """Serve HTTP until the ventilator says to stop. `arguments`: ventilator_address, curve."""
+    listener = _bind(config)
+    with contextlib.closing(listener):
+        asyncio.run(_serve(config, arguments, listener))
+
+
+def _bind(config: ServerConfig) -> socket.socket:
+    assert config.http_port is not None
+    family = socket.AF_INET6 if ":" in config.http_host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((config.http_host, config.http_port))
+    except OSError as error:
+        listener.close()
+        where = f"port {config.http_port} (-http_port) on {config.http_host} (-http_host)"
+        if error.errno == errno.EADDRINUSE:
+            raise StartError(f"{where} is in use: stop what listens there or choose another") from None
+        raise StartError(f"{where} cannot be opened: {error}") from None
+    return listener
+
+
+async def _serve(config: ServerConfig, arguments: Mapping[str, Any], listener: socket.socket) -> None:
+    backend = Backend(config, arguments["curve"])
+    server = _Server(
+        uvicorn.Config(
+            create_app(backend, config),
+            http=PatientProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=WAITING_CONNECTIONS,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+    )
+    context = zmq.asyncio.Context()
+    ventilator: Any = sockets.connect_internal(context, zmq.DEALER, arguments["ventilator_address"], "gateway")
+    await ventilator.send_multipart(encode(Hello(os.getpid(), "")))
+    log.info("listening on %s:%s", *listener.getsockname()[:2])
+    others = [asyncio.create_task(backend.run()), asyncio.create_task(_say_alive(ventilator))]
+    others.append(asyncio.create_task(_obey(ventilator, backend, server)))
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        context.destroy(linger=0)
+
+
+async def _say_alive(ventilator: Any) -> None:
+    while True:
+        await ventilator.send_multipart(encode(Alive()))
+        await asyncio.sleep(ALIVE_INTERVAL_S)
+
+
+async def _obey(ventilator: Any, backend: Backend, server: uvicorn.Server) -> None:
+    while True:
+        message = decode(await ventilator.recv_multipart())
+        if isinstance(message, Draining):
+            backend.is_draining = True
+        elif isinstance(message, Stop):
+            backend.is_draining = True
+            server.should_exit = True

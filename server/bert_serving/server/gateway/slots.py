@@ -1,0 +1,50 @@
+"""How many requests are at work at once, and how many wait for that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from bert_serving.server.gateway.problems import Problem
+
+WAITING_PER_SLOT = 100
+SHORTEST_RETRY_S, LONGEST_RETRY_S = 1, 60
+
+
+class Slots:
+    """`number` requests at a time; a hundred times as many wait, first come, first served."""
+
+    def __init__(self, number: int, timeout_s: float) -> None:
+        self._number = number
+        self._timeout_s = timeout_s
+        self._free = asyncio.Semaphore(number)
+        self._mean_s = 0.0
+        self.at_work = 0
+        self.waiting = 0
+
+    @asynccontextmanager
+    async def take(self) -> AsyncIterator[None]:
+        """A slot for the length of the block. Problem 429 if too many wait already, 504 if none came free in time."""
+        if self.waiting >= self._number * WAITING_PER_SLOT:
+            raise Problem(429, f"{self.waiting} requests wait already", retry_after_s=self._retry_s())
+        self.waiting += 1
+        try:
+            await asyncio.wait_for(self._free.acquire(), self._timeout_s)
+        except (TimeoutError, asyncio.TimeoutError):  # two types until Python 3.11
+            raise Problem(504, "waited for -http_timeout among other requests") from None
+        finally:
+            self.waiting -= 1
+        self.at_work += 1
+        loop = asyncio.get_running_loop()
+        begin_s = loop.time()
+        try:
+            yield
+        finally:
+            self._mean_s += 0.1 * (loop.time() - begin_s - self._mean_s)
+            self.at_work -= 1
+            self._free.release()
+
+    def _retry_s(self) -> int:
+        """When half of those who wait may have gone, by the pace of late."""
+        return min(LONGEST_RETRY_S, max(SHORTEST_RETRY_S, round(self._mean_s * self.waiting / self._number / 2)))
