@@ -299,7 +299,7 @@ class ServerConfig:
 
 
 def _missing_for_http() -> str:
-    needed = ("fastapi", "uvicorn", "orjson", "prometheus_client", "swagger_ui_bundle")
+    needed = ("fastapi", "uvicorn", "orjson", "prometheus_client", "fastapi_offline")
     return ", ".join(name for name in needed if find_spec(name) is None)
 
 

@@ -55,6 +55,9 @@ class Tally:
     compute_s: float = 0.0
 
     def add(self, lengths: Sequence[int]) -> None:
+        """A micro-batch runs, with rows of these lengths beside any probe (job 0)."""
+        if not lengths:
+            return
         self.batches += 1
         self.batch_rows += len(lengths)
         self.tokens += sum(lengths)
@@ -119,7 +122,7 @@ class Lanes:
                     self.outcomes.put(Outcome(late, None))
                     self._notify()
                 if in_time := [row for row in batch if row.deadline_s > now_s]:
-                    self.tally.add([row.features.length for row in in_time])
+                    self.tally.add([row.features.length for row in in_time if row.part.job])
                     return in_time
                 if not batch:
                     self._changed.wait()

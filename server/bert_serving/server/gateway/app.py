@@ -14,14 +14,12 @@ from typing import Any, TypeVar
 import numpy as np
 import orjson
 from fastapi import FastAPI, Request
-from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import HTMLResponse, Response, StreamingResponse
-from starlette.staticfiles import StaticFiles
-from swagger_ui_bundle import swagger_ui_path
 
 from bert_serving.client import BertServingError
 from bert_serving.client.wire import RowsReply
@@ -44,11 +42,12 @@ _Handler = Callable[[Request, Exception], Coroutine[Any, Any, Response]]
 def create_app(backend: Backend, config: ServerConfig) -> FastAPI:
     """The ASGI application."""
     metrics = Metrics(lambda: backend.status, lambda: backend.trouble is None)
-    app = FastAPI(
+    app = FastAPIOffline(  # its page of documentation needs no internet
         title="bert-as-service",
         version=__version__,
-        docs_url=None,
+        docs_url="/docs",
         redoc_url=None,
+        static_url="/docs/static",
         exception_handlers=dict.fromkeys(
             (Problem, BertServingError, HTTPException, Exception),
             _answer_error,
@@ -221,18 +220,6 @@ def _add_pages(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
     @app.get("/events", include_in_schema=False)
     async def events() -> Response:
         return StreamingResponse(_events(backend, metrics), media_type="text/event-stream")
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title="bert-as-service",
-            swagger_js_url="/docs/static/swagger-ui-bundle.js",
-            swagger_css_url="/docs/static/swagger-ui.css",
-            swagger_favicon_url="/docs/static/favicon-32x32.png",
-        )
-
-    app.mount("/docs/static", StaticFiles(directory=swagger_ui_path))
 
 
 async def _events(backend: Backend, metrics: Metrics) -> AsyncIterator[str]:

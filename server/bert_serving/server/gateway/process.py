@@ -52,7 +52,8 @@ def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
 def _bind(config: ServerConfig) -> socket.socket:
     assert config.http_port is not None
     family = socket.AF_INET6 if ":" in config.http_host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio turns Nagle's algorithm off only where the protocol is named: without it an answer takes 40 ms more
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((config.http_host, config.http_port))
