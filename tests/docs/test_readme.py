@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -12,9 +14,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
+import numpy as np
 import pytest
 import readme
 from command import Command
+from gateway_support import wait_until_ready
 from ports import free_ports
 from readme import Block
 
@@ -33,6 +38,11 @@ NOT_RUN = {
     "pip install './server[cpu]'": "it takes the network; `make test` installs this folder",
     "pip install './server[gpu]'": "it takes the network and some gigabytes",
     "pip install '.[cpu]'": "it takes the network; it installs the two above",
+    "pip install './server[cpu,http]'": "it takes the network; `make test` installs that",
+    "docker build -t bert-as-service -f ./docker/Dockerfile .": "it takes Docker; test_docker.py takes its steps",
+    "docker run --rm -p 5555:5555 -p 5556:5556 -p 8125:8125 -v /models/uncased_L-12_H-768_A-12:/model:ro "
+    "-t bert-as-service 2": "it takes Docker; test_docker.py runs the entry point",
+    "MODEL=/models/uncased_L-12_H-768_A-12 docker compose -f docker/compose.yml up --build": "it takes Docker",
     "bert-serving-start -device_map 0 1 4 -num_worker 4 -model_dir /models/uncased_L-12_H-768_A-12": "it takes GPUs",
 }
 """Commands of the page that no test runs, and why not."""
@@ -70,9 +80,9 @@ def test_python_block(
         pytest.importorskip(module)
     options = block.comments.get("server", "")
     server = None if options == "none" else server_with(options)
-    port, port_out = (server.port, server.port_out) if server else free_ports(2)
+    port, port_out, http_port = (server.port, server.port_out, server.http_port) if server else free_ports(3)
     use_ports(monkeypatch, port, port_out)
-    code = readme.with_checks(readme.with_ports(real_paths(block.text), port, port_out))
+    code = readme.with_checks(readme.with_ports(real_paths(block.text), port, port_out, http_port))
     exec(compile("\n" * block.line + code, str(readme.README), "exec"), {"__name__": "block"})
 
 
@@ -84,7 +94,9 @@ def use_ports(monkeypatch: pytest.MonkeyPatch, port: int, port_out: int) -> None
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("line", [line for line in dict.fromkeys(shell_commands()) if line not in NOT_RUN])
-def test_shell_command(line: str, real_paths: Callable[[str], str], tmp_path: Path) -> None:
+def test_shell_command(
+    line: str, real_paths: Callable[[str], str], server_with: Callable[[str], Command], tmp_path: Path
+) -> None:
     name, *options = shlex.split(real_paths(line).replace("/etc/bert-keys", str(tmp_path / "keys")))
     if "-curve_dir" in options:
         make_keys(tmp_path / "keys", [])
@@ -107,8 +119,26 @@ def test_shell_command(line: str, real_paths: Callable[[str], str], tmp_path: Pa
                 options = [readme.with_ports(option, server.port, server.port_out) for option in options]
             quick = [f"-test_{varied}" for varied in (*CLIENT_PARAMETERS, *SERVER_PARAMETERS)]
             subprocess.run([*installed(name), *options, *quick, *QUICK_BENCHMARK], check=True, timeout=240)
+    elif name == "curl":
+        curl(name, line, options, server_with("-http_port 8125"))
     else:
         pytest.fail(f"README.md has a command that this test does not know: {line}")
+
+
+def curl(name: str, line: str, options: list[str], server: Command) -> None:
+    """Run it as it stands; what it was answered is what the page says."""
+    if shutil.which(name) is None:
+        pytest.skip("no curl here")
+    with httpx.Client(base_url=f"http://127.0.0.1:{server.http_port}") as http:
+        wait_until_ready(http)
+    real = [readme.with_ports(option, server.port, server.port_out, server.http_port) for option in options]
+    answer = subprocess.run([name, "--fail-with-body", *real], check=True, capture_output=True, timeout=60).stdout
+    if "-o" in options:
+        assert np.fromfile("hello.f32", "<f4").shape == (48,)
+    elif "/metrics" in line:
+        assert b"bert_serving_ready 1.0" in answer
+    else:
+        assert json.loads(answer)
 
 
 def installed(name: str) -> list[str]:

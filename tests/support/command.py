@@ -16,8 +16,10 @@ class Command:
     """A started server; leaving the block stops it by its process id. `log` holds what was read of its log."""
 
     def __init__(self, *arguments: str, env: dict[str, str] | None = None) -> None:
-        self.port, self.port_out = free_ports(2)
+        self.port, self.port_out, self.http_port = free_ports(3)
         ports = ["-port", str(self.port), "-port_out", str(self.port_out)]
+        if "-http_port" in arguments:  # whatever it was
+            ports += ["-http_port", str(self.http_port), "-http_host", "127.0.0.1"]
         self.log = ""
         self._process = subprocess.Popen(
             [*START, *arguments, *ports], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=env

@@ -67,9 +67,9 @@ def replaced(text: str, words: Mapping[str, str]) -> str:
     return re.sub("|".join(map(re.escape, words)), lambda found: words[found[0]], text)
 
 
-def with_ports(text: str, port: int, port_out: int) -> str:
-    """The text with the ports of a running server for the default ones."""
-    return replaced(text, {"5555": str(port), "5556": str(port_out)})
+def with_ports(text: str, port: int, port_out: int, http_port: int = 8125) -> str:
+    """The text with the ports of a running server for those on the page."""
+    return replaced(text, {"5555": str(port), "5556": str(port_out), "8125": str(http_port)})
 
 
 def with_checks(code: str) -> str:
