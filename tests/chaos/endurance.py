@@ -16,13 +16,16 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import gateway_support
 import hostile
+import httpx
 import numpy as np
 import psutil
 import zmq
@@ -37,6 +40,7 @@ from bert_serving.client.wire import encode_request
 TINY = Path(__file__).parents[1] / "golden" / "tiny_bert"
 MIB = 2**20
 HOSTILE_PER_S = 1000.0
+HTTP_THREADS = 20
 PROBES = 1000
 CALM_S = 1.5
 """Until an attack has begun, or what is on its way has come."""
@@ -99,8 +103,8 @@ def encode_once(client: BertClient) -> float:
 
 
 def soak(number: int) -> tuple[str, bool]:
-    """`number` texts through a small BERT from four clients: memory stays where it was after two fifths of them."""
-    batch, clients, warm_up = 250, 4, 2 * number // 5
+    """`number` texts through a small BERT from four clients: memory stays where it was after as many before."""
+    batch, clients = 250, 4
     rng = random.Random(3)
     words = [f"word{number}" for number in range(500)]
     texts = [" ".join(rng.choices(words, k=rng.randint(1, 12))) for _ in range(2000)]
@@ -116,7 +120,7 @@ def soak(number: int) -> tuple[str, bool]:
                 assert np.allclose(vectors, right[chosen], rtol=0, atol=1e-5)
 
         rss = []
-        for share in (warm_up, number - warm_up):
+        for share in (number, number):
             shares = [pool.submit(encode, client, share // clients, seed) for seed, client in enumerate(opened)]
             for running in shares:
                 running.result()
@@ -124,7 +128,7 @@ def soak(number: int) -> tuple[str, bool]:
         for client in opened:
             client.close()
     worst = max(after / before for before, after in zip(*rss, strict=True))
-    return f"{number} texts: MiB {rss[0]} after {warm_up}, {rss[1]} at the end, worst ratio {worst:.3f}", worst < 1.02
+    return f"{number} texts: MiB {rss[0]}, then {rss[1]} after as many again, worst ratio {worst:.3f}", worst < 1.02
 
 
 def connects(number: int) -> tuple[str, bool]:
@@ -269,6 +273,39 @@ def attack(server: Running, number: int, seed: int, per_second: float = 1e9) -> 
         assert attacker.exitcode in (0, -signal.SIGKILL)
 
 
+def http(number: int) -> tuple[str, bool]:
+    """Bad HTTP requests, then 500 good ones at once: no fault of the server, no growth, all of them answered."""
+    (port,) = free_ports(1)
+    where = f"http://127.0.0.1:{port}"
+    statuses: Counter[int] = Counter()
+    limits = httpx.Limits(max_connections=500)
+    with (
+        fake_server(http_port=port, http_host="127.0.0.1") as server,
+        httpx.Client(base_url=where, timeout=60, limits=limits) as browser,
+    ):
+        gateway_support.wait_until_ready(browser)
+
+        def bad(seed: int) -> None:
+            rng = random.Random(seed)
+            for _ in range(number // HTTP_THREADS):
+                path, body = hostile.http_request(rng)
+                statuses[browser.post(path, content=body).status_code] += 1
+
+        def good(seed: int) -> int:
+            return browser.post("/encode", json={"texts": [f"text {seed}"]}).status_code
+
+        rss = []
+        with ThreadPoolExecutor(HTTP_THREADS) as pool:
+            for _ in range(2):
+                list(pool.map(bad, range(HTTP_THREADS)))
+                rss.append(server.rss_mib())
+        with ThreadPoolExecutor(500) as pool:
+            answered = Counter(pool.map(good, range(500)))
+    growth = max(after - before for before, after in zip(*rss, strict=True))
+    figures = f"2 x {number} bad requests {dict(statuses)}: MiB {rss[0]}, then {rss[1]}; 500 at once {dict(answered)}"
+    return figures, answered == {200: 500} and growth < 20 and not any(status >= 500 for status in statuses)
+
+
 SCENARIOS: dict[str, tuple[Callable[[int], tuple[str, bool]], int]] = {
     "soak": (soak, 1_000_000),
     "connects": (connects, 10_000),
@@ -277,6 +314,7 @@ SCENARIOS: dict[str, tuple[Callable[[int], tuple[str, bool]], int]] = {
     "cycles": (cycles, 100),
     "greedy": (greedy, 4_000),
     "strangers": (strangers, 1_000_000),
+    "http": (http, 10_000),
 }
 
 

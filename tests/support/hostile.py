@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import socket
 import time
@@ -36,6 +37,26 @@ def messages(rng: random.Random) -> Iterator[list[bytes]]:
             yield [b"stranger", rng.choice(WRONG_TEXTS), b"1", b"1"]
         else:
             yield [rng.randbytes(rng.randrange(300)), *good[1:]]
+
+
+def http_request(rng: random.Random) -> tuple[str, bytes]:
+    """A path and a body that is wrong in one way or another."""
+    path = rng.choice(["/encode", "/v1/embeddings"])
+    field = "texts" if path == "/encode" else "input"
+    kind = rng.randrange(6)
+    if kind == 0:
+        return path, rng.randbytes(rng.randrange(2000))
+    if kind == 1:
+        return path, json.dumps({field: rng.choice([[], "", None, 7, {"a": 1}, [[]], ["a", ""], ["a", 1]])}).encode()
+    if kind == 2:
+        return path, b"[" * rng.randrange(1, 100_000)
+    if kind == 3:
+        return path, b'{"id": NaN, "%s": ["a"]}' % field.encode()
+    if kind == 4:
+        return f"/{rng.randbytes(10).hex()}", b"{}"
+    return path, json.dumps({field: ["a"], "dimensions": "many", "is_tokenized": 7, "id": [1]}).encode()[
+        : -rng.randrange(1, 3)
+    ]
 
 
 def knock(ports: list[int], rng: random.Random) -> None:
