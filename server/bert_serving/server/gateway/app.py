@@ -34,6 +34,8 @@ from bert_serving.server.version import __version__
 log = logging.getLogger(__name__)
 
 EVENT_INTERVAL_S = 1.0
+MOST_VIEWERS = 100
+FIRST_ERROR_STATUS = 400
 OCTETS = "application/octet-stream"
 _Body = TypeVar("_Body", bound=BaseModel)
 _Handler = Callable[[Request, Exception], Coroutine[Any, Any, Response]]
@@ -42,6 +44,11 @@ _Handler = Callable[[Request, Exception], Coroutine[Any, Any, Response]]
 def create_app(backend: Backend, config: ServerConfig) -> FastAPI:
     """The ASGI application."""
     metrics = Metrics(lambda: backend.status, lambda: backend.trouble is None)
+
+    def count(route: str, status: int, took_s: float) -> None:
+        metrics.count(route, status, took_s)
+        backend.errors += status >= FIRST_ERROR_STATUS
+
     app = FastAPIOffline(  # its page of documentation needs no internet
         title="bert-as-service",
         version=__version__,
@@ -60,12 +67,12 @@ def create_app(backend: Backend, config: ServerConfig) -> FastAPI:
                 allow_headers=["*"],
                 expose_headers=["X-Shape", "X-Dtype", "Retry-After"],
             ),
-            Middleware(guard.Guard, api_key=config.http_api_key, max_body=config.http_max_body << 20, metrics=metrics),
+            Middleware(guard.Guard, api_key=config.http_api_key, max_body=config.http_max_body << 20, count=count),
         ],
     )
     _add_encoding(app, backend, Path(config.model_dir).resolve().name)
     _add_operations(app, backend, metrics)
-    _add_pages(app, backend, metrics)
+    _add_pages(app, backend)
     return app
 
 
@@ -210,7 +217,7 @@ def _add_operations(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
 # -- pages ------------------------------------------------------------------------------------------------------------
 
 
-def _add_pages(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
+def _add_pages(app: FastAPI, backend: Backend) -> None:
     page = files("bert_serving.server.gateway").joinpath("dashboard.html").read_text()
 
     @app.get("/", include_in_schema=False)
@@ -219,21 +226,26 @@ def _add_pages(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
 
     @app.get("/events", include_in_schema=False)
     async def events() -> Response:
-        return StreamingResponse(_events(backend, metrics), media_type="text/event-stream")
+        if backend.viewers >= MOST_VIEWERS:
+            raise Problem(429, f"{backend.viewers} dashboards are open already", retry_after_s=60)
+        return StreamingResponse(_events(backend), media_type="text/event-stream")
 
 
-async def _events(backend: Backend, metrics: Metrics) -> AsyncIterator[str]:
+async def _events(backend: Backend) -> AsyncIterator[str]:
     """For the dashboard: at first the last hour, then what is new each second."""
     sent_s = 0.0
-    while not backend.is_draining:
-        backend.errors = metrics.errors
-        samples = [sample for sample in backend.history.samples if (sample["time_s"] or 0.0) > sent_s]
-        if samples:
-            sent_s = samples[-1]["time_s"] or 0.0
-        http = {"at_work": backend.slots.at_work, "waiting": backend.slots.waiting, "errors": metrics.errors}
-        content = {"status": backend.status, "trouble": backend.trouble, "http": http, "samples": samples}
-        yield f"data: {json.dumps(content)}\n\n"
-        await asyncio.sleep(EVENT_INTERVAL_S)
+    backend.viewers += 1
+    try:
+        while not backend.is_draining:
+            samples = [sample for sample in backend.history.samples if (sample["time_s"] or 0.0) > sent_s]
+            if samples:
+                sent_s = samples[-1]["time_s"] or 0.0
+            http = {"at_work": backend.slots.at_work, "waiting": backend.slots.waiting, "errors": backend.errors}
+            content = {"status": backend.status, "trouble": backend.trouble, "http": http, "samples": samples}
+            yield f"data: {json.dumps(content)}\n\n"
+            await asyncio.sleep(EVENT_INTERVAL_S)
+    finally:
+        backend.viewers -= 1
 
 
 def _request_body(kind: type[BaseModel]) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class Backend:
         self.history = History()
         self.status: dict[str, Any] = {}
         self.errors = 0
+        self.viewers = 0
         self.is_draining = False
         self._status_s = float("-inf")
 

@@ -7,27 +7,29 @@ import base64
 import binascii
 import hmac
 import time
+from collections.abc import Callable
 
 import orjson
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bert_serving.server.gateway.metrics import Metrics
 from bert_serving.server.gateway.problems import Problem
 
 OPEN_PATHS = ("/health/live", "/health/ready", "/metrics")
 """Those that need no key: probes and scrapers have none."""
 BODY_TIMEOUT_S = 30.0
+Count = Callable[[str, int, float], None]
+"""Takes the route, the status and the seconds of each request that was answered."""
 
 
 class Guard:
     """ASGI middleware."""
 
-    def __init__(self, app: ASGIApp, *, api_key: str | None, max_body: int, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, *, api_key: str | None, max_body: int, count: Count) -> None:
         self._app = app
         self._api_key = api_key
         self._max_body = max_body
-        self._metrics = metrics
+        self._count = count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -48,7 +50,7 @@ class Guard:
             await app(scope, _Bounded(receive, self._max_body), send_and_note)
         finally:
             route = getattr(scope.get("route"), "path", "other")
-            self._metrics.count(route, status, time.perf_counter() - begin_s)
+            self._count(route, status, time.perf_counter() - begin_s)
 
     def _problem(self, scope: Scope) -> Problem | None:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}

@@ -13,7 +13,6 @@ from prometheus_client.registry import Collector
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _PREFIX = "bert_serving"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-FIRST_ERROR_STATUS = 400
 
 
 class Metrics:
@@ -32,13 +31,11 @@ class Metrics:
             ["route"], buckets=_SECONDS, registry=self._registry,
         )  # fmt: skip
         self._registry.register(_Service(service, is_ready))
-        self.errors = 0
 
     def count(self, route: str, status: int, took_s: float) -> None:
         """A request was answered."""
         self._requests.labels(route, str(status)).inc()
         self._durations.labels(route).observe(took_s)
-        self.errors += status >= FIRST_ERROR_STATUS
 
     def as_text(self) -> bytes:
         """In the text format that Prometheus reads."""

@@ -18,8 +18,6 @@ from bert_serving.client.errors import (
     InvalidInput,
     RequestTimeout,
     RowFailed,
-    ServerBusy,
-    ServerStopping,
 )
 
 _TYPES = {
@@ -86,8 +84,6 @@ def problem_of(error: Exception) -> Problem:
         return Problem(400, text)
     if isinstance(error, RequestTimeout):
         return Problem(504, "not done within -http_timeout: the server is busy, or the texts are too many")
-    if isinstance(error, ServerBusy):
-        return Problem(429, text, retry_after_s=-(-error.retry_after_ms // 1000))
-    if isinstance(error, (ConnectFailed, ServerStopping)):
+    if isinstance(error, ConnectFailed):
         return Problem(503, text, retry_after_s=5)
     return Problem(500, "an error in the server, see its log")
