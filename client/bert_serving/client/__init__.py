@@ -26,6 +26,7 @@ from bert_serving.client.errors import (
     VersionMismatch,
 )
 from bert_serving.client.pool import ConcurrentBertClient
+from bert_serving.client.stream import Encoded
 from bert_serving.client.sync import BertClient
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "ConcurrentBertClient",
     "ConnectFailed",
     "DeadlineExceeded",
+    "Encoded",
     "InvalidInput",
     "InvalidInputType",
     "InvalidInputValue",

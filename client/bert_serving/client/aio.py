@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from concurrent.futures import Future
 from typing import Any, TypeVar, cast
 
 from bert_serving.client.base import BaseClient
+from bert_serving.client.stream import STREAM_BATCH_SIZE, STREAM_WINDOW, Encoded, batches
 from bert_serving.client.wire import Command, JsonReply, RowsReply
 
 _T = TypeVar("_T")
@@ -36,6 +38,41 @@ class AsyncBertClient(BaseClient):
     async def request(self, texts: Any, is_tokenized: bool = False) -> RowsReply:
         """All that the server says of these texts: vectors, tokens, how many there were, and which were cut."""
         return cast(RowsReply, await self._wait(self._ask_rows(texts, is_tokenized, self._timeout_s).future))
+
+    async def encode_stream(
+        self,
+        texts: Iterable[Any] | AsyncIterable[Any],
+        batch_size: int = STREAM_BATCH_SIZE,
+        max_in_flight: int = STREAM_WINDOW,
+        in_order: bool = True,
+        is_tokenized: bool = False,
+        keep_errors: bool = False,
+    ) -> AsyncIterator[Encoded]:
+        """As `BertClient.encode_stream`; `texts` may be an asynchronous iterable too."""
+        under_way: dict[asyncio.Task[Any], tuple[int, int]] = {}
+
+        async def take() -> Encoded:
+            waited = [next(iter(under_way))] if in_order else list(under_way)
+            done, _ = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            task = done.pop()
+            start, count = under_way.pop(task)
+            error = task.exception()
+            if error is None:
+                return Encoded(start, count, task.result(), None)
+            if not keep_errors or not isinstance(error, Exception):
+                raise error
+            return Encoded(start, count, None, error)
+
+        try:
+            async for start, batch in _batches(texts, batch_size):
+                if len(under_way) >= max_in_flight:
+                    yield await take()
+                under_way[asyncio.create_task(self.encode(batch, is_tokenized))] = start, len(batch)
+            while under_way:
+                yield await take()
+        finally:
+            for task in under_way:
+                task.cancel()
 
     async def server_config(self) -> dict[str, Any]:
         """The server's arguments and versions."""
@@ -81,3 +118,18 @@ class AsyncBertClient(BaseClient):
         if future.cancel():
             raise self._timed_out()
         return await awaitable
+
+
+async def _batches(texts: Iterable[Any] | AsyncIterable[Any], batch_size: int) -> AsyncIterator[tuple[int, list[Any]]]:
+    if not isinstance(texts, AsyncIterable):
+        for start, batch in batches(texts, batch_size):
+            yield start, batch
+        return
+    start, gathered = 0, []
+    async for text in texts:
+        gathered.append(text)
+        if len(gathered) == batch_size:
+            yield start, gathered
+            start, gathered = start + batch_size, []
+    if gathered:
+        yield start, gathered

@@ -15,7 +15,10 @@ import numpy as np
 
 from bert_serving.client.arrivals import Arrivals
 from bert_serving.client.base import BaseClient, Response
+from bert_serving.client.checks import check_texts
+from bert_serving.client.errors import InvalidInput
 from bert_serving.client.pending import Listener
+from bert_serving.client.stream import STREAM_BATCH_SIZE, STREAM_WINDOW, Encoded, Window, batches, joined, progress_bar
 from bert_serving.client.wire import Command, JsonReply, Reply, RowsReply
 
 ASYNC_WINDOW = 64
@@ -44,7 +47,14 @@ class BertClient(BaseClient):
             connection.close()
             raise
 
-    def encode(self, texts: Any, blocking: bool = True, is_tokenized: bool = False, show_tokens: bool = False) -> Any:
+    def encode(
+        self,
+        texts: Any,
+        blocking: bool = True,
+        is_tokenized: bool = False,
+        show_tokens: bool = False,
+        show_progress: bool = False,
+    ) -> Any:
         """Turn texts into vectors, row i for text i.
 
         Args:
@@ -52,6 +62,7 @@ class BertClient(BaseClient):
             blocking: wait for the vectors; else return None at once, and see `fetch` and `fetch_all`.
             is_tokenized: whether each text is a list of tokens.
             show_tokens: also return the tokens of each text as the server made them.
+            show_progress: send the texts in batches and show a bar, if tqdm is installed.
 
         Returns:
             A writable array `[B, D]`, or `[B, T, D]` from a server without pooling (or nested lists, see
@@ -67,8 +78,43 @@ class BertClient(BaseClient):
         if not blocking:
             self._unfetched.expect(lambda: self._ask_rows(texts, is_tokenized))
             return None
+        if show_progress:
+            return self._encode_with_progress(check_texts(texts, is_tokenized), is_tokenized, show_tokens)
         reply = cast(RowsReply, self._wait(self._ask_rows(texts, is_tokenized, self._timeout_s).future))
         return self._select(self._response(reply), show_tokens)
+
+    def encode_stream(
+        self,
+        texts: Iterable[Any],
+        batch_size: int = STREAM_BATCH_SIZE,
+        max_in_flight: int = STREAM_WINDOW,
+        in_order: bool = True,
+        is_tokenized: bool = False,
+        keep_errors: bool = False,
+    ) -> Iterator[Encoded]:
+        """Encode texts without an end: whatever their number, only some batches are in memory at a time.
+
+        Args:
+            texts: any iterable of what `encode` takes in a list. It is read as batches are sent.
+            batch_size: texts in a batch.
+            max_in_flight: batches that are under way, or done and not taken yet.
+            in_order: yield batches in the order of the texts, else as they come.
+            is_tokenized: whether each text is a list of tokens.
+            keep_errors: yield what went wrong with a batch as its `error` and go on with the next; else it is raised.
+
+        Yields:
+            Encoded, which says where in `texts` it begins: to resume, skip what came before `start + count`.
+
+        Raises:
+            What `encode` raises, and what `texts` raises. `timeout` is for each batch.
+        """
+        for start, count, outcome in self._stream(texts, batch_size, max_in_flight, in_order, is_tokenized):
+            if isinstance(outcome, Response):
+                yield Encoded(start, count, outcome.embedding, None)
+            elif keep_errors:
+                yield Encoded(start, count, None, outcome)
+            else:
+                raise outcome
 
     def fetch(self, delay: float = 0.0) -> Iterator[Response]:
         """Replies to `encode(.., blocking=False)` as they arrive, until none is pending; not in the order of asking.
@@ -176,6 +222,50 @@ class BertClient(BaseClient):
     def _ask_json(self, command: Command) -> dict[str, Any]:
         reply = self._wait(self._connected().request_json(command).future)
         return cast(JsonReply, reply).content
+
+    def _encode_with_progress(self, texts: list[Any], is_tokenized: bool, show_tokens: bool) -> Any:
+        responses = []
+        with progress_bar(len(texts)) as bar:
+            for _, count, outcome in self._stream(texts, STREAM_BATCH_SIZE, STREAM_WINDOW, True, is_tokenized):
+                if not isinstance(outcome, Response):
+                    raise outcome
+                responses.append(outcome)
+                bar.update(count)
+        embedding = joined([response.embedding for response in responses])
+        if not show_tokens or responses[0].tokens is None:
+            return self._select(responses[0]._replace(embedding=embedding), show_tokens)
+        return embedding, [row for response in responses for row in response.tokens or []]
+
+    def _stream(
+        self, texts: Iterable[Any], batch_size: int, max_in_flight: int, in_order: bool, is_tokenized: bool
+    ) -> Iterator[tuple[int, int, Response | Exception]]:
+        window = Window(max_in_flight, in_order, self._timeout_s)
+        try:
+            for start, batch in batches(texts, batch_size):
+                if window.is_full:
+                    yield self._take_from(window)
+                window.add(self._ask_or_fail(batch, is_tokenized), start, len(batch))
+            while window:
+                yield self._take_from(window)
+        finally:
+            window.give_up()
+
+    def _ask_or_fail(self, batch: list[Any], is_tokenized: bool) -> Future[Reply]:
+        try:
+            return self._ask_rows(batch, is_tokenized, self._timeout_s).future
+        except InvalidInput as error:
+            failed: Future[Reply] = Future()
+            failed.set_exception(error)
+            return failed
+
+    def _take_from(self, window: Window) -> tuple[int, int, Response | Exception]:
+        start, count, future = window.take()
+        if future.cancelled():
+            return start, count, self._timed_out()
+        error = future.exception()
+        if isinstance(error, Exception):
+            return start, count, error
+        return start, count, self._response(cast(RowsReply, future.result()))
 
     def _take(self, arrivals: Arrivals) -> Response | None:
         try:
