@@ -73,6 +73,7 @@ class AsyncBertClient(BaseClient):
         finally:
             for task in under_way:
                 task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
 
     async def server_config(self) -> dict[str, Any]:
         """The server's arguments and versions."""
