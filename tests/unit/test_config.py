@@ -113,7 +113,7 @@ def test_a_wrong_option_is_one_clear_line_and_exit_status_2(
         (["-pooling_layer", "-1", "-1"], "names a layer twice"),
         (["-normalize", "-no_normalize"], "exclude each other"),
         (["-fp16", "-dtype", "bfloat16"], "exclude each other"),
-        (["-http_port", "8000"], "no HTTP gateway yet"),
+        (["-http_port", "5556"], "-http_port is 5556, as another port is"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -145,3 +145,22 @@ def test_terminate_needs_a_port(capsys: pytest.CaptureFixture[str]) -> None:
     assert "-port" in capsys.readouterr().err
     args = get_shutdown_parser().parse_args(["-port_in", "7"])
     assert (args.ip, args.port, args.timeout) == ("localhost", 7, 5000)
+
+
+def test_options_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"MODEL_DIR": "/model", "NUM_WORKER": "2", "CPU": "1", "XLA": "0", "POOLING_LAYER": "-1 -2"}
+    for name, value in {**values, "MAX_SEQ_LEN": "64", "FAULT_DIE": "no option"}.items():
+        monkeypatch.setenv(f"BERT_SERVING_{name}", value)
+    config = ServerConfig.from_mapping(vars(get_args_parser().parse_args(["-max_seq_len", "32"])))
+    assert (config.model_dir, config.num_worker, config.cpu, config.xla) == ("/model", 2, True, False)
+    assert config.pooling_layer == (-1, -2)
+    assert config.max_seq_len == 32  # what is given as an argument wins
+    assert {"num_worker", "cpu", "max_seq_len"} <= config.given
+    monkeypatch.setenv("BERT_SERVING_CPU", "perhaps")
+    with pytest.raises(SystemExit):
+        get_args_parser().parse_args([])
+
+
+def test_a_key_is_shown_nowhere() -> None:
+    config = ServerConfig(model_dir="M", http_api_key="sesame")
+    assert "sesame" not in argument_table(config) + str(config.as_status())

@@ -73,7 +73,7 @@ class FeatureMaker:
         return Row(ids, len(ids), (), truncated=len(sides[0]) > len(ids)) if ids else _NO_TOKENS
 
     def _sides(self, tokens: Sequence[str] | Sequence[int]) -> Sides | str:
-        if not isinstance(tokens[0], int):
+        if not tokens or not isinstance(tokens[0], int):
             first, second = _split_tokens(cast(Sequence[str], tokens))
             return self._tokenizer.ids(first), self._tokenizer.ids(second)
         ids = list(cast(Sequence[int], tokens))
