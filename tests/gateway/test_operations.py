@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -11,15 +12,18 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import httpx
 import pytest
+import uvicorn
 from gateway_support import POLL_S, Browse, wait_until_ready
 from ports import free_ports
 from serving import Serve, fake_config
+from uvicorn.server import ServerState
 
 from bert_serving.server import BertServer, ConfigError, StartError
-from bert_serving.server.gateway import guard, protocol
+from bert_serving.server.gateway import protocol
 from bert_serving.server.gateway.history import INTERVAL_S, History
 from bert_serving.server.transport.curve import make_keys
 
@@ -149,9 +153,58 @@ def test_what_takes_too_long_is_given_up(browse: Browse) -> None:
     assert http.post("/encode", json={"texts": ["a"]}).status_code == 200
 
 
-def test_who_sends_slowly_is_hung_up_on(browse: Browse, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert protocol.HEAD_TIMEOUT_S <= 30
-    assert guard.BODY_TIMEOUT_S <= 60
+class FakeLoop:
+    """Timers that go off when the test says so."""
+
+    def __init__(self) -> None:
+        self.timers: list[Any] = []
+
+    def call_later(self, delay_s: float, call: Any) -> Any:
+        self.timers.append(Timer(call))
+        return self.timers[-1]
+
+    def let_time_pass(self) -> None:
+        for timer in self.timers:
+            if not timer.is_cancelled:
+                timer.call()
+
+
+class Timer:
+    def __init__(self, call: Any) -> None:
+        self.call = call
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+@pytest.mark.parametrize(
+    ("heads", "is_hung_up_on"),
+    [([], True), ([b"GET / HT"], True), ([b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"], False)],
+    ids=["nothing", "half a head", "a head"],
+)
+async def test_who_sends_no_whole_head_is_hung_up_on(heads: list[bytes], is_hung_up_on: bool) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.Event().wait()
+
+    config = uvicorn.Config(app, http=protocol.PatientProtocol, log_config=None)
+    config.load()
+    own = FakeLoop()
+    transport = mock.Mock(spec=asyncio.Transport)
+    transport.get_extra_info.return_value = None
+    connection = protocol.PatientProtocol(config, ServerState(), {})
+    connection.loop, real = own, connection.loop  # type: ignore[assignment]
+    connection.connection_made(transport)
+    connection.loop = real
+    for data in heads:
+        connection.data_received(data)
+    own.let_time_pass()
+    assert transport.close.called is is_hung_up_on
+    for task in list(connection.tasks):
+        task.cancel()
+
+
+def test_who_sends_slowly_holds_no_slot(browse: Browse) -> None:
     http = browse(http_max_connect=1)
     port = int(http.base_url.port or 0)
     slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(50)]

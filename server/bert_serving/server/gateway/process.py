@@ -29,6 +29,8 @@ from bert_serving.server.transport.messages import Alive, Draining, Hello, Stop,
 log = logging.getLogger(__name__)
 
 ALIVE_INTERVAL_S = 1.0
+IDLE_S = 75
+"""That a connection may stay between requests: longer than clients keep theirs, so that none is cut as it asks."""
 GRACE_S = 3
 """At the end, for answers that are being written."""
 WAITING_CONNECTIONS = 2048
@@ -78,6 +80,7 @@ async def _serve(config: ServerConfig, arguments: Mapping[str, Any], listener: s
             access_log=False,
             server_header=False,
             backlog=WAITING_CONNECTIONS,
+            timeout_keep_alive=IDLE_S,
             timeout_graceful_shutdown=GRACE_S,
         )
     )
