@@ -211,6 +211,19 @@ def test_what_expired_goes_to_no_worker() -> None:
     assert [(part.request_id, part.left_ms) for part in assigned(work, 2.0)] == [(b"2", 7000)]
 
 
+def test_a_suspect_that_expired_holds_up_no_other() -> None:
+    work = make_work()
+    work.accept(request(1, ["a"] * 5), 0.0)
+    work.accept(request(2, ["a"], timeout_ms=1000), 0.0)
+    for _ in range(2):
+        work.add_worker("w0")
+        assert len(assigned(work)) == 2
+        work.lose_worker("w0")
+    work.expired(1.0)
+    work.add_worker("w0")
+    assert [part.request_id for part in assigned(work, 1.0)] == [b"1"]
+
+
 def test_the_same_request_is_not_done_again_while_its_answer_is_kept() -> None:
     work = make_work()
     work.add_worker("w0")

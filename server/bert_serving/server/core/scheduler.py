@@ -206,7 +206,7 @@ class Scheduler:
         if self._emptied is None:
             self._emptied = min(self._loads, key=lambda worker: self._loads[worker].all_rows)
         load = self._loads[self._emptied]
-        if not load.tickets:
+        while self._suspects and not load.tickets:  # again if the caller found that nobody needs it any more
             ticket = self._suspects.popleft()
             load.tickets[ticket.key] = ticket
             load.alone = True
