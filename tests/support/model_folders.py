@@ -1,0 +1,63 @@
+"""The tiny model's folder, copies of it, and what tests of other folders do with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bert_serving.server.config import ServerConfig
+from bert_serving.server.engine import bert_engine
+from bert_serving.server.engine.bert_engine import BertEngine
+
+TINY = Path(__file__).parents[1] / "golden" / "tiny_bert"
+TEXTS = ["hello world!", "First do it ||| then do it right", "Café 你好"]
+
+Load = Callable[..., BertEngine]
+Folder = Callable[..., Path]
+Weights = dict[str, np.ndarray[Any, Any]]
+
+
+def resolve(folder: Path, **options: Any) -> ServerConfig:
+    """The engine's config for this folder, or the error that refuses it."""
+    return bert_engine.resolve(ServerConfig.from_mapping({"model_dir": str(folder), "cpu": True, **options}))
+
+
+def prepare(folder: Path, **options: Any) -> str:
+    """Build the folder's graph, which reads its weights."""
+    return bert_engine.prepare(resolve(folder, graph_tmp_dir=str(folder), **options), lambda text: None)
+
+
+def vectors(engine: BertEngine) -> Any:
+    """What the engine makes of TEXTS."""
+    return engine.run([row for row in engine.features(TEXTS) if not isinstance(row, str)])
+
+
+def assert_same(folder: Path, load_engine: Load, atol: float = 1e-5) -> None:
+    """The folder's model gives the tiny model's vectors."""
+    found = load_engine(model_dir=str(folder), pooling_layer=[-1])
+    np.testing.assert_allclose(vectors(found), vectors(load_engine(pooling_layer=[-1])), rtol=0, atol=atol)
+
+
+def copy_tiny(folder: Path, *, without: str = "") -> Path:
+    """Fill `folder` with the tiny model's files, but the one named by `without`."""
+    for file in TINY.iterdir():
+        if file.name != without:
+            (folder / file.name).write_bytes(file.read_bytes())
+    return folder
+
+
+def write_tokenizer_json(folder: Path, **parts: Any) -> None:
+    """Say what `vocab.txt` says the way Hugging Face's fast tokenizers do; `parts` take the place of its own."""
+    tokens = (folder / "vocab.txt").read_text("utf-8").split("\n")[:-1]
+    model = {"type": "WordPiece", "unk_token": "[UNK]", "vocab": {token: number for number, token in enumerate(tokens)}}
+    content = {
+        "added_tokens": [{"id": 0, "content": "[PAD]"}],
+        "normalizer": {"type": "BertNormalizer", "lowercase": True, "strip_accents": None},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "model": model,
+    }
+    (folder / "tokenizer.json").write_text(json.dumps({**content, **parts}))
