@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from peer_server import PeerServer, answer_nothing, answer_rows, tokens, vectors
 
-from bert_serving.client import AsyncBertClient, BertClient, InvalidInputValue, RequestTimeout, RowFailed
+from bert_serving.client import (
+    AsyncBertClient,
+    BertClient,
+    InvalidInputValue,
+    RequestTimeout,
+    RowFailed,
+    TruncationWarning,
+)
 from bert_serving.client.wire import EncodeRequest, encode_error_reply, encode_rows_reply
 
 TEXTS = [f"text {number}" for number in range(103)]
@@ -21,6 +28,12 @@ def answer_all_but_one(peer: PeerServer, request: EncodeRequest) -> list[Any]:
     if TEXTS[BAD] in request.texts:
         return [encode_error_reply(request.identity, request.request_id, RowFailed("it is bad", 0))]
     return answer_rows(peer, request)
+
+
+async def later(texts: list[str]) -> AsyncIterator[str]:
+    """The texts as an asynchronous iterable."""
+    for text in texts:
+        yield text
 
 
 @pytest.mark.parametrize("batch_size", [1, 10, 103, 500])
@@ -47,7 +60,7 @@ def test_texts_are_read_as_batches_are_taken(peer: PeerServer) -> None:
         for taken in range(1, 10):
             next(stream)
             assert read <= 5 * (taken + 3)
-        stream.close()  # type: ignore[attr-defined]
+        stream.close()
         assert client.status["num_pending_request"] == 0
 
 
@@ -102,9 +115,13 @@ def test_what_the_source_raises_comes_through(peer: PeerServer) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"max_in_flight": 0}])
-def test_sizes_must_be_above_zero(peer: PeerServer, wrong: dict[str, int]) -> None:
+async def test_sizes_must_be_above_zero(peer: PeerServer, wrong: dict[str, Any]) -> None:
     with BertClient(**peer.ports) as client, pytest.raises(ValueError, match="must be at least 1"):
-        list(client.encode_stream(TEXTS, **wrong))  # type: ignore[arg-type]
+        list(client.encode_stream(TEXTS, **wrong))
+    async with AsyncBertClient(**peer.ports) as asynchronous:
+        for texts in (TEXTS, later(TEXTS)):
+            with pytest.raises(ValueError, match="must be at least 1"):
+                [part async for part in asynchronous.encode_stream(texts, **wrong)]
 
 
 def test_a_bar_shows_progress(peer: PeerServer, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,6 +132,24 @@ def test_a_bar_shows_progress(peer: PeerServer, capsys: pytest.CaptureFixture[st
     assert shown == tokens(texts)
     assert "1.03k/1.03k" in capsys.readouterr().err
     assert len(peer.encode_requests()) == 5
+
+
+def test_what_is_said_of_a_text_names_its_place_in_the_whole_list(peer: PeerServer) -> None:
+    def answer(peer: PeerServer, request: EncodeRequest) -> list[Any]:
+        if "bad" in request.texts:
+            index = [*request.texts].index("bad")
+            return [encode_error_reply(request.identity, request.request_id, RowFailed(f"text {index} is bad", index))]
+        truncated = [index for index, text in enumerate(request.texts) if text == "long"]
+        return [encode_rows_reply(request.identity, request.request_id, vectors(request.texts), truncated=truncated)]
+
+    peer.answer = answer
+    texts = ["short"] * 300 + ["long"] + ["short"] * 300
+    with BertClient(**peer.ports) as client:
+        with pytest.warns(TruncationWarning, match="300"):
+            client.encode(texts, show_progress=True)
+        with pytest.raises(RowFailed, match="from text 256 on, text 46 is bad") as caught:
+            client.encode([*texts[:302], "bad"], show_progress=True)
+    assert caught.value.index == 302
 
 
 def test_matrices_of_batches_are_padded_to_the_longest(peer: PeerServer) -> None:
@@ -133,12 +168,8 @@ def test_matrices_of_batches_are_padded_to_the_longest(peer: PeerServer) -> None
 
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_streams_of_asyncio(peer: PeerServer, is_async: bool) -> None:
-    async def source() -> AsyncIterator[str]:
-        for text in TEXTS:
-            yield text
-
     async with AsyncBertClient(**peer.ports) as client:
-        given = source() if is_async else TEXTS
+        given = later(TEXTS) if is_async else TEXTS
         parts = [part async for part in client.encode_stream(given, batch_size=10, max_in_flight=3)]
         np.testing.assert_array_equal(np.concatenate([part.embedding for part in parts]), vectors(TEXTS))
         peer.answer = answer_all_but_one

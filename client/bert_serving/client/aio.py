@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from concurrent.futures import Future
 from typing import Any, TypeVar, cast
 
 from bert_serving.client.base import BaseClient
-from bert_serving.client.stream import STREAM_BATCH_SIZE, STREAM_WINDOW, Encoded, batches
+from bert_serving.client.stream import STREAM_BATCH_SIZE, STREAM_WINDOW, Encoded, Window, batches, checked_size
 from bert_serving.client.wire import Command, JsonReply, RowsReply
 
 _T = TypeVar("_T")
@@ -35,9 +35,13 @@ class AsyncBertClient(BaseClient):
         reply = await self.request(texts, is_tokenized)
         return self._select(self._response(reply), show_tokens)
 
-    async def request(self, texts: Any, is_tokenized: bool = False) -> RowsReply:
-        """All that the server says of these texts: vectors, tokens, how many there were, and which were cut."""
-        return cast(RowsReply, await self._wait(self._ask_rows(texts, is_tokenized, self._timeout_s).future))
+    async def request(self, texts: Any, is_tokenized: bool = False, timeout_s: float | None = None) -> RowsReply:
+        """All that the server says of these texts: vectors, tokens, how many there were, and which were cut.
+
+        `timeout_s` stands for the client's `timeout` where it is given.
+        """
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        return cast(RowsReply, await self._wait(self._ask_rows(texts, is_tokenized, timeout_s).future, timeout_s))
 
     async def encode_stream(
         self,
@@ -47,33 +51,31 @@ class AsyncBertClient(BaseClient):
         in_order: bool = True,
         is_tokenized: bool = False,
         keep_errors: bool = False,
-    ) -> AsyncIterator[Encoded]:
+    ) -> AsyncGenerator[Encoded, None]:
         """As `BertClient.encode_stream`; `texts` may be an asynchronous iterable too."""
-        under_way: dict[asyncio.Task[Any], tuple[int, int]] = {}
+        window: Window[asyncio.Task[RowsReply]] = Window(max_in_flight, in_order)
 
         async def take() -> Encoded:
-            waited = [next(iter(under_way))] if in_order else list(under_way)
-            done, _ = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-            task = done.pop()
-            start, count = under_way.pop(task)
+            done, _ = await asyncio.wait(window.awaited, return_when=asyncio.FIRST_COMPLETED)
+            start, count, task = window.take(done)
             error = task.exception()
             if error is None:
-                return Encoded(start, count, task.result(), None)
+                return Encoded(start, count, self._response(task.result()).embedding, None)
             if not keep_errors or not isinstance(error, Exception):
                 raise error
             return Encoded(start, count, None, error)
 
         try:
             async for start, batch in _batches(texts, batch_size):
-                if len(under_way) >= max_in_flight:
+                if window.is_full:
                     yield await take()
-                under_way[asyncio.create_task(self.encode(batch, is_tokenized))] = start, len(batch)
-            while under_way:
+                window.add(asyncio.create_task(self.request(batch, is_tokenized)), start, len(batch))
+            while window:
                 yield await take()
         finally:
-            for task in under_way:
+            for task in window.under_way:
                 task.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)
+            await asyncio.gather(*window.under_way, return_exceptions=True)
 
     async def server_config(self) -> dict[str, Any]:
         """The server's arguments and versions."""
@@ -106,13 +108,13 @@ class AsyncBertClient(BaseClient):
             raise
 
     async def _ask_json(self, command: Command) -> dict[str, Any]:
-        reply = await self._wait(self._connected().request_json(command).future)
+        reply = await self._wait(self._connected().request_json(command).future, self._timeout_s)
         return cast(JsonReply, reply).content
 
-    async def _wait(self, future: Future[Any]) -> Any:
+    async def _wait(self, future: Future[Any], timeout_s: float | None) -> Any:
         awaitable = asyncio.wrap_future(future)
         try:
-            await asyncio.wait([awaitable], timeout=self._timeout_s)
+            await asyncio.wait([awaitable], timeout=timeout_s)
         except BaseException:  # cancelled
             future.cancel()
             raise
@@ -126,7 +128,7 @@ async def _batches(texts: Iterable[Any] | AsyncIterable[Any], batch_size: int) -
         for start, batch in batches(texts, batch_size):
             yield start, batch
         return
-    start, gathered = 0, []
+    start, gathered, batch_size = 0, [], checked_size("batch_size", batch_size)
     async for text in texts:
         gathered.append(text)
         if len(gathered) == batch_size:

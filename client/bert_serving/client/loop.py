@@ -197,10 +197,11 @@ class Loop:
     def _settle(self, frames: list[Any]) -> None:
         try:
             reply = decode_reply(frames)
-            if isinstance(reply, ErrorReply) and isinstance(reply.error, ServerBusy):
-                self._busy_because = reply.error.message
-                self._again.append((time.monotonic() + reply.error.retry_after_ms / 1000, reply.request_id))
-            elif not isinstance(reply, ErrorReply) or not isinstance(reply.error, ServerStopping):
+            error = reply.error if isinstance(reply, ErrorReply) else None
+            if isinstance(error, ServerBusy):
+                self._busy_because = error.message
+                self._again.append((time.monotonic() + error.retry_after_ms / 1000, reply.request_id))
+            elif not isinstance(error, ServerStopping):
                 # a server that stops is about to hang up, and the one that takes its place is asked again
                 self._pending.settle(reply)
         except MalformedMessage as error:

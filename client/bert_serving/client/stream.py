@@ -5,18 +5,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
+
+from bert_serving.client.wire import RowsReply
 
 STREAM_BATCH_SIZE = 256
 STREAM_WINDOW = 8
 """Batches under way: enough for the server to find texts of like length in, and to be busy while others travel."""
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -35,26 +38,28 @@ class Progress(Protocol):
     def update(self, n: int) -> object: ...
 
 
+def checked_size(name: str, size: int) -> int:
+    """Raises ValueError if it is below 1."""
+    if size < 1:
+        raise ValueError(f"{name} must be at least 1, not {size}")
+    return size
+
+
 def batches(texts: Iterable[Any], batch_size: int, start: int = 0) -> Iterator[tuple[int, list[Any]]]:
     """The texts in lists of `batch_size`, each with the position of its first one. Takes no text before its time."""
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-    source = iter(texts)
+    source, batch_size = iter(texts), checked_size("batch_size", batch_size)
     while batch := list(islice(source, batch_size)):
         yield start, batch
         start += len(batch)
 
 
-class Window:
-    """The batches under way: at most `size`, taken in order or as they come."""
+class Window(Generic[_T]):
+    """The batches under way: at most `size`, to be taken in order or as they come. `_T` stands for one of them."""
 
-    def __init__(self, size: int, in_order: bool, timeout_s: float | None) -> None:
-        if size < 1:
-            raise ValueError(f"max_in_flight must be at least 1, not {size}")
-        self._size = size
+    def __init__(self, size: int, in_order: bool) -> None:
+        self._size = checked_size("max_in_flight", size)
         self._in_order = in_order
-        self._timeout_s = timeout_s
-        self._under_way: dict[Future[Any], tuple[int, int]] = {}
+        self._under_way: dict[_T, tuple[int, int]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._under_way)
@@ -63,33 +68,35 @@ class Window:
     def is_full(self) -> bool:
         return len(self._under_way) >= self._size
 
-    def add(self, future: Future[Any], start: int, count: int) -> None:
-        self._under_way[future] = start, count
+    @property
+    def under_way(self) -> list[_T]:
+        """All of them, in order."""
+        return list(self._under_way)
 
-    def take(self) -> tuple[int, int, Future[Any]]:
-        """The next batch that is done, with its position and size; one that is not done in time is cancelled."""
-        first = next(iter(self._under_way))
-        waited = [first] if self._in_order else list(self._under_way)
-        done = wait(waited, self._timeout_s, FIRST_COMPLETED).done
-        future = min(done, key=lambda one: self._under_way[one][0]) if done else first
-        if not done:
-            future.cancel()
-        return *self._under_way.pop(future), future
+    @property
+    def awaited(self) -> list[_T]:
+        """Those of which the next one is to be taken."""
+        return self.under_way[:1] if self._in_order else self.under_way
 
-    def give_up(self) -> None:
-        """Nobody wants the rest."""
-        for future in self._under_way:
-            future.cancel()
+    def add(self, batch: _T, start: int, count: int) -> None:
+        self._under_way[batch] = start, count
+
+    def take(self, done: Collection[_T]) -> tuple[int, int, _T]:
+        """The first of `done`, with its position and size."""
+        batch = min(done, key=lambda one: self._under_way[one][0])
+        return *self._under_way.pop(batch), batch
 
 
-def joined(parts: list[Any]) -> Any:
-    """The rows of batches in one array or list; matrices are padded with zeros to the longest."""
-    if isinstance(parts[0], list):
-        return [row for part in parts for row in part]
-    longest = max(part.shape[1] for part in parts)
-    if parts[0].ndim == 3:
-        parts = [np.pad(part, ((0, 0), (0, longest - part.shape[1]), (0, 0))) for part in parts]
-    return np.concatenate(parts)
+def joined(replies: list[tuple[int, RowsReply]]) -> RowsReply:
+    """The replies to batches, each with its position, as if they had been one."""
+    first = replies[0][1]
+    arrays = [reply.array for _, reply in replies]
+    if first.array.ndim == 3:
+        longest = max(array.shape[1] for array in arrays)
+        arrays = [np.pad(array, ((0, 0), (0, longest - array.shape[1]), (0, 0))) for array in arrays]
+    tokens = None if first.tokens is None else [row for _, reply in replies for row in reply.tokens or []]
+    truncated = [start + index for start, reply in replies for index in reply.truncated]
+    return replace(first, array=np.concatenate(arrays), tokens=tokens, truncated=truncated, num_tokens=None)
 
 
 @contextmanager

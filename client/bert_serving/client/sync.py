@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, wait
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar, cast
@@ -16,7 +16,7 @@ import numpy as np
 from bert_serving.client.arrivals import Arrivals
 from bert_serving.client.base import BaseClient, Response
 from bert_serving.client.checks import check_texts
-from bert_serving.client.errors import InvalidInput
+from bert_serving.client.errors import InvalidInput, RowFailed
 from bert_serving.client.pending import Listener
 from bert_serving.client.stream import STREAM_BATCH_SIZE, STREAM_WINDOW, Encoded, Window, batches, joined, progress_bar
 from bert_serving.client.wire import Command, JsonReply, Reply, RowsReply
@@ -79,8 +79,9 @@ class BertClient(BaseClient):
             self._unfetched.expect(lambda: self._ask_rows(texts, is_tokenized))
             return None
         if show_progress:
-            return self._encode_with_progress(check_texts(texts, is_tokenized), is_tokenized, show_tokens)
-        reply = cast(RowsReply, self._wait(self._ask_rows(texts, is_tokenized, self._timeout_s).future))
+            reply = self._encode_with_progress(check_texts(texts, is_tokenized), is_tokenized)
+        else:
+            reply = cast(RowsReply, self._wait(self._ask_rows(texts, is_tokenized, self._timeout_s).future))
         return self._select(self._response(reply), show_tokens)
 
     def encode_stream(
@@ -91,7 +92,7 @@ class BertClient(BaseClient):
         in_order: bool = True,
         is_tokenized: bool = False,
         keep_errors: bool = False,
-    ) -> Iterator[Encoded]:
+    ) -> Generator[Encoded, None, None]:
         """Encode texts without an end: whatever their number, only some batches are in memory at a time.
 
         Args:
@@ -109,8 +110,8 @@ class BertClient(BaseClient):
             What `encode` raises, and what `texts` raises. `timeout` is for each batch.
         """
         for start, count, outcome in self._stream(texts, batch_size, max_in_flight, in_order, is_tokenized):
-            if isinstance(outcome, Response):
-                yield Encoded(start, count, outcome.embedding, None)
+            if isinstance(outcome, RowsReply):
+                yield Encoded(start, count, self._response(outcome).embedding, None)
             elif keep_errors:
                 yield Encoded(start, count, None, outcome)
             else:
@@ -223,23 +224,22 @@ class BertClient(BaseClient):
         reply = self._wait(self._connected().request_json(command).future)
         return cast(JsonReply, reply).content
 
-    def _encode_with_progress(self, texts: list[Any], is_tokenized: bool, show_tokens: bool) -> Any:
-        responses = []
+    def _encode_with_progress(self, texts: list[Any], is_tokenized: bool) -> RowsReply:
+        replies = []
         with progress_bar(len(texts)) as bar:
-            for _, count, outcome in self._stream(texts, STREAM_BATCH_SIZE, STREAM_WINDOW, True, is_tokenized):
-                if not isinstance(outcome, Response):
+            for start, count, outcome in self._stream(texts, STREAM_BATCH_SIZE, STREAM_WINDOW, True, is_tokenized):
+                if isinstance(outcome, RowFailed) and outcome.index is not None:
+                    raise RowFailed(f"from text {start} on, {outcome.message}", start + outcome.index)
+                if isinstance(outcome, Exception):
                     raise outcome
-                responses.append(outcome)
+                replies.append((start, outcome))
                 bar.update(count)
-        embedding = joined([response.embedding for response in responses])
-        if not show_tokens or responses[0].tokens is None:
-            return self._select(responses[0]._replace(embedding=embedding), show_tokens)
-        return embedding, [row for response in responses for row in response.tokens or []]
+        return joined(replies)
 
     def _stream(
         self, texts: Iterable[Any], batch_size: int, max_in_flight: int, in_order: bool, is_tokenized: bool
-    ) -> Iterator[tuple[int, int, Response | Exception]]:
-        window = Window(max_in_flight, in_order, self._timeout_s)
+    ) -> Generator[tuple[int, int, RowsReply | Exception], None, None]:
+        window: Window[Future[Reply]] = Window(max_in_flight, in_order)
         try:
             for start, batch in batches(texts, batch_size):
                 if window.is_full:
@@ -248,7 +248,8 @@ class BertClient(BaseClient):
             while window:
                 yield self._take_from(window)
         finally:
-            window.give_up()
+            for future in window.under_way:
+                future.cancel()
 
     def _ask_or_fail(self, batch: list[Any], is_tokenized: bool) -> Future[Reply]:
         try:
@@ -258,14 +259,13 @@ class BertClient(BaseClient):
             failed.set_exception(error)
             return failed
 
-    def _take_from(self, window: Window) -> tuple[int, int, Response | Exception]:
-        start, count, future = window.take()
-        if future.cancelled():
+    def _take_from(self, window: Window[Future[Reply]]) -> tuple[int, int, RowsReply | Exception]:
+        done = wait(window.awaited, self._timeout_s, FIRST_COMPLETED).done
+        start, count, future = window.take(done or window.awaited)
+        if not done and future.cancel():
             return start, count, self._timed_out()
         error = future.exception()
-        if isinstance(error, Exception):
-            return start, count, error
-        return start, count, self._response(cast(RowsReply, future.result()))
+        return start, count, error if isinstance(error, Exception) else cast(RowsReply, future.result())
 
     def _take(self, arrivals: Arrivals) -> Response | None:
         try:
