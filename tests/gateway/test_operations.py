@@ -24,7 +24,11 @@ from uvicorn.server import ServerState
 
 from bert_serving.server import BertServer, ConfigError, StartError
 from bert_serving.server.gateway import protocol
+from bert_serving.server.gateway.guard import Bounded
 from bert_serving.server.gateway.history import INTERVAL_S, History
+from bert_serving.server.gateway.problems import Problem
+from bert_serving.server.gateway.process import until_one_ends
+from bert_serving.server.gateway.slots import Slots
 from bert_serving.server.transport.curve import make_keys
 
 
@@ -202,6 +206,54 @@ async def test_who_sends_no_whole_head_is_hung_up_on(heads: list[bytes], is_hung
     assert transport.close.called is is_hung_up_on
     for task in list(connection.tasks):
         task.cancel()
+
+
+async def test_a_body_that_drips_in_is_given_up_as_a_whole() -> None:
+    async def drip() -> Any:
+        await asyncio.sleep(0.02)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    async def read_all() -> None:
+        receive = Bounded(drip, max_body=1 << 20, timeout_s=0.2)
+        while (await receive())["more_body"]:
+            pass
+
+    with pytest.raises(Problem, match=r"the body did not come within 0\.2 s") as caught:
+        await asyncio.wait_for(read_all(), 10)
+    assert caught.value.status == 408
+
+
+async def test_time_spent_in_line_is_not_given_again() -> None:
+    slots = Slots(1)
+    async with slots.take(10) as left_s:
+        assert 9 < left_s <= 10
+
+    async def wait_in_line() -> float:
+        async with slots.take(10) as left_s:
+            return left_s
+
+    async with slots.take(10):
+        waiting = asyncio.create_task(wait_in_line())
+        await asyncio.sleep(0.3)
+    assert await waiting < 9.75
+
+
+async def test_the_gateway_ends_when_one_of_its_works_fails() -> None:
+    is_cancelled = asyncio.Event()
+
+    async def for_ever() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            is_cancelled.set()
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise OSError("broken")
+
+    with pytest.raises(OSError, match="broken"):
+        await until_one_ends(for_ever(), fail())
+    assert is_cancelled.is_set()
 
 
 def test_who_sends_slowly_holds_no_slot(browse: Browse) -> None:

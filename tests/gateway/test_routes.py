@@ -110,7 +110,9 @@ def test_bad_input_has_the_status_of_the_table(browse: Browse) -> None:
 def test_token_vectors_are_for_encode_alone(browse: Browse) -> None:
     http = browse(pooling_strategy="NONE", max_seq_len=5)
     assert np.array(http.post("/encode", json={"texts": ["abc"]}).json()["results"]).shape == (1, 5, DIM)
+    before = http.get("/status/server").json()["statistic"]["num_data_request"]
     assert "use /encode" in http.post("/v1/embeddings", json={"input": "abc"}).json()["error"]["message"]
+    assert http.get("/status/server").json()["statistic"]["num_data_request"] == before  # nothing was encoded for it
 
 
 def test_a_key(browse: Browse) -> None:
@@ -123,6 +125,18 @@ def test_a_key(browse: Browse) -> None:
     basic = base64.b64encode(b"me:sesame").decode()
     assert http.get("/", headers={"Authorization": f"Basic {basic}"}).status_code == 200
     assert "sesame" not in http.get("/status/server", headers={"Authorization": "Bearer sesame"}).text
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "Basic"])
+def test_a_key_may_have_any_letters(browse: Browse, scheme: str) -> None:
+    http = browse(http_api_key="Sésam-öffne-dich")
+
+    def ask(key: bytes) -> int:
+        value = key if scheme == "Bearer" else base64.b64encode(b"me:" + key)
+        return http.get("/v1/models", headers={b"Authorization": scheme.encode() + b" " + value}).status_code
+
+    assert ask("Sésam-öffne-dich".encode()) == 200
+    assert ask("Sésam-öffne-dich".encode("latin-1")) == 401
 
 
 def test_only_these_origins(browse: Browse) -> None:

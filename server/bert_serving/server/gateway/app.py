@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,7 +38,6 @@ MOST_VIEWERS = 100
 FIRST_ERROR_STATUS = 400
 OCTETS = "application/octet-stream"
 _Body = TypeVar("_Body", bound=BaseModel)
-_Handler = Callable[[Request, Exception], Coroutine[Any, Any, Response]]
 
 
 def create_app(backend: Backend, config: ServerConfig) -> FastAPI:
@@ -78,13 +77,13 @@ def create_app(backend: Backend, config: ServerConfig) -> FastAPI:
 
 async def _answer_error(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):  # no such route, or a wrong method
-        response = guard.as_response(Problem(error.status_code, f"{request.method} {request.url.path}: {error.detail}"))
+        response = Problem(error.status_code, f"{request.method} {request.url.path}: {error.detail}").as_response()
         response.headers.update(error.headers or {})
         return response
     problem = problem_of(error)
     if problem.status == 500:
         log.error("a request failed: %s", type(error).__name__, exc_info=error)
-    return guard.as_response(problem)
+    return problem.as_response()
 
 
 # -- encoding ---------------------------------------------------------------------------------------------------------
@@ -109,6 +108,8 @@ def _add_encoding(app: FastAPI, backend: Backend, model: str) -> None:
     @app.post("/embeddings", include_in_schema=False)
     async def embeddings(request: Request) -> Response:
         """Vectors of texts, as OpenAI's API answers."""
+        if backend.gives_matrices:
+            raise Problem(422, "this server gives a vector for each token (-pooling_strategy NONE): use /encode")
         body = await _read(request, EmbeddingsBody)
         texts, is_tokenized = _as_texts(body.input)
         reply = await backend.encode(texts, is_tokenized)
@@ -157,8 +158,6 @@ def _as_texts(given: Any) -> tuple[list[Any], bool]:
 
 def _cut(array: Any, dimensions: int | None) -> Any:
     """The first `dimensions` of each vector, scaled to length 1 again; `[B, D]` as it is without."""
-    if array.ndim != 2:
-        raise Problem(422, "this server gives a vector for each token (-pooling_strategy NONE): use /encode")
     if dimensions is None:
         return array
     if dimensions > array.shape[1]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from bert_serving.client import AsyncBertClient, BertServingError
 from bert_serving.client.wire import RowsReply
-from bert_serving.server.config import ServerConfig
+from bert_serving.server.config import PoolingStrategy, ServerConfig
 from bert_serving.server.gateway.history import History
 from bert_serving.server.gateway.problems import Problem
 from bert_serving.server.gateway.slots import Slots
@@ -31,9 +31,11 @@ class Backend:
     def __init__(self, config: ServerConfig, curve: str | None) -> None:
         host = "127.0.0.1" if config.host == "*" else config.host
         self._where: dict[str, Any] = {"ip": host, "port": config.port, "port_out": config.port_out, "curve": curve}
-        self._timeout_ms = 1000 * config.http_timeout
+        self._timeout_s = config.http_timeout
         self._client: AsyncBertClient | None = None
-        self.slots = Slots(config.http_max_connect, config.http_timeout)
+        self._watcher: AsyncBertClient | None = None
+        self.gives_matrices = config.pooling_strategy is PoolingStrategy.NONE
+        self.slots = Slots(config.http_max_connect)
         self.history = History()
         self.status: dict[str, Any] = {}
         self.errors = 0
@@ -43,32 +45,28 @@ class Backend:
 
     async def run(self) -> None:
         """Connect, and watch the service until cancelled."""
-        watcher = AsyncBertClient(**self._where, ignore_all_checks=True)
-        async with watcher:
-            connecting = asyncio.create_task(self._connect())
-            try:
-                while True:
-                    await self._watch(watcher)
-                    await asyncio.sleep(WATCH_INTERVAL_S)
-            finally:
-                connecting.cancel()
-                if self._client is not None:
-                    await self._client.close()
+        async with AsyncBertClient(**self._where, ignore_all_checks=True) as watcher:
+            await asyncio.gather(self._connect(), self._watch(watcher))
 
     async def _connect(self) -> None:
-        self._client = await AsyncBertClient.connect(
-            **self._where, check_length=False, connect_timeout=-1, timeout=self._timeout_ms
-        )
+        async with AsyncBertClient(**self._where, check_length=False, connect_timeout=-1) as self._client:
+            await asyncio.Event().wait()  # until cancelled
 
     async def _watch(self, watcher: AsyncBertClient) -> None:
+        self._watcher = watcher
+        while True:
+            status = await self._ask_status(watcher)
+            if status is not None:
+                self.status, self._status_s = status, time.monotonic()
+                self.history.add(status, self.errors + status["latency"]["refused"], time.time())
+            await asyncio.sleep(WATCH_INTERVAL_S)
+
+    async def _ask_status(self, client: AsyncBertClient) -> dict[str, Any] | None:
         try:
-            self.status = await asyncio.wait_for(watcher.server_status(), STATUS_TIMEOUT_S)
+            return await asyncio.wait_for(client.server_status(), STATUS_TIMEOUT_S)
         except (BertServingError, TimeoutError, asyncio.TimeoutError) as error:
             log.debug("no status: %s", error)
-            return
-        self._status_s = time.monotonic()
-        if "latency" in self.status:
-            self.history.add(self.status, self.errors + self.status["latency"]["refused"], time.time())
+            return None
 
     @property
     def trouble(self) -> str | None:
@@ -88,27 +86,25 @@ class Backend:
 
     async def encode(self, texts: Any, is_tokenized: bool) -> RowsReply:
         """Vectors. Raises Problem, and what the client raises."""
-        if self._client is None or self.is_draining:
-            reason = "the server is stopping" if self.is_draining else "the model is loading"
-            raise Problem(503, reason, retry_after_s=LOADING_RETRY_S)
-        async with self.slots.take():
-            return await self._client.request(texts, is_tokenized)
+        client = self._ready_client()
+        async with self.slots.take(self._timeout_s) as left_s:
+            return await client.request(texts, is_tokenized, left_s)
 
     async def fresh_status(self) -> dict[str, Any]:
         """What the service says of itself now, or what it said last."""
-        if self._client is not None and not self.is_draining:
-            try:
-                return await asyncio.wait_for(self._client.server_status(), STATUS_TIMEOUT_S)
-            except (BertServingError, TimeoutError, asyncio.TimeoutError) as error:
-                log.debug("no status: %s", error)
-        if not self.status:
+        status = None if self._watcher is None else await self._ask_status(self._watcher)
+        if status is None and not self.status:
             raise Problem(503, "the service has said nothing yet", retry_after_s=LOADING_RETRY_S)
-        return self.status
+        return status or self.status
 
     @property
     def client_status(self) -> dict[str, Any]:
         """What the gateway's own client is set to."""
-        if self._client is None:
-            raise Problem(503, "the model is loading", retry_after_s=LOADING_RETRY_S)
-        status = self._client.status
+        status = self._ready_client().status
         return {**status, "identity": status["identity"].decode(errors="replace")}
+
+    def _ready_client(self) -> AsyncBertClient:
+        if self._client is None or self.is_draining:
+            reason = "the server is stopping" if self.is_draining else "the model is loading"
+            raise Problem(503, reason, retry_after_s=LOADING_RETRY_S)
+        return self._client

@@ -36,7 +36,7 @@ class History:
         self.samples.append(
             {
                 "time_s": time_s,
-                "sentences_per_s": change("rows") / span_s,
+                "sentences_per_s": change("batch_rows") / span_s,
                 "tokens_per_s": change("tokens") / span_s,
                 "errors_per_s": change("errors") / span_s,
                 "p50_ms": latency.get("p50_ms") if answered else None,
@@ -55,7 +55,7 @@ def _counts(status: dict[str, Any], errors: int, time_s: float) -> dict[str, flo
     workers = status["workers"]
     sums = {name: sum(worker[name] for worker in workers) for name in _SUMMED}
     answered = status["latency"]["answered"]
-    return {**sums, "rows": sums["batch_rows"], "answered": answered, "errors": errors, "time_s": time_s}
+    return {**sums, "answered": answered, "errors": errors, "time_s": time_s}
 
 
 _SUMMED = ("batches", "batch_rows", "tokens", "padded_tokens")

@@ -10,7 +10,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import orjson
+from starlette.responses import Response
 
 from bert_serving.client.errors import (
     BadRequest,
@@ -53,7 +54,7 @@ class Problem(Exception):
         self.index = index
         self.retry_after_s = retry_after_s
 
-    def as_body(self) -> dict[str, Any]:
+    def as_response(self) -> Response:
         """OpenAI's error object, beside it the `status` of 1.10."""
         error = {
             "message": self.message,
@@ -63,9 +64,11 @@ class Problem(Exception):
         }
         if self.index is not None:
             error["index"] = self.index
-        return {"error": error, "status": self.status}
+        content = orjson.dumps({"error": error, "status": self.status})
+        return Response(content, self.status, self._headers, "application/json")
 
-    def headers(self) -> dict[str, str]:
+    @property
+    def _headers(self) -> dict[str, str]:
         if self.status == 401:
             return {"WWW-Authenticate": 'Basic realm="bert-serving", Bearer'}
         return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}

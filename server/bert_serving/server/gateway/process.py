@@ -11,7 +11,7 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any
 
 import uvicorn
@@ -88,15 +88,29 @@ async def _serve(config: ServerConfig, arguments: Mapping[str, Any], listener: s
     ventilator: Any = sockets.connect_internal(context, zmq.DEALER, arguments["ventilator_address"], "gateway")
     await ventilator.send_multipart(encode(Hello(os.getpid(), "")))
     log.info("listening on %s:%s", *listener.getsockname()[:2])
-    others = [asyncio.create_task(backend.run()), asyncio.create_task(_say_alive(ventilator))]
-    others.append(asyncio.create_task(_obey(ventilator, backend, server)))
+    works = (
+        server.serve(sockets=[listener]),
+        backend.run(),
+        _say_alive(ventilator),
+        _obey(ventilator, backend, server),
+    )
     try:
-        await server.serve(sockets=[listener])
+        await until_one_ends(*works)
     finally:
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
         context.destroy(linger=0)
+
+
+async def until_one_ends(*works: Coroutine[Any, Any, None]) -> None:
+    """Run all until one ends or fails: then the others are cancelled, and its error is raised."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _say_alive(ventilator: Any) -> None:

@@ -15,31 +15,34 @@ SHORTEST_RETRY_S, LONGEST_RETRY_S = 1, 60
 class Slots:
     """`number` requests at a time; a hundred times as many wait, first come, first served."""
 
-    def __init__(self, number: int, timeout_s: float) -> None:
+    def __init__(self, number: int) -> None:
         self._number = number
-        self._timeout_s = timeout_s
         self._free = asyncio.Semaphore(number)
         self._mean_s = 0.0
         self.at_work = 0
         self.waiting = 0
 
     @asynccontextmanager
-    async def take(self) -> AsyncIterator[None]:
-        """A slot for the length of the block. Problem 429 if too many wait already, 504 if none came free in time."""
+    async def take(self, timeout_s: float) -> AsyncIterator[float]:
+        """A slot for the length of the block; gives what is left of `timeout_s`.
+
+        Problem 429 if too many wait already, 504 if none came free in time.
+        """
         if self.waiting >= self._number * WAITING_PER_SLOT:
             raise Problem(429, f"{self.waiting} requests wait already", retry_after_s=self._retry_s())
+        loop = asyncio.get_running_loop()
+        due_s = loop.time() + timeout_s
         self.waiting += 1
         try:
-            await asyncio.wait_for(self._free.acquire(), self._timeout_s)
+            await asyncio.wait_for(self._free.acquire(), timeout_s)
         except (TimeoutError, asyncio.TimeoutError):  # two types until Python 3.11
             raise Problem(504, "waited for -http_timeout among other requests") from None
         finally:
             self.waiting -= 1
         self.at_work += 1
-        loop = asyncio.get_running_loop()
         begin_s = loop.time()
         try:
-            yield
+            yield due_s - begin_s
         finally:
             self._mean_s += 0.1 * (loop.time() - begin_s - self._mean_s)
             self.at_work -= 1
