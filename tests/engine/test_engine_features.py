@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_serving.server.engine.contract import Row
-from bert_serving.server.engine.features import FeatureMaker, MicroBatch, _cut, collate, to_common_shape, to_fixed_shape
+from bert_serving.server.engine.features import FeatureMaker, _cut, collate, common_shape, fixed_shape
 from bert_serving.server.engine.tokenization import BertTokenizer, Normalization
 from bert_serving.server.errors import StartError
 
@@ -112,12 +112,7 @@ def test_collate() -> None:
     [((1, 1), 128, (1, 16)), ((3, 17), 128, (4, 32)), ((5, 100), 120, (8, 120)), ((8, 64), 64, (8, 64))],
 )
 def test_fixed_shapes_are_few(shape: tuple[int, int], longest: int, fixed: tuple[int, int]) -> None:
-    ones = np.ones(shape, np.int32)
-    batch = to_fixed_shape(MicroBatch(ones, ones, ones), longest)
-    for array in (batch.ids, batch.type_ids, batch.mask):
-        assert array.shape == fixed
-        assert array.sum() == ones.sum()
-        assert (array[: shape[0], : shape[1]] == 1).all()
+    assert fixed_shape(*shape, longest) == fixed
 
 
 @pytest.mark.parametrize(
@@ -125,11 +120,17 @@ def test_fixed_shapes_are_few(shape: tuple[int, int], longest: int, fixed: tuple
     [((1, 7), 128, (1, 7)), ((3, 9), 128, (3, 16)), ((17, 60), 62, (24, 62)), ((24, 25), 25, (24, 25))],
 )
 def test_common_shapes_add_little(shape: tuple[int, int], longest: int, common: tuple[int, int]) -> None:
-    ones = np.ones(shape, np.int32)
-    batch = to_common_shape(MicroBatch(ones, ones, ones), longest)
-    for array in (batch.ids, batch.type_ids, batch.mask):
-        assert array.shape == common
-        assert array.sum() == ones.sum()
+    assert common_shape(*shape, longest) == common
+
+
+def test_a_larger_shape_is_padding_alone() -> None:
+    rows = [row_of(maker(), "a ||| b"), row_of(maker(), "a")]
+    exact, larger = collate(rows, mask_cls_sep=True), collate(rows, mask_cls_sep=True, shape=(4, 8))
+    for name in ("ids", "type_ids", "mask"):
+        array = getattr(larger, name)
+        assert array.shape == (4, 8)
+        np.testing.assert_array_equal(array[:2, :5], getattr(exact, name))
+        assert array.sum() == array[:2, :5].sum()
 
 
 def test_collate_hides_special_tokens() -> None:

@@ -13,9 +13,10 @@ import numpy as np
 from bert_serving.server.config import PoolingStrategy, ServerConfig
 from bert_serving.server.engine import graph_cache
 from bert_serving.server.engine.contract import Progress, Row, Texts, Vectors
-from bert_serving.server.engine.features import FeatureMaker, collate, to_common_shape, to_fixed_shape
+from bert_serving.server.engine.features import SHAPE_STEP, FeatureMaker, collate, common_shape, fixed_shape
 from bert_serving.server.engine.graph import write_graph
 from bert_serving.server.engine.model_folder import ModelFolder, find_model
+from bert_serving.server.engine.packing import LONG_LIST
 from bert_serving.server.engine.sentence_folder import with_folder_defaults
 from bert_serving.server.engine.session import GraphSession, give_back_memory, load_graph
 from bert_serving.server.engine.tensors import load_tensorflow, require_tensorflow
@@ -98,7 +99,7 @@ class BertEngine:
         self, config: ServerConfig, model: ModelFolder, tokenizer: BertTokenizer, session: GraphSession, lanes: int
     ) -> None:
         self._longest = config.max_seq_len or model.shape.positions
-        self._to_shape = to_fixed_shape if config.xla else to_common_shape  # XLA compiles each shape anew
+        self._shape = fixed_shape if config.xla else common_shape  # XLA compiles each shape anew
         self._features = FeatureMaker(tokenizer, self._longest, no_special_token=config.no_special_token)
         self._tokenizer = tokenizer
         self._session = session
@@ -126,8 +127,9 @@ class BertEngine:
 
     def run(self, rows: Sequence[Row]) -> Vectors:
         """Vectors `[B, D]`, or with pooling NONE a list of `[length, D]`; float32, with `-fp16` float16."""
-        batch = collate(rows, mask_cls_sep=self._mask_cls_sep)
-        vectors = self._session.run(self._to_shape(batch, self._longest))[: len(rows)]
+        shape = self._shape(len(rows), max(row.length for row in rows), self._longest)
+        batch = collate(rows, mask_cls_sep=self._mask_cls_sep, shape=shape)
+        vectors = self._session.run(batch)[: len(rows)]
         if self._pooled:
             return vectors
         return [vector[: row.length] for vector, row in zip(vectors, rows, strict=True)]
@@ -164,7 +166,8 @@ def _warm_up(engine: BertEngine, longest: int) -> None:
             "the model's numbers for a known sentence are not finite: copy the weights again, or leave out -fp16"
         )
     end_s = time.perf_counter() + _WARM_UP_S
-    for batch in ([_blank(longest)] * _WARM_UP_TOKENS, *([_blank(length)] for length in range(1, longest))):
+    lengths = (*range(1, min(LONG_LIST, longest)), *range(LONG_LIST, longest, SHAPE_STEP))
+    for batch in ([_blank(longest)] * _WARM_UP_TOKENS, *([_blank(length)] for length in lengths)):
         engine.run(batch)
         if time.perf_counter() > end_s:
             break

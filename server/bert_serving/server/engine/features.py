@@ -30,11 +30,13 @@ _NO_TOKENS = "the text has no tokens, and -no_special_token adds none"
 
 Sides = tuple[list[int], list[int]]
 """Ids of the first and of the second text; without a second one, the latter is empty."""
+Shape = tuple[int, int]
+"""Rows and tokens of a micro-batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
-    """What one run of the graph takes: int32 arrays `[B, T]`, T being the length of the longest row."""
+    """What one run of the graph takes: int32 arrays `[B, T]`, T being at least the length of the longest row."""
 
     ids: IntArray
     type_ids: IntArray
@@ -135,14 +137,16 @@ def _cut(sides: Sides, limit: int) -> Sides:
     return first[: len(first) - from_first], second[: len(second) - from_second]
 
 
-def collate(rows: Sequence[Row], *, mask_cls_sep: bool = False) -> MicroBatch:
-    """The arrays of a micro-batch; rows are padded with zeros to the longest one's length."""
-    lengths = np.array([row.length for row in rows], np.int32)
-    positions = np.arange(lengths.max(initial=0), dtype=np.int32)  # (T,)
+def collate(rows: Sequence[Row], *, mask_cls_sep: bool = False, shape: Shape | None = None) -> MicroBatch:
+    """The arrays of a micro-batch, padded with zeros: to the longest row's length, or to a larger `shape` `(B, T)`."""
+    lengths = np.zeros(shape[0] if shape else len(rows), np.int32)  # (B,)
+    lengths[: len(rows)] = [row.length for row in rows]
+    firsts = np.zeros_like(lengths)
+    firsts[: len(rows)] = [row.first_length for row in rows]
+    positions = np.arange(shape[1] if shape else lengths.max(initial=0), dtype=np.int32)  # (T,)
     real = positions < lengths[:, None]  # (B, T)
     ids = np.zeros(real.shape, np.int32)
     ids[real] = [index for row in rows for index in row.ids]
-    firsts = np.array([row.first_length for row in rows], np.int32)
     mask = real.astype(np.int32)
     if mask_cls_sep:
         for number, row in enumerate(rows):
@@ -150,27 +154,23 @@ def collate(rows: Sequence[Row], *, mask_cls_sep: bool = False) -> MicroBatch:
     return MicroBatch(ids, (real & (positions >= firsts[:, None])).astype(np.int32), mask)
 
 
-def to_common_shape(batch: MicroBatch, longest: int) -> MicroBatch:
-    """The same with some padding, at most `longest` tokens a row, so that the shapes of many batches are alike.
+def common_shape(rows: int, tokens: int, longest: int) -> Shape:
+    """A shape with some padding, at most `longest` tokens a row, so that the shapes of many batches are alike.
 
     oneDNN makes code for each new shape, and keeps it: with all of them a worker of a small model took twice the time
     and half as much memory again. Padding costs in attention alone.
     """
-    rows, tokens = batch.ids.shape
-    wider = tokens if tokens <= SHAPE_STEP else max(tokens, min(longest, -(-tokens // SHAPE_STEP) * SHAPE_STEP))
-    return _padded(batch, rows if rows <= 2 * SHAPE_STEP else -(-rows // SHAPE_STEP) * SHAPE_STEP, wider)
+    wider = tokens if tokens <= SHAPE_STEP else max(tokens, min(longest, _stepped(tokens)))
+    return rows if rows <= 2 * SHAPE_STEP else _stepped(rows), wider
 
 
-def to_fixed_shape(batch: MicroBatch, longest: int) -> MicroBatch:
-    """The same with padding up to powers of two, at most `longest` tokens a row: few shapes, where each costs a lot."""
-    rows, tokens = batch.ids.shape
-    wider = max(tokens, min(longest, _power_of_two(max(tokens, _FEWEST_TOKENS))))
-    return _padded(batch, _power_of_two(rows), wider)
+def fixed_shape(rows: int, tokens: int, longest: int) -> Shape:
+    """A shape of powers of two, at most `longest` tokens a row: few shapes, where each costs a lot."""
+    return _power_of_two(rows), max(tokens, min(longest, _power_of_two(max(tokens, _FEWEST_TOKENS))))
 
 
-def _padded(batch: MicroBatch, rows: int, tokens: int) -> MicroBatch:
-    more = ((0, rows - batch.ids.shape[0]), (0, tokens - batch.ids.shape[1]))
-    return MicroBatch(np.pad(batch.ids, more), np.pad(batch.type_ids, more), np.pad(batch.mask, more))
+def _stepped(least: int) -> int:
+    return -(-least // SHAPE_STEP) * SHAPE_STEP
 
 
 def _power_of_two(least: int) -> int:

@@ -42,7 +42,7 @@ class Packing(ABC):
 class Packed(Packing):
     """Next to no padding in the list, so it costs nothing but in attention. N changes with each micro-batch.
 
-    A long list ends with copies of the first token, up to a multiple of `LIST_STEP`: see `features.to_common_shape`.
+    A long list ends with copies of the first token, up to a multiple of `LIST_STEP`: see `features.common_shape`.
     """
 
     def __init__(self, mask: Tensor, heads: int) -> None:
