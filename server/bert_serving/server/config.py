@@ -272,8 +272,12 @@ class ServerConfig:
 
     def as_status(self) -> dict[str, Any]:
         """Every argument as 1.10 shows it in config and status: plain JSON values, strategies as numbers; no secret."""
-        shown = {option.name: _plain(getattr(self, option.name)) for option in fields(self) if option.metadata}
-        return {**shown, "http_api_key": None if self.http_api_key is None else "(set)"}
+        shown = self.without_secrets()
+        return {option.name: _plain(getattr(shown, option.name)) for option in fields(self) if option.metadata}
+
+    def without_secrets(self) -> ServerConfig:
+        """This config as anybody may see it."""
+        return self if self.http_api_key is None else replace(self, http_api_key="(set)")
 
     def to_json(self) -> str:
         """For a child process."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from bert_serving.server.config import PoolingStrategy, ServerConfig
 from bert_serving.server.core.restarts import Restarts
-from bert_serving.server.core.roster import Roster, State
+from bert_serving.server.core.roster import Member, Roster, State
 from bert_serving.server.devices import device_environment, device_name, lanes_for
 from bert_serving.server.errors import StartError
 from bert_serving.server.launchers.base import Orders
@@ -94,8 +94,11 @@ class Fleet:
     @property
     def has_workers(self) -> bool:
         """Whether any worker is there, at work or loading, or will be."""
-        workers = [member for member in self._roster if member.name not in (SINK, OPTIMIZER, GATEWAY)]
-        return any(member.state is not State.GONE or self._restarts.expects(member.name) for member in workers)
+        return any(member.state is not State.GONE or self._restarts.expects(member.name) for member in self._workers)
+
+    @property
+    def _workers(self) -> list[Member]:
+        return [member for member in self._roster if member.name not in (SINK, OPTIMIZER, GATEWAY)]
 
     def as_status(self, now_s: float) -> list[dict[str, Any]]:
         return self._roster.as_status(now_s)
@@ -138,18 +141,21 @@ class Fleet:
         elif isinstance(message, Ready):
             member.state, member.device, member.answered_s = State.READY, message.device, now_s
             self._restarts.ready(name)
-        elif isinstance(message, Hello) and name == GATEWAY:
+        elif isinstance(message, Hello) and name in (SINK, GATEWAY):
             member.state = State.READY
             self._restarts.ready(name)
-        elif isinstance(message, Hello) and name == SINK:
-            member.state, self.rows_address = State.READY, message.rows_address
-            self._restarts.ready(name)
-            for worker in (*self._roster.in_state(State.LOADING), *self._roster.in_state(State.READY)):
-                if worker.name not in (SINK, GATEWAY):
-                    self._send(worker.name, NewSink(self.rows_address))
+            if name == SINK:
+                self._introduce(message.rows_address)
         elif isinstance(message, Hello):
             member.state, member.stage = State.CONNECTED, "waiting for the graph"
         self._load_where_possible()
+
+    def _introduce(self, rows_address: str) -> None:
+        """There is a new sink: those who know another one are told."""
+        self.rows_address = rows_address
+        for worker in self._workers:
+            if worker.state in (State.LOADING, State.READY):
+                self._send(worker.name, NewSink(rows_address))
 
     def _load_where_possible(self) -> None:
         """Workers that wait can load once the graph is prepared and the sink's address is known."""
@@ -168,9 +174,9 @@ class Fleet:
         if self._config.http_port is None or now_s < self._probed_s + PROBE_INTERVAL_S:
             return
         self._probed_s = now_s
-        for member in self._roster.in_state(State.READY):
-            if member.name not in (SINK, GATEWAY):
-                self._send(member.name, PROBE)
+        for worker in self._workers:
+            if worker.state is State.READY:
+                self._send(worker.name, PROBE)
 
     def drain(self) -> None:
         """The service is about to end."""

@@ -56,15 +56,12 @@ class OneLineParser(argparse.ArgumentParser):
         dests = [a.dest for a in self._actions if a.default is not argparse.SUPPRESS and not hasattr(namespace, a.dest)]
         for dest in dests:
             setattr(namespace, dest, _UNSET)  # argparse leaves alone what is set: what stays was not given
-        _, rest = super().parse_known_args([*self._from_environment(), *_given(args)], namespace)
+        given = sys.argv[1:] if args is None else args
+        _, rest = super().parse_known_args([*self._from_environment(), *given], namespace)
         namespace.given = {dest for dest in dests if getattr(namespace, dest) is not _UNSET}
         for dest in set(dests) - namespace.given:
             setattr(namespace, dest, self.get_default(dest))
         return namespace, rest
-
-
-def _given(args: Sequence[str] | None) -> Sequence[str]:
-    return sys.argv[1:] if args is None else args
 
 
 def get_args_parser() -> argparse.ArgumentParser:
@@ -104,19 +101,16 @@ def get_shutdown_parser() -> argparse.ArgumentParser:
 
 def argument_table(config: ServerConfig) -> str:
     """The resolved arguments, one a line."""
-    rows = "\n".join(f"{name:>24} = {value}" for name, value in sorted(_shown(config).items()))
+    rows = "\n".join(f"{name:>24} = {value}" for name, value in sorted(_shown(config.without_secrets()).items()))
     return f"{'ARG':>24}   VALUE\n{'_' * 60}\n{rows}\n"
 
 
 def _shown(config: ServerConfig) -> dict[str, Any]:
-    shown = {}
-    for option in fields(config):
-        if option.metadata:
-            value = getattr(config, option.name)
-            shown[option.name] = getattr(value, "name", list(value) if isinstance(value, tuple) else value)
-    if config.http_api_key is not None:
-        shown["http_api_key"] = "(set)"
-    return shown
+    values = {option.name: getattr(config, option.name) for option in fields(config) if option.metadata}
+    return {
+        name: getattr(value, "name", list(value) if isinstance(value, tuple) else value)
+        for name, value in values.items()
+    }
 
 
 def _add(group: Any, option: Field[Any]) -> None:
