@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from bert_serving.server.config import ServerConfig
+from bert_serving.server.descriptors import raise_limit
 from bert_serving.server.errors import BertServerError
 from bert_serving.server.log import set_up_logging
 
@@ -33,6 +34,7 @@ BOOTSTRAP = (
 def main(orders: Mapping[str, Any]) -> None:
     """Run the role in `orders`: path, role, log_role, config, arguments."""
     report = _claim_stdout()
+    raise_limit()
     for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C reaches the whole group: the parent decides what ends
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()

@@ -6,6 +6,7 @@ import signal
 import sys
 from types import FrameType
 
+from bert_serving.server.descriptors import raise_limit
 from bert_serving.server.errors import BertServerError
 from bert_serving.server.options import argument_table, get_args_parser
 from bert_serving.server.service import BertServer
@@ -15,6 +16,7 @@ def main() -> None:
     """Exit status 0 after an orderly stop; 1 if the service could not start or go on, 2 for a wrong option."""
     parser = get_args_parser()
     args = parser.parse_args()
+    raise_limit()
     try:
         server = BertServer(args)
     except BertServerError as error:
