@@ -70,7 +70,8 @@ def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
             sockets.connect_internal(context, zmq.DEALER, arguments["ventilator_address"], "sink")
         )
         ventilator.send_multipart(encode(Hello(os.getpid(), rows_address)))
-        Sink(config, arguments["pad_to"], results, rows, ventilator, gate).loop()
+        listeners = Listeners(config.result_ttl, config.max_clients)
+        Sink(config, arguments["pad_to"], listeners, results, rows, ventilator, gate).loop()
 
 
 class Sink:
@@ -80,6 +81,7 @@ class Sink:
         self,
         config: ServerConfig,
         pad_to: int | None,
+        listeners: Listeners,
         results: sockets.Socket,
         rows: sockets.Socket,
         ventilator: sockets.Socket,
@@ -90,7 +92,7 @@ class Sink:
         self._rows = rows
         self._ventilator = ventilator
         self._gate = gate
-        self._listeners = Listeners(config.result_ttl, config.max_clients)
+        self._listeners = listeners
         self._refusal = f"{config.max_clients} clients are connected, and no more may be (-max_clients)"
         self._open: dict[int, Assembly] = {}
         self._closed: dict[int, None] = {}
@@ -153,7 +155,8 @@ class Sink:
                 self._remember_closed(message.job)
             answer = _answer_frames(message)
             self._publish(message.identity, answer)
-            if message.request_id == FIRST_REQUEST_ID and not message.is_error:
+            is_refused = self._listeners.refuses(message.identity)
+            if message.request_id == FIRST_REQUEST_ID and not message.is_error and not is_refused:
                 self._listeners.remember_first(message.identity, answer, time.monotonic())
 
     def _send_to_newest(self, identity: bytes, frames: list[Any]) -> None:
@@ -178,8 +181,8 @@ class Sink:
         if assembly.complete:
             del self._open[message.job]
             self._remember_closed(message.job)
-            is_sent = self._publish(identity, self._reply(assembly, identity, request_id), message.job)
-            self._ventilator.send_multipart(encode(Delivered(message.job, is_kept=not is_sent)))
+            is_kept = self._publish(identity, self._reply(assembly, identity, request_id), message.job)
+            self._ventilator.send_multipart(encode(Delivered(message.job, is_kept)))
         else:
             self._ventilator.send_multipart(encode(Received(message.job, message.offset, os.getpid())))
 
@@ -201,12 +204,13 @@ class Sink:
             del self._closed[next(iter(self._closed))]
 
     def _publish(self, identity: bytes, frames: list[Any], job: int = 0) -> bool:
-        """Send an answer, or keep it and return False."""
+        """Send an answer, or keep it; returns whether it is kept, which one that is too large for that is not."""
         is_next = identity in self._listeners and self._listeners.next_kept(identity) is None
         if is_next and self._send(identity, frames):
-            return True
-        self._give_up(self._listeners.keep(identity, frames, time.monotonic(), job))
-        return False
+            return False
+        given_up = self._listeners.keep(identity, frames, time.monotonic(), job)
+        self._give_up(given_up)
+        return job not in given_up
 
     def _give_up(self, jobs: list[int]) -> None:
         """What was kept is kept no more."""

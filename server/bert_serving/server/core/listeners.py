@@ -116,9 +116,14 @@ class Listeners:
             self._refused.discard(identity)
 
     def keep(self, identity: bytes, frames: list[Any], now_s: float, job: int = 0) -> list[int]:
-        """Keep an answer that cannot be sent; 0 is the job of talk. Returns the jobs given up to make room."""
+        """Keep an answer that cannot be sent; 0 is the job of talk.
+
+        Returns the jobs given up: those of older answers to make room, or this one if it is too large by itself.
+        """
         shelf = self._results if job else self._talk
         size = sum(len(frame) for frame in frames)
+        if size > shelf.max_bytes:
+            return [job]
         kept = _Kept(next(self._serials), identity, now_s + self._ttl_s, size, frames, job, shelf)
         self._kept.setdefault(identity, {})[kept.serial] = kept
         shelf.in_order.append(kept)
