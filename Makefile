@@ -14,7 +14,7 @@ help:
 	@echo "make lint    all of that but the tests"
 	@echo "make unit    the tests that need no TensorFlow"
 	@echo "make compare measure this server beside 1.10 and engines in process; ARGS='--quick' for a small round"
-	@echo "make chaos   100,000 requests while children are killed at random; ARGS='--requests 5000' for fewer"
+	@echo "make chaos   100,000 requests while children are killed at random, then long runs that must leave nothing behind"
 	@echo "make clean   remove what these made"
 
 demo: $(VENV)/.service
