@@ -90,6 +90,7 @@ def test_own_status(peer: PeerServer) -> None:
             "port": peer.port,
             "port_out": peer.port_out,
             "server_ip": "localhost",
+            "endpoints": [f"localhost:{peer.port}:{peer.port_out}"],
             "client_version": __version__,
             "timeout": 30_000,
         }

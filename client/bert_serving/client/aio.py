@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar, cast
 
 from bert_serving.client.base import BaseClient
-from bert_serving.client.stream import STREAM_BATCH_SIZE, STREAM_WINDOW, Encoded, Window, batches, checked_size
+from bert_serving.client.stream import STREAM_BATCH_SIZE, Encoded, Window, batches, checked_size
 from bert_serving.client.wire import Command, JsonReply, RowsReply
 
 _T = TypeVar("_T")
@@ -47,13 +47,13 @@ class AsyncBertClient(BaseClient):
         self,
         texts: Iterable[Any] | AsyncIterable[Any],
         batch_size: int = STREAM_BATCH_SIZE,
-        max_in_flight: int = STREAM_WINDOW,
+        max_in_flight: int | None = None,
         in_order: bool = True,
         is_tokenized: bool = False,
         keep_errors: bool = False,
     ) -> AsyncGenerator[Encoded, None]:
         """As `BertClient.encode_stream`; `texts` may be an asynchronous iterable too."""
-        window: Window[asyncio.Task[RowsReply]] = Window(max_in_flight, in_order)
+        window: Window[asyncio.Task[RowsReply]] = Window(self._window(max_in_flight), in_order)
 
         async def take() -> Encoded:
             done, _ = await asyncio.wait(window.awaited, return_when=asyncio.FIRST_COMPLETED)

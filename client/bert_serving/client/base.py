@@ -7,13 +7,17 @@ import sys
 import uuid
 import warnings
 import weakref
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from bert_serving.client.checks import TruncationWarning, check_texts, guess_truncated, truncation_text
 from bert_serving.client.connection import Connection
+from bert_serving.client.endpoints import checked_endpoints
 from bert_serving.client.errors import ClientClosed, RequestTimeout, VersionMismatch
 from bert_serving.client.keys import ClientKeys
 from bert_serving.client.pending import Asked
+from bert_serving.client.spread import Spread
+from bert_serving.client.stream import STREAM_WINDOW
 from bert_serving.client.wire import LEGACY_SERVER_VERSION, RowsReply
 
 VERSION = "2.0.0"
@@ -38,7 +42,7 @@ class BaseClient:
 
     def __init__(
         self,
-        ip: str = "localhost",
+        ip: str | Sequence[str] = "localhost",
         port: int = 5555,
         port_out: int = 5556,
         output_fmt: Literal["ndarray", "list"] = "ndarray",
@@ -52,11 +56,13 @@ class BaseClient:
         *,
         connect_timeout: int = 10_000,
         curve: str | os.PathLike[str] | None = None,
+        endpoints: Sequence[str] | None = None,
     ) -> None:
         """Connect.
 
         Args:
-            ip: host name or address of the server.
+            ip: host name or address of the server; or a list of several, all with the same model and options, over
+                which requests are spread: those of a server that is lost go to the others.
             port: where it takes requests.
             port_out: where it publishes replies.
             output_fmt: "ndarray", or "list" for nested lists of float.
@@ -73,6 +79,7 @@ class BaseClient:
                 -1 waits for ever.
             curve: the folder with this client's keys, for a server with `-curve_dir`: traffic is encrypted then, and
                 both sides know whom they speak to.
+            endpoints: servers as "HOST:PORT:PORT_OUT", or "HOST" for `port` and `port_out`, in the place of `ip`.
 
         Raises:
             ValueError, TypeError: an argument that cannot be used.
@@ -80,8 +87,9 @@ class BaseClient:
             VersionMismatch: the server speaks another protocol.
         """
         self.ip = ip
-        self.port = _checked_port("port", port)
-        self.port_out = _checked_port("port_out", port_out)
+        self.port = port
+        self.port_out = port_out
+        self._endpoints = checked_endpoints(ip, port, port_out, endpoints)
         if output_fmt not in ("ndarray", "list"):
             raise AttributeError(f'output_fmt must be "ndarray" or "list", not {output_fmt!r}')  # the type 1.10 raised
         self.output_fmt = output_fmt
@@ -98,7 +106,7 @@ class BaseClient:
         self._max_seq_len: int | None = None
         self._is_legacy_server = False
         self._takes_options = False  # until the server has said that it does
-        self._connection: Connection | None = None
+        self._connection: Connection | Spread | None = None
         self._start()
 
     def _start(self) -> None:
@@ -106,13 +114,17 @@ class BaseClient:
 
     # -- connecting --
 
-    def _connect(self) -> Connection:
-        connection = Connection(self.ip, self.port, self.port_out, self.identity, self.connect_timeout, self._keys)
+    def _connect(self) -> Connection | Spread:
+        connection: Connection | Spread
+        if len(self._endpoints) == 1:
+            connection = Connection(*self._endpoints[0], self.identity, self.connect_timeout, self._keys)
+        else:
+            connection = Spread(self._endpoints, self.identity, self.connect_timeout, self._keys)
         weakref.finalize(self, connection.stop)  # for those who never close
         self._connection = connection
         return connection
 
-    def _connected(self) -> Connection:
+    def _connected(self) -> Connection | Spread:
         if self._connection is None:
             raise ClientClosed("the client is not connected yet: use `async with`, or `await connect()`")
         return self._connection
@@ -143,7 +155,7 @@ class BaseClient:
 
     def _timed_out(self) -> RequestTimeout:
         return RequestTimeout(
-            f"no answer from {self.ip}:{self.port} (port_out {self.port_out}) within timeout={self.timeout} ms: is the "
+            f"no answer from {', '.join(map(str, self._endpoints))} within timeout={self.timeout} ms: is the "
             "server busy or gone, or is that too short for so many texts? Try a longer timeout or shorter lists; "
             "server_status tells how busy the server is"
         )
@@ -160,6 +172,10 @@ class BaseClient:
             self._warn_truncated(reply.truncated, len(reply.array))
         embedding = reply.array.tolist() if self.output_fmt == "list" else reply.array
         return Response(reply.request_id, embedding, reply.tokens)
+
+    def _window(self, max_in_flight: int | None) -> int:
+        """How many batches of a stream may be under way."""
+        return STREAM_WINDOW * len(self._endpoints) if max_in_flight is None else max_in_flight
 
     def _select(self, response: Response, show_tokens: bool) -> Any:
         if show_tokens and response.tokens is not None:
@@ -188,17 +204,10 @@ class BaseClient:
             "port": self.port,
             "port_out": self.port_out,
             "server_ip": self.ip,
+            "endpoints": [str(endpoint) for endpoint in self._endpoints],
             "client_version": VERSION,
             "timeout": self.timeout,
         }
-
-
-def _checked_port(name: str, port: Any) -> int:
-    if isinstance(port, bool) or not isinstance(port, int):
-        raise TypeError(f"{name} must be an int, not {type(port).__name__}")
-    if not 0 < port < 65536:
-        raise ValueError(f"{name} must be between 1 and 65535, not {port}")
-    return port
 
 
 def _checked_identity(identity: str | bytes | None) -> bytes:

@@ -18,7 +18,7 @@ from bert_serving.client.base import BaseClient, Response
 from bert_serving.client.checks import check_texts
 from bert_serving.client.errors import InvalidInput, RowFailed
 from bert_serving.client.pending import Listener
-from bert_serving.client.stream import STREAM_BATCH_SIZE, STREAM_WINDOW, Encoded, Window, batches, joined, progress_bar
+from bert_serving.client.stream import STREAM_BATCH_SIZE, Encoded, Window, batches, joined, progress_bar
 from bert_serving.client.wire import Command, JsonReply, Reply, RowsReply
 
 ASYNC_WINDOW = 64
@@ -88,7 +88,7 @@ class BertClient(BaseClient):
         self,
         texts: Iterable[Any],
         batch_size: int = STREAM_BATCH_SIZE,
-        max_in_flight: int = STREAM_WINDOW,
+        max_in_flight: int | None = None,
         in_order: bool = True,
         is_tokenized: bool = False,
         keep_errors: bool = False,
@@ -98,7 +98,7 @@ class BertClient(BaseClient):
         Args:
             texts: any iterable of what `encode` takes in a list. It is read as batches are sent.
             batch_size: texts in a batch.
-            max_in_flight: batches that are under way, or done and not taken yet.
+            max_in_flight: batches that are under way, or done and not taken yet; by default 8 for each server.
             in_order: yield batches in the order of the texts, else as they come.
             is_tokenized: whether each text is a list of tokens.
             keep_errors: yield what went wrong with a batch as its `error` and go on with the next; else it is raised.
@@ -227,7 +227,7 @@ class BertClient(BaseClient):
     def _encode_with_progress(self, texts: list[Any], is_tokenized: bool) -> RowsReply:
         replies = []
         with progress_bar(len(texts)) as bar:
-            for start, count, outcome in self._stream(texts, STREAM_BATCH_SIZE, STREAM_WINDOW, True, is_tokenized):
+            for start, count, outcome in self._stream(texts, STREAM_BATCH_SIZE, None, True, is_tokenized):
                 if isinstance(outcome, RowFailed) and outcome.index is not None:
                     raise RowFailed(f"from text {start} on, {outcome.message}", start + outcome.index)
                 if isinstance(outcome, Exception):
@@ -237,9 +237,9 @@ class BertClient(BaseClient):
         return joined(replies)
 
     def _stream(
-        self, texts: Iterable[Any], batch_size: int, max_in_flight: int, in_order: bool, is_tokenized: bool
+        self, texts: Iterable[Any], batch_size: int, max_in_flight: int | None, in_order: bool, is_tokenized: bool
     ) -> Generator[tuple[int, int, RowsReply | Exception], None, None]:
-        window: Window[Future[Reply]] = Window(max_in_flight, in_order)
+        window: Window[Future[Reply]] = Window(self._window(max_in_flight), in_order)
         try:
             for start, batch in batches(texts, batch_size):
                 if window.is_full:
