@@ -119,6 +119,8 @@ def test_shell_command(
                 options = [readme.with_ports(option, server.port, server.port_out) for option in options]
             quick = [f"-test_{varied}" for varied in (*CLIENT_PARAMETERS, *SERVER_PARAMETERS)]
             subprocess.run([*installed(name), *options, *quick, *QUICK_BENCHMARK], check=True, timeout=240)
+    elif name == "bert-serving-verify":
+        subprocess.run([*installed(name), *options, "-cpu"], check=True, timeout=240)
     elif name == "curl":
         curl(name, line, options, server_with("-http_port 8125"))
     else:
@@ -157,7 +159,7 @@ def test_options_of_commands_that_are_not_run(line: str) -> None:
     assert get_args_parser().parse_args(shlex.split(line)[1:])
 
 
-@pytest.mark.parametrize("command", ["start", "terminate", "benchmark", "keygen"])
+@pytest.mark.parametrize("command", ["start", "terminate", "benchmark", "keygen", "verify"])
 def test_help(command: str) -> None:
     name = f"bert-serving-{command}"
     shown = subprocess.run([*installed(name), "--help"], check=True, capture_output=True, text=True, timeout=60).stdout

@@ -20,7 +20,8 @@ class AsyncBertClient(BaseClient):
         async with AsyncBertClient() as bc:
             await bc.encode(["First do it", "then do it right"])
 
-    or `bc = await AsyncBertClient.connect()` and at last `await bc.close()`. Cancelling a call gives its request up.
+    or `bc = await AsyncBertClient.connect()` and at last `await bc.close()`. Cancelling a call gives its request up, of
+    which the server learns nothing; of `timeout` it does, and computes nothing that nobody waits for any more.
     """
 
     @classmethod
@@ -119,7 +120,7 @@ class AsyncBertClient(BaseClient):
             future.cancel()
             raise
         if future.cancel():
-            raise self._timed_out()
+            raise self._timed_out(timeout_s)
         return await awaitable
 
 

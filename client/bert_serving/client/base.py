@@ -153,11 +153,11 @@ class BaseClient:
     def _timeout_s(self) -> float | None:
         return self.timeout / 1000 if self.timeout >= 0 else None
 
-    def _timed_out(self) -> RequestTimeout:
+    def _timed_out(self, timeout_s: float | None) -> RequestTimeout:
+        where, timeout_ms = ", ".join(map(str, self._endpoints)), 1000 * (timeout_s or 0.0)
         return RequestTimeout(
-            f"no answer from {', '.join(map(str, self._endpoints))} within timeout={self.timeout} ms: is the "
-            "server busy or gone, or is that too short for so many texts? Try a longer timeout or shorter lists; "
-            "server_status tells how busy the server is"
+            f"no answer from {where} within timeout={timeout_ms:.0f} ms: is the server busy or gone, or is that too "
+            "short for so many texts? Try a longer timeout or shorter lists; server_status tells how busy the server is"
         )
 
     def _ask_rows(self, texts: Any, is_tokenized: bool, timeout_s: float | None = None) -> Asked:

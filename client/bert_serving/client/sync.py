@@ -217,7 +217,7 @@ class BertClient(BaseClient):
             future.cancel()
             raise
         if future.cancel():
-            raise self._timed_out()
+            raise self._timed_out(self._timeout_s)
         return future.result()
 
     def _ask_json(self, command: Command) -> dict[str, Any]:
@@ -263,7 +263,7 @@ class BertClient(BaseClient):
         done = wait(window.awaited, self._timeout_s, FIRST_COMPLETED).done
         start, count, future = window.take(done or window.awaited)
         if not done and future.cancel():
-            return start, count, self._timed_out()
+            return start, count, self._timed_out(self._timeout_s)
         error = future.exception()
         return start, count, error if isinstance(error, Exception) else cast(RowsReply, future.result())
 
@@ -271,7 +271,7 @@ class BertClient(BaseClient):
         try:
             asked = arrivals.take(self._timeout_s)
         except TimeoutError:
-            raise self._timed_out() from None
+            raise self._timed_out(self._timeout_s) from None
         return None if asked is None else self._response(cast(RowsReply, asked.future.result()))
 
     def _produce(self, arrivals: Arrivals, batches: Iterator[Any], is_tokenized: bool) -> None:

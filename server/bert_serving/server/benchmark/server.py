@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +13,7 @@ from bert_serving.client import ConnectFailed
 from bert_serving.server.benchmark.plan import as_words
 from bert_serving.server.benchmark.targets import TargetError, ZmqTarget
 from bert_serving.server.config import ServerConfig
+from bert_serving.server.private import free_ports
 
 _START = [sys.executable, "-m", "bert_serving.server.cli.start"]
 _ATTEMPT_S = 1.0
@@ -79,9 +78,7 @@ def with_free_ports(config: ServerConfig) -> ServerConfig:
     """The config with ports that nobody uses, where none were asked for: a server in daily use may run here, too."""
     if config.given & {"port", "port_out"}:
         return config
-    with ExitStack() as held:
-        socks = [held.enter_context(socket.create_server(("", 0))) for _ in range(2)]
-        port, port_out = (sock.getsockname()[1] for sock in socks)
+    port, port_out = free_ports(2)
     return replace(config, port=port, port_out=port_out, given=config.given | {"port", "port_out"})
 
 

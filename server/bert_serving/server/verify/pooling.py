@@ -1,0 +1,80 @@
+"""From the vectors of a text's tokens to its vector, in NumPy: what all references have in common. No TensorFlow.
+
+One text at a time and no padding: each formula is what README.md says of its strategy. Sizes in the comments: T tokens,
+H hidden, W width of all pooled layers together, L labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.engine.contract import FloatArray
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One text after the encoder.
+
+    `layers` holds `[T, H]` by the number that `-pooling_layer` has for it, -1 being the last. `visible`, bool `[T]`, is
+    False for what `-mask_cls_sep` hides. `top` is what stands on the last layer, if the strategy asks for it: the
+    pooler's output `[H]` for CLS_POOLED, the head's logits `[L]` for CLASSIFICATION and REGRESSION.
+    """
+
+    layers: Mapping[int, FloatArray]
+    visible: np.ndarray[Any, np.dtype[np.bool_]]
+    top: FloatArray = field(default_factory=lambda: np.zeros(0))
+
+
+def num_labels(config: ServerConfig) -> int:
+    """How many outputs the head has that the strategy asks for; 0 if it asks for none."""
+    return {PoolingStrategy.CLASSIFICATION: config.num_labels, PoolingStrategy.REGRESSION: 1}.get(
+        config.pooling_strategy, 0
+    )
+
+
+def pool(config: ServerConfig, encoded: Encoded) -> FloatArray:
+    """The text's vector `[D]`, or with NONE one for each token, `[T, W]`; of length 1 each under `-normalize`."""
+    tokens = np.concatenate([encoded.layers[number] for number in config.pooling_layer], axis=-1)  # (T, W)
+    pooled = _STRATEGIES[config.pooling_strategy](tokens, encoded)
+    if not config.normalize:
+        return pooled
+    length = np.linalg.norm(pooled, axis=-1, keepdims=True)  # (1,) or (T, 1)
+    scaled: FloatArray = np.divide(pooled, length, out=np.zeros_like(pooled), where=length > 0)  # hidden ones stay zero
+    return scaled
+
+
+def padded(config: ServerConfig, texts: Sequence[FloatArray]) -> list[FloatArray]:
+    """Token vectors `[T, W]` of the texts of a request, each with rows of zeros after it as in an answer of NONE."""
+    longest = config.max_positions if config.fixed_embed_length else config.max_seq_len
+    rows = longest or max(map(len, texts))
+    return [np.pad(tokens, ((0, rows - len(tokens)), (0, 0))) for tokens in texts]
+
+
+def _mean_max(tokens: FloatArray, encoded: Encoded) -> FloatArray:
+    seen = tokens[encoded.visible]  # (.., W)
+    return np.concatenate([seen.mean(axis=0), seen.max(axis=0)])  # (2W,)
+
+
+def softmax(x: FloatArray) -> FloatArray:
+    """Shares along the last axis: `exp(x) / sum(exp(x))`, less the maximum first so that nothing overflows."""
+    powers = np.exp(x - x.max(axis=-1, keepdims=True))
+    shares: FloatArray = powers / powers.sum(axis=-1, keepdims=True)
+    return shares
+
+
+_STRATEGIES: dict[PoolingStrategy, Callable[[FloatArray, Encoded], FloatArray]] = {
+    PoolingStrategy.NONE: lambda tokens, encoded: tokens * encoded.visible[:, None],
+    PoolingStrategy.REDUCE_MEAN: lambda tokens, encoded: tokens[encoded.visible].mean(axis=0),
+    PoolingStrategy.REDUCE_MAX: lambda tokens, encoded: tokens[encoded.visible].max(axis=0),
+    PoolingStrategy.REDUCE_MEAN_MAX: _mean_max,
+    PoolingStrategy.CLS_TOKEN: lambda tokens, encoded: tokens[0],
+    PoolingStrategy.SEP_TOKEN: lambda tokens, encoded: tokens[-1],
+    PoolingStrategy.CLS_POOLED: lambda tokens, encoded: encoded.top,
+    PoolingStrategy.CLASSIFICATION: lambda tokens, encoded: softmax(encoded.top),
+    PoolingStrategy.REGRESSION: lambda tokens, encoded: 1 / (1 + np.exp(-encoded.top)),
+}
