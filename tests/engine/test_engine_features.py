@@ -117,7 +117,7 @@ def test_fixed_shapes_are_few(shape: tuple[int, int], longest: int, fixed: tuple
 
 @pytest.mark.parametrize(
     ("shape", "longest", "common"),
-    [((1, 7), 128, (1, 7)), ((3, 9), 128, (3, 16)), ((17, 60), 62, (24, 62)), ((24, 25), 25, (24, 25))],
+    [((1, 7), 128, (1, 16)), ((3, 17), 128, (3, 32)), ((17, 60), 62, (24, 62)), ((24, 25), 40, (24, 32))],
 )
 def test_common_shapes_add_little(shape: tuple[int, int], longest: int, common: tuple[int, int]) -> None:
     assert common_shape(*shape, longest) == common

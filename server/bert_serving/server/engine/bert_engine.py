@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from bert_serving.server.config import PoolingStrategy, ServerConfig
 from bert_serving.server.engine import graph_cache
 from bert_serving.server.engine.contract import Progress, Row, Texts, Vectors
-from bert_serving.server.engine.features import SHAPE_STEP, FeatureMaker, collate, common_shape, fixed_shape
+from bert_serving.server.engine.features import TOKEN_STEP, FeatureMaker, collate, common_shape, fixed_shape
 from bert_serving.server.engine.graph import write_graph
 from bert_serving.server.engine.model_folder import ModelFolder, find_model
 from bert_serving.server.engine.packing import LONG_LIST
@@ -99,7 +100,11 @@ class BertEngine:
         self, config: ServerConfig, model: ModelFolder, tokenizer: BertTokenizer, session: GraphSession, lanes: int
     ) -> None:
         self._longest = config.max_seq_len or model.shape.positions
-        self._shape = fixed_shape if config.xla else common_shape  # XLA compiles each shape anew
+        self._shape = (
+            partial(fixed_shape, longest=self._longest)  # XLA compiles each shape anew
+            if config.xla
+            else partial(common_shape, longest=model.shape.positions)
+        )
         self._features = FeatureMaker(tokenizer, self._longest, no_special_token=config.no_special_token)
         self._tokenizer = tokenizer
         self._session = session
@@ -127,7 +132,7 @@ class BertEngine:
 
     def run(self, rows: Sequence[Row]) -> Vectors:
         """Vectors `[B, D]`, or with pooling NONE a list of `[length, D]`; float32, with `-fp16` float16."""
-        shape = self._shape(len(rows), max(row.length for row in rows), self._longest)
+        shape = self._shape(len(rows), max(row.length for row in rows))
         batch = collate(rows, mask_cls_sep=self._mask_cls_sep, shape=shape)
         vectors = self._session.run(batch)[: len(rows)]
         if self._pooled:
@@ -166,7 +171,7 @@ def _warm_up(engine: BertEngine, longest: int) -> None:
             "the model's numbers for a known sentence are not finite: copy the weights again, or leave out -fp16"
         )
     end_s = time.perf_counter() + _WARM_UP_S
-    lengths = (*range(1, min(LONG_LIST, longest)), *range(LONG_LIST, longest, SHAPE_STEP))
+    lengths = (*range(1, min(LONG_LIST, longest)), *range(LONG_LIST, longest, TOKEN_STEP))
     for batch in ([_blank(longest)] * _WARM_UP_TOKENS, *([_blank(length)] for length in lengths)):
         engine.run(batch)
         if time.perf_counter() > end_s:

@@ -16,6 +16,7 @@ from bert_serving.server.engine.weights import Weights
 
 _LOWEST = -1e30  # below every vector's number: what is hidden never is the maximum
 _TINY = 1e-10  # as 1.10: no division by zero where all is hidden
+_LEAST_SQUARE = 1e-12  # as tf.math.l2_normalize: a vector of zeros stays one
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,11 @@ def pool(strategy: PoolingStrategy, encoded: Encoded, *, normalize: bool = False
     """The result of the strategy, float32: `[B, ..]`, or `[B, T, W]` with NONE."""
     tf = load_tensorflow()
     pooled = _STRATEGIES[strategy](encoded)
-    return tf.math.l2_normalize(pooled, axis=-1) if normalize else pooled
+    if not normalize:
+        return pooled
+    # no division by a root: TensorFlow makes rsqrt of that, which rounds by where in the batch a row stands
+    squared = tf.reduce_sum(tf.square(pooled), axis=-1, keepdims=True)  # (B, 1), or (B, T, 1)
+    return pooled * tf.sqrt(1.0 / tf.maximum(squared, _LEAST_SQUARE))
 
 
 def _none(encoded: Encoded) -> Tensor:
