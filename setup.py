@@ -20,5 +20,5 @@ setup(
     packages=[],
     py_modules=[],
     install_requires=[CLIENT, f"bert-serving-server @ {SERVER}"],
-    extras_require={extra: [f"bert-serving-server[{extra}] @ {SERVER}"] for extra in ("cpu", "gpu", "benchmark")},
+    extras_require={extra: [f"bert-serving-server[{extra}] @ {SERVER}"] for extra in ("cpu", "gpu", "benchmark", "bulk", "http")},
 )

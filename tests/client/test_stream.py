@@ -152,6 +152,17 @@ def test_what_is_said_of_a_text_names_its_place_in_the_whole_list(peer: PeerServ
     assert caught.value.index == 302
 
 
+def test_cut_texts_are_named_in_each_batch_and_warned_of_once(peer: PeerServer) -> None:
+    def answer(peer: PeerServer, request: EncodeRequest) -> list[Any]:
+        return [encode_rows_reply(request.identity, request.request_id, vectors(request.texts), truncated=[1])]
+
+    peer.answer = answer
+    with BertClient(**peer.ports) as client, pytest.warns(TruncationWarning) as warned:
+        parts = list(client.encode_stream(TEXTS[:30], batch_size=10))
+    assert [part.truncated for part in parts] == [[1], [1], [1]]
+    assert len(warned) == 1
+
+
 def test_matrices_of_batches_are_padded_to_the_longest(peer: PeerServer) -> None:
     def answer_matrices(peer: PeerServer, request: EncodeRequest) -> list[Any]:
         length = 3 if len(peer.encode_requests()) == 1 else 5

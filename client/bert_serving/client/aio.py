@@ -56,12 +56,17 @@ class AsyncBertClient(BaseClient):
         """As `BertClient.encode_stream`; `texts` may be an asynchronous iterable too."""
         window: Window[asyncio.Task[RowsReply]] = Window(self._window(max_in_flight), in_order)
 
+        has_warned = False
+
         async def take() -> Encoded:
+            nonlocal has_warned
             done, _ = await asyncio.wait(window.awaited, return_when=asyncio.FIRST_COMPLETED)
             start, count, task = window.take(done)
             error = task.exception()
             if error is None:
-                return Encoded(start, count, self._response(task.result()).embedding, None)
+                part = self._encoded(start, count, task.result(), has_warned)
+                has_warned = has_warned or bool(part.truncated)
+                return part
             if not keep_errors or not isinstance(error, Exception):
                 raise error
             return Encoded(start, count, None, error)

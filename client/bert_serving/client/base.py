@@ -17,7 +17,7 @@ from bert_serving.client.errors import ClientClosed, RequestTimeout, VersionMism
 from bert_serving.client.keys import ClientKeys
 from bert_serving.client.pending import Asked
 from bert_serving.client.spread import Spread
-from bert_serving.client.stream import STREAM_WINDOW
+from bert_serving.client.stream import STREAM_WINDOW, Encoded
 from bert_serving.client.wire import LEGACY_SERVER_VERSION, RowsReply
 
 VERSION = "2.0.0"
@@ -170,8 +170,16 @@ class BaseClient:
         """What users get for a reply."""
         if self._check_length:
             self._warn_truncated(reply.truncated, len(reply.array))
-        embedding = reply.array.tolist() if self.output_fmt == "list" else reply.array
-        return Response(reply.request_id, embedding, reply.tokens)
+        return Response(reply.request_id, self._embedding(reply), reply.tokens)
+
+    def _embedding(self, reply: RowsReply) -> Any:
+        return reply.array.tolist() if self.output_fmt == "list" else reply.array
+
+    def _encoded(self, start: int, count: int, reply: RowsReply, has_warned: bool) -> Encoded:
+        """What users get for a batch of a stream, of which only the first cut texts are worth a warning."""
+        if self._check_length and not has_warned:
+            self._warn_truncated(reply.truncated, count)
+        return Encoded(start, count, self._embedding(reply), None, reply.truncated)
 
     def _window(self, max_in_flight: int | None) -> int:
         """How many batches of a stream may be under way."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -24,12 +24,16 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Encoded:
-    """A batch of a stream: `count` texts from position `start`. One of `embedding` and `error` is None."""
+    """A batch of a stream: `count` texts from position `start`. One of `embedding` and `error` is None.
+
+    `truncated` holds the positions in the batch of texts that the server cut.
+    """
 
     start: int
     count: int
     embedding: Any
     error: Exception | None
+    truncated: list[int] = field(default_factory=list)
 
 
 class Progress(Protocol):
@@ -100,14 +104,14 @@ def joined(replies: list[tuple[int, RowsReply]]) -> RowsReply:
 
 
 @contextmanager
-def progress_bar(total: int) -> Iterator[Progress]:
-    """A bar of tqdm on standard error; nothing to see where that is not installed."""
+def progress_bar(total: int, done: int = 0) -> Iterator[Progress]:
+    """A bar of tqdm on standard error, of which so much is done; nothing to see where that is not installed."""
     try:
         from tqdm import tqdm
     except ModuleNotFoundError:
         yield _Silent()
         return
-    with tqdm(total=total, unit=" texts", unit_scale=True) as bar:
+    with tqdm(total=total, initial=done, unit=" texts", unit_scale=True) as bar:
         yield bar
 
 

@@ -107,11 +107,13 @@ class BertClient(BaseClient):
             Encoded, which says where in `texts` it begins: to resume, skip what came before `start + count`.
 
         Raises:
-            What `encode` raises, and what `texts` raises. `timeout` is for each batch.
+            What `encode` raises, and what `texts` raises. `timeout` is for each batch. TruncationWarning comes once.
         """
+        has_warned = False
         for start, count, outcome in self._stream(texts, batch_size, max_in_flight, in_order, is_tokenized):
             if isinstance(outcome, RowsReply):
-                yield Encoded(start, count, self._response(outcome).embedding, None)
+                yield self._encoded(start, count, outcome, has_warned)
+                has_warned = has_warned or bool(outcome.truncated)
             elif keep_errors:
                 yield Encoded(start, count, None, outcome)
             else:

@@ -1,0 +1,89 @@
+"""What is done so far: a file beside the output with one row for each record of the input, in order.
+
+After a kill or on a full disk the last row may be there by half: whoever goes on cuts it off and begins where the rows
+end. The first bytes say what was encoded by which server: rows of two kinds do not go together.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+
+from bert_serving.server.bulk.errors import BulkError
+
+_HEADER_BYTES = 1 << 14
+
+
+class Kind(IntEnum):
+    """Of a row."""
+
+    SKIPPED = 0
+    VECTOR = 1
+    ZERO = 2
+
+
+class Spool:
+    """Open for appending; a context manager. `shape` is that of one row, float32."""
+
+    def __init__(self, path: Path, about: Mapping[str, Any], shape: Sequence[int]) -> None:
+        """Begin the file, or go on with the one that is there. Raises BulkError if that is about something else."""
+        self.path = path
+        self._dtype = np.dtype([("kind", "u1"), ("vector", "<f4", tuple(shape))])
+        header = {**about, "shape": list(shape)}
+        if path.exists() and path.stat().st_size >= _HEADER_BYTES:
+            _compare(path, header)
+            self._file: IO[bytes] = path.open("r+b")
+            self.count = (path.stat().st_size - _HEADER_BYTES) // self._dtype.itemsize
+            self._file.truncate(_HEADER_BYTES + self.count * self._dtype.itemsize)
+            self._file.seek(0, os.SEEK_END)
+        else:
+            self._file = path.open("wb")
+            self.count = 0
+            self._file.write(json.dumps(header).encode().ljust(_HEADER_BYTES))
+
+    def append(self, kinds: Sequence[Kind], vectors: Sequence[Any]) -> None:
+        """Add rows; a vector that is None stands for zeros."""
+        rows = np.zeros(len(kinds), self._dtype)
+        rows["kind"] = kinds
+        for row, vector in zip(rows, vectors, strict=True):
+            if vector is not None:
+                row["vector"] = vector
+        self._file.write(rows.tobytes())
+        self._file.flush()
+        self.count += len(rows)
+
+    def rows(self) -> Any:
+        """All rows as a structured array on the disk: `kind` and `vector`."""
+        self._file.flush()
+        if not self.count:
+            return np.zeros(0, self._dtype)
+        return np.memmap(self.path, self._dtype, "r", _HEADER_BYTES, (self.count,))
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+def _compare(path: Path, header: dict[str, Any]) -> None:
+    with path.open("rb") as file:
+        try:
+            earlier = json.loads(file.read(_HEADER_BYTES))
+        except ValueError:
+            raise BulkError(f"{path} is not what an earlier run left: delete it to begin anew") from None
+    for name, value in header.items():
+        if earlier.get(name) != value:
+            raise BulkError(
+                f"{path} was begun with {name} = {earlier.get(name)!r}, and now it is {value!r}: restore that, or "
+                "delete the file to begin anew"
+            )
