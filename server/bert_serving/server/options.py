@@ -79,6 +79,9 @@ def get_args_parser() -> argparse.ArgumentParser:
             group = groups.get(title) or groups.setdefault(title, parser.add_argument_group(title))
             _add(group, option)
     parser.options_from_environment = frozenset(option.name for option in fields(ServerConfig) if option.metadata)
+    parser.add_argument(
+        "-dry_run", "--dry_run", action="store_true", help="check model, ports and devices, say what would run, and end"
+    )
     parser.add_argument("-version", "--version", action="version", version=__version__)
     return parser
 

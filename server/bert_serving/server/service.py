@@ -15,6 +15,7 @@ from bert_serving.client.keys import ClientKeys
 from bert_serving.client.wire import Command, encode_command
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.devices import assign_devices, visible_gpus
+from bert_serving.server.dry_run import rehearsal
 from bert_serving.server.errors import BertServerError, ServiceError, StartError
 from bert_serving.server.launchers.local import LocalLauncher
 from bert_serving.server.log import set_up_logging
@@ -75,6 +76,10 @@ class BertServer(threading.Thread):
         self._wakeup = sockets.Wakeup()
         self._ventilator: Ventilator | None = None
         self._stop_asked: str | None = None
+
+    def rehearse(self) -> str:
+        """What would run, a line for each part. Raises StartError where a port cannot be had."""
+        return rehearsal(self.config, self._devices, _engine(self.config).footprint(self.config))
 
     def run(self) -> None:
         """The thread's body; see `start`."""

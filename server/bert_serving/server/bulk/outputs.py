@@ -12,20 +12,19 @@ import numpy as np
 
 from bert_serving.server.bulk.errors import BulkError, require
 from bert_serving.server.bulk.records import Source
-from bert_serving.server.bulk.spool import Kind
+from bert_serving.server.bulk.spool import Spool
 from bert_serving.server.engine.tensors import load_tensorflow
 
-_BLOCK_ROWS = 4096
 _NO_DATE = (1980, 1, 1, 0, 0, 0)
 """The same bytes for the same vectors, whenever they were made."""
 
 
-def write_output(path: Path, kind: str, source: Source, rows: Any) -> int:
-    """Write `rows` of a spool, without those that were skipped; how many these are. Raises OSError."""
-    number = int((rows["kind"] != Kind.SKIPPED).sum())
+def write_output(path: Path, kind: str, source: Source, spool: Spool) -> int:
+    """Write what is in the spool, without what was skipped; how many vectors that is. Raises OSError."""
+    number = sum(len(places) for places, _ in spool.blocks())
     beside = path.with_name(f"{path.name}.writing")
     try:
-        _WRITERS[kind](beside, source, rows, number)
+        _WRITERS[kind](beside, source, spool, number)
         with beside.open("rb") as file:
             os.fsync(file.fileno())
         beside.replace(path)
@@ -44,18 +43,10 @@ def output_kind(path: Path, kind: str | None) -> str:
     return kind
 
 
-def _blocks(rows: Any) -> Iterator[tuple[Any, Any]]:
-    """Positions and vectors of what was not skipped, some thousands at a time."""
-    for start in range(0, len(rows), _BLOCK_ROWS):
-        block = np.array(rows[start : start + _BLOCK_ROWS])
-        kept = np.flatnonzero(block["kind"] != Kind.SKIPPED)
-        yield kept + start, np.ascontiguousarray(block["vector"][kept])
-
-
-def _with_texts(source: Source, rows: Any) -> Iterator[tuple[Any, list[str], Any]]:
-    """The same with the texts."""
+def _with_texts(source: Source, spool: Spool) -> Iterator[tuple[Any, list[str], Any]]:
+    """The blocks of a spool, with the texts between positions and vectors."""
     records = enumerate(source.read())
-    for places, vectors in _blocks(rows):
+    for places, vectors in spool.blocks():
         wanted = set(places.tolist())
         texts: list[str] = []
         while len(texts) < len(wanted):
@@ -65,59 +56,60 @@ def _with_texts(source: Source, rows: Any) -> Iterator[tuple[Any, list[str], Any
         yield places, texts, vectors
 
 
-def _write_array(file: IO[bytes], rows: Any, number: int) -> None:
+def _write_array(file: IO[bytes], spool: Spool, number: int) -> None:
     """In the format of numpy.save."""
-    shape = (number, *rows.dtype["vector"].shape)
+    shape = (number, *spool.shape)
     np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
-    for _, vectors in _blocks(rows):
+    for _, vectors in spool.blocks():
         file.write(vectors.tobytes())
 
 
-def _write_npy(path: Path, source: Source, rows: Any, number: int) -> None:
+def _write_npy(path: Path, source: Source, spool: Spool, number: int) -> None:
     with path.open("wb") as file:
-        _write_array(file, rows, number)
+        _write_array(file, spool, number)
 
 
-def _write_npz(path: Path, source: Source, rows: Any, number: int) -> None:
+def _write_npz(path: Path, source: Source, spool: Spool, number: int) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         with archive.open(zipfile.ZipInfo("embedding.npy", _NO_DATE), "w", force_zip64=True) as file:
-            _write_array(file, rows, number)
+            _write_array(file, spool, number)
         with archive.open(zipfile.ZipInfo("index.npy", _NO_DATE), "w", force_zip64=True) as file:
-            np.lib.format.write_array(file, np.flatnonzero(rows["kind"] != Kind.SKIPPED))
+            places = [places for places, _ in spool.blocks()]
+            np.lib.format.write_array(file, np.concatenate(places) if places else np.zeros(0, np.int64))
 
 
-def _write_json_lines(path: Path, source: Source, rows: Any, number: int) -> None:
+def _write_json_lines(path: Path, source: Source, spool: Spool, number: int) -> None:
     import orjson
 
     option = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
     with path.open("wb") as file:
-        for places, texts, vectors in _with_texts(source, rows):
+        for places, texts, vectors in _with_texts(source, spool):
             for place, text, vector in zip(places.tolist(), texts, vectors, strict=True):
                 file.write(orjson.dumps({"index": place, "text": text, "embedding": vector}, option=option))
 
 
-def _write_parquet(path: Path, source: Source, rows: Any, number: int) -> None:
+def _write_parquet(path: Path, source: Source, spool: Spool, number: int) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    sizes = rows.dtype["vector"].shape
+    sizes = spool.shape
     kind = pyarrow.float32()
     for size in reversed(sizes):
         kind = pyarrow.list_(kind, size)
     schema = pyarrow.schema({"index": pyarrow.int64(), "text": pyarrow.string(), "embedding": kind})
     with pyarrow.parquet.ParquetWriter(path, schema) as writer:
-        for places, texts, vectors in _with_texts(source, rows):
+        for places, texts, vectors in _with_texts(source, spool):
             column = pyarrow.array(vectors.reshape(-1))
             for size in reversed(sizes):
                 column = pyarrow.FixedSizeListArray.from_arrays(column, size)
             writer.write_batch(pyarrow.record_batch([pyarrow.array(places), pyarrow.array(texts), column], schema))
 
 
-def _write_tfrecord(path: Path, source: Source, rows: Any, number: int) -> None:
+def _write_tfrecord(path: Path, source: Source, spool: Spool, number: int) -> None:
     tf = load_tensorflow()
     train = tf.train
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for places, texts, vectors in _with_texts(source, rows):
+        for places, texts, vectors in _with_texts(source, spool):
             for place, text, vector in zip(places.tolist(), texts, vectors, strict=True):
                 feature = {
                     "index": train.Feature(int64_list=train.Int64List(value=[place])),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +19,7 @@ import numpy as np
 from bert_serving.server.bulk.errors import BulkError
 
 _HEADER_BYTES = 1 << 14
+_BLOCK_ROWS = 4096
 
 
 class Kind(IntEnum):
@@ -59,12 +60,19 @@ class Spool:
         self._file.flush()
         self.count += len(rows)
 
-    def rows(self) -> Any:
-        """All rows as a structured array on the disk: `kind` and `vector`."""
-        self._file.flush()
-        if not self.count:
-            return np.zeros(0, self._dtype)
-        return np.memmap(self.path, self._dtype, "r", _HEADER_BYTES, (self.count,))
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one vector."""
+        return self._dtype["vector"].shape
+
+    def blocks(self) -> Iterator[tuple[Any, Any]]:
+        """What was not skipped, some thousands at a time: the positions in the input, and the vectors."""
+        with self.path.open("rb") as file:
+            file.seek(_HEADER_BYTES)
+            for start in range(0, self.count, _BLOCK_ROWS):
+                rows = np.fromfile(file, self._dtype, min(_BLOCK_ROWS, self.count - start))
+                kept = np.flatnonzero(rows["kind"] != Kind.SKIPPED)
+                yield kept + start, np.ascontiguousarray(rows["vector"][kept])
 
     def __enter__(self) -> Spool:
         return self

@@ -108,10 +108,9 @@ def _encode_file(parser: argparse.ArgumentParser, args: argparse.Namespace) -> N
         about = {"input_bytes": args.input.stat().st_size, "column": args.column, **_about(client.server_config)}
         with Spool(part, about, _row_shape(client)) as spool:
             num_cut = _encode_rest(client, source, spool, total, args)
-            number = write_output(output, kind, source, spool.rows())
-            shape = spool.rows().dtype["vector"].shape
+            number = write_output(output, kind, source, spool)
     part.unlink()
-    print(f"{output}: {number} vectors of shape {list(shape)}, {total - number} left out, {num_cut} texts cut")
+    print(f"{output}: {number} vectors of shape {list(spool.shape)}, {total - number} left out, {num_cut} texts cut")
 
 
 @contextmanager

@@ -22,7 +22,17 @@ def main() -> None:
     except BertServerError as error:
         parser.error(str(error))
     print(argument_table(server.config), flush=True)
-    sys.exit(serve(server, parser.prog))
+    sys.exit(rehearse(server, parser.prog) if args.dry_run else serve(server, parser.prog))
+
+
+def rehearse(server: BertServer, prog: str) -> int:
+    """Say what would run; the exit status, the reason why it could not on the last line."""
+    try:
+        print(server.rehearse())
+    except BertServerError as error:
+        sys.stderr.write(f"{prog}: error: {error}\n")
+        return 1
+    return 0
 
 
 def serve(server: BertServer, prog: str) -> int:

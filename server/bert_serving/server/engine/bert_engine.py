@@ -13,8 +13,9 @@ import numpy as np
 
 from bert_serving.server.config import PoolingStrategy, ServerConfig
 from bert_serving.server.engine import graph_cache
-from bert_serving.server.engine.contract import Progress, Row, Texts, Vectors
+from bert_serving.server.engine.contract import Footprint, Progress, Row, Texts, Vectors
 from bert_serving.server.engine.features import TOKEN_STEP, FeatureMaker, collate, common_shape, fixed_shape
+from bert_serving.server.engine.footprint import footprint_of
 from bert_serving.server.engine.graph import write_graph
 from bert_serving.server.engine.model_folder import ModelFolder, find_model
 from bert_serving.server.engine.packing import LONG_LIST
@@ -45,6 +46,11 @@ def resolve(config: ServerConfig) -> ServerConfig:
     _check_options(config, model)
     load_tokenizer(config, model)
     return replace(config, max_positions=model.shape.positions)
+
+
+def footprint(config: ServerConfig) -> Footprint:
+    """What the model of a resolved config is, and the memory that it takes."""
+    return footprint_of(config, find_model(config).shape)
 
 
 def prepare(config: ServerConfig, progress: Progress) -> str:

@@ -1,10 +1,12 @@
 """What an engine is: the whole of what the rest of the server knows of models. No TensorFlow, no sockets.
 
-An engine module, named by `ServerConfig.engine`, has four functions:
+An engine module, named by `ServerConfig.engine`, has five functions:
 
     resolve(config: ServerConfig) -> ServerConfig
         Runs first, in the server's own process: quick, without TensorFlow. Checks that the model's files are there
         and that the options fit them, and fills in what the model's folder suggests.
+    footprint(config: ServerConfig) -> Footprint
+        What a model of that resolved config is, and the memory that it takes. Quick, as `resolve`.
     prepare(config: ServerConfig, progress: Progress) -> str
         Runs once, in a process of its own. Returns what `load` needs, such as the path of an optimized graph.
     preload() -> None
@@ -53,6 +55,15 @@ Texts = Union[Sequence[str], Sequence[Sequence[str]], Sequence[Sequence[int]]]
 
 Vectors = Union[FloatArray, list[FloatArray]]
 """Pooled: one array `[B, D]`. Not pooled: a list of B arrays `[length of the row, D]`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """A model in words, and about how many bytes of memory a worker takes with it, at work and while it loads."""
+
+    model: str
+    worker_bytes: int
+    loading_bytes: int
 
 
 class Engine(Protocol):

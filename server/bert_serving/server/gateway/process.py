@@ -46,12 +46,13 @@ class _Server(uvicorn.Server):
 
 def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
     """Serve HTTP until the ventilator says to stop. `arguments`: ventilator_address, curve."""
-    listener = _bind(config)
+    listener = bind(config)
     with contextlib.closing(listener):
         asyncio.run(_serve(config, arguments, listener))
 
 
-def _bind(config: ServerConfig) -> socket.socket:
+def bind(config: ServerConfig) -> socket.socket:
+    """The socket for HTTP. Raises StartError that names the port if it cannot be had."""
     assert config.http_port is not None
     family = socket.AF_INET6 if ":" in config.http_host else socket.AF_INET
     # asyncio turns Nagle's algorithm off only where the protocol is named: without it an answer takes 40 ms more
