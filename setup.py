@@ -11,6 +11,8 @@ HERE = Path(__file__).resolve().parent
 CLIENT = f"bert-serving-client @ {(HERE / 'client').as_uri()}"
 SERVER = (HERE / "server").as_uri()
 
+EXTRAS = ("cpu", "gpu", "benchmark", "bulk", "http")
+
 setup(
     name="bert-as-service",
     version="2.0.0",
@@ -20,5 +22,5 @@ setup(
     packages=[],
     py_modules=[],
     install_requires=[CLIENT, f"bert-serving-server @ {SERVER}"],
-    extras_require={extra: [f"bert-serving-server[{extra}] @ {SERVER}"] for extra in ("cpu", "gpu", "benchmark", "bulk", "http")},
+    extras_require={extra: [f"bert-serving-server[{extra}] @ {SERVER}"] for extra in EXTRAS},
 )
