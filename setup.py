@@ -11,7 +11,7 @@ HERE = Path(__file__).resolve().parent
 CLIENT = f"bert-serving-client @ {(HERE / 'client').as_uri()}"
 SERVER = (HERE / "server").as_uri()
 
-EXTRAS = ("cpu", "gpu", "benchmark", "bulk", "http")
+EXTRAS = ("cpu", "gpu", "benchmark", "bulk", "http", "ray")
 
 setup(
     name="bert-as-service",

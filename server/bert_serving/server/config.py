@@ -7,6 +7,7 @@ reads it and nothing changes it. Child processes get it as JSON.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import IntEnum
@@ -77,6 +78,22 @@ def _dtype(text: str) -> str:
     return text
 
 
+LAUNCHERS = ("local", "ray")
+
+
+def _launcher(text: str) -> str:
+    if text not in LAUNCHERS:
+        raise ValueError(f"must be one of {', '.join(LAUNCHERS)}, not {text!r}")
+    return text
+
+
+def _resource(text: str) -> str:
+    name, _, number = text.partition("=")
+    if not name or not re.fullmatch(r"\d+(\.\d+)?", number) or not float(number):
+        raise ValueError(f"must be NAME=NUMBER, such as GPU=1, not {text!r}")
+    return text
+
+
 def _sequence_length(text: str) -> int | None:
     if text == "NONE":
         return None
@@ -125,6 +142,7 @@ _MODEL = "File paths: the model"
 _BERT = "BERT: features and pooling"
 _SERVING = "Serving: ports, workers and devices"
 _HTTP = "HTTP: with -http_port"
+_RAY = "Workers on a Ray cluster"
 
 
 @dataclass(frozen=True)
@@ -240,6 +258,16 @@ class ServerConfig:
     )
     cors: str = _option("*", "origins whose pages may call, with commas between them; *: all", group=_HTTP)
     verbose: bool = _option(False, "log more, with tracebacks", group=_SERVING)
+    min_worker: int | None = _option(
+        None, "begin with so few workers if the others are not ready within -start_timeout", _integer(1),
+        group=_SERVING,
+    )  # fmt: skip
+    launcher: str = _option("local", "where workers run: local or ray", _launcher, group=_RAY)
+    ray_address: str = _option("auto", "of the Ray cluster; auto: the one that this machine is part of", group=_RAY)
+    ray_resources: tuple[str, ...] = _option(
+        (), "what Ray has to find for each worker, NAME=NUMBER each (default: GPU=1, or CPU=1 with -cpu)", _resource,
+        group=_RAY, several=True, least=0,
+    )  # fmt: skip
 
     engine: str = "bert_serving.server.engine.bert_engine"
     """Module that does the encoding, see `engine/contract.py`; tests and benchmarks put another one here."""
@@ -259,6 +287,10 @@ class ServerConfig:
             raise ConfigError(f"-http_port is {self.http_port}, as another port is: they must differ")
         if self.http_port is not None and (missing := _missing_for_http()):
             raise ConfigError(f"-http_port needs {missing}: install it by pip install './server[http]'")
+        if self.launcher == "ray" and find_spec("ray") is None:
+            raise ConfigError("-launcher ray needs ray: install it by pip install './server[ray]'")
+        if self.min_worker is not None and self.min_worker > self.num_worker:
+            raise ConfigError(f"-min_worker {self.min_worker} is above -num_worker {self.num_worker}")
         if self.fp16 and self.dtype not in ("float32", "float16"):
             raise ConfigError(f"-fp16 and -dtype {self.dtype} exclude each other")
         if self.fixed_embed_length and self.pooling_strategy is not PoolingStrategy.NONE:
@@ -294,7 +326,7 @@ class ServerConfig:
         known = {option.name for option in fields(ServerConfig)}
         kept = {name: value for name, value in values.items() if name in known}
         kept["given"] = frozenset(kept.get("given", kept))
-        for name in ("pooling_layer", "device_map"):
+        for name in ("pooling_layer", "device_map", "ray_resources"):
             if name in kept:
                 kept[name] = tuple(kept[name])
         if "pooling_strategy" in kept:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from bert_serving.server.config import PoolingStrategy, ServerConfig
@@ -17,7 +16,7 @@ from bert_serving.server.devices import device_environment, device_name, lanes_f
 from bert_serving.server.errors import StartError
 from bert_serving.server.launchers.base import Orders
 from bert_serving.server.supervisor import ChildEnded, Supervisor
-from bert_serving.server.transport.curve import Insider
+from bert_serving.server.transport.meeting import Meeting
 from bert_serving.server.transport.messages import (
     Alive,
     Draining,
@@ -97,6 +96,14 @@ class Fleet:
         return any(member.state is not State.GONE or self._restarts.expects(member.name) for member in self._workers)
 
     @property
+    def _is_enough(self) -> bool:
+        """Whether all is ready but some workers more than `-min_worker`."""
+        workers = self._workers
+        ready = sum(worker.state is State.READY for worker in workers)
+        others = all(member.state is State.READY for member in self._roster if member not in workers)
+        return others and self._config.min_worker is not None and ready >= self._config.min_worker
+
+    @property
     def _workers(self) -> list[Member]:
         return [member for member in self._roster if member.name not in (SINK, OPTIMIZER, GATEWAY)]
 
@@ -105,13 +112,13 @@ class Fleet:
 
     # -- start --------------------------------------------------------------------------------------------------------
 
-    def start(self, address: str, folder: Path, insider: Insider | None, now_s: float) -> None:
-        """Start all; they connect to the ventilator at `address`. `insider` is the gateway where keys are needed."""
+    def start(self, meeting: Meeting, now_s: float) -> None:
+        """Start all; they connect to the ventilator as `meeting` says."""
         self._started_s = self._last_progress_s = now_s
-        verbose = self._config.verbose
-        common = {"ventilator_address": address, "socket_folder": str(folder)}
+        verbose, insider, remote = self._config.verbose, meeting.insider, meeting.remote
+        common = {"ventilator_address": meeting.address, "socket_folder": str(meeting.folder)}
         public = insider.public.decode() if insider else None
-        sink = {**common, "pad_to": _pad_to(self._config), "insider": public}
+        sink = {**common, "pad_to": _pad_to(self._config), "insider": public, "remote": remote and remote.as_orders()}
         self._start(Orders("sink", SINK, "SINK", sink), "cpu")
         if self._config.http_port is not None:
             gateway = {**common, "curve": str(insider.folder) if insider else None}
@@ -120,7 +127,9 @@ class Fleet:
         for number, gpu in enumerate(self._devices):
             name = f"worker-{number}"
             lanes = lanes_for(gpu, self._config.num_worker)
-            arguments = {**common, "name": name, "device": device_name(gpu), "lanes": lanes}
+            arguments = {"name": name, "device": device_name(gpu), "lanes": lanes}
+            arguments |= {"ventilator_address": remote.address if remote else meeting.address}
+            arguments |= {"keys": remote.keys.as_orders() if remote else None}
             environment = device_environment(gpu, verbose)
             self._start(Orders("worker", name, name.upper(), arguments, environment), device_name(gpu))
         log.info("devices: %s", ", ".join(f"worker {n} on {device_name(gpu)}" for n, gpu in enumerate(self._devices)))
@@ -128,7 +137,9 @@ class Fleet:
     def _start(self, orders: Orders, device: str) -> None:
         self._orders[orders.name] = orders, device
         self._supervisor.start(orders)
-        self._roster.started(orders.name, device, self._supervisor.pid(orders.name))
+        self._roster.started(
+            orders.name, device, self._supervisor.pid(orders.name), self._supervisor.stage(orders.name)
+        )
 
     # -- what children say --------------------------------------------------------------------------------------------
 
@@ -147,7 +158,7 @@ class Fleet:
             if name == SINK:
                 self._introduce(message.rows_address)
         elif isinstance(message, Hello):
-            member.state, member.stage = State.CONNECTED, "waiting for the graph"
+            member.state, member.stage, member.pid = State.CONNECTED, "waiting for the graph", message.pid
         self._load_where_possible()
 
     def _introduce(self, rows_address: str) -> None:
@@ -188,7 +199,7 @@ class Fleet:
         lost = []
         for child in self._supervisor.ended():
             if child.name == OPTIMIZER and child.reason is None:
-                self._prepared = child.result
+                self._prepared = self._supervisor.share(child.result)
                 self._roster.remove(OPTIMIZER)
                 self._load_where_possible()
                 continue
@@ -217,8 +228,8 @@ class Fleet:
         was_asleep = now_s - self._looked_s > limit_s / 2
         self._looked_s = now_s
         for member in self._roster:
-            if member.state is State.GONE:
-                continue
+            if member.state is State.GONE or not member.pid:
+                continue  # it has ended, or nobody knows where to start it yet
             silent_s = now_s - (member.heard_s or now_s)
             if was_asleep or not member.heard_s:  # this process itself did not run, and has not read what they said
                 member.heard_s = now_s
@@ -235,7 +246,11 @@ class Fleet:
         waited_s = now_s - self._started_s
         if waited_s > self._config.start_timeout:
             limit = f"{self._config.start_timeout} s (-start_timeout)"
-            raise StartError(f"not ready within {limit}, still waiting for {self._roster.waiting_for()}")
+            late = f"not ready within {limit}, still waiting for {self._roster.waiting_for()}"
+            if not self._is_enough:
+                raise StartError(late)
+            log.warning("%s: the service begins without", late)
+            return True
         if now_s - self._last_progress_s >= PROGRESS_INTERVAL_S:
             self._last_progress_s = now_s
             log.info("still loading after %.0f s: %s", waited_s, self._roster.waiting_for())

@@ -7,6 +7,8 @@ import importlib
 import logging
 import tempfile
 import threading
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
@@ -17,6 +19,7 @@ from bert_serving.server.config import ServerConfig
 from bert_serving.server.devices import assign_devices, visible_gpus
 from bert_serving.server.dry_run import rehearsal
 from bert_serving.server.errors import BertServerError, ServiceError, StartError
+from bert_serving.server.launchers.base import Launcher
 from bert_serving.server.launchers.local import LocalLauncher
 from bert_serving.server.log import set_up_logging
 from bert_serving.server.status import Description
@@ -70,12 +73,17 @@ class BertServer(threading.Thread):
         self.config: ServerConfig = _engine(config).resolve(config)
         self.is_ready = Readiness()
         self.failure: BertServerError | None = None
-        self._devices = assign_devices(self.config, [] if self.config.cpu else visible_gpus())
+        self._devices = self._assign_devices()
         if None in self._devices and not self.config.cpu:
             log.warning("no free GPU was found: the workers run on the CPU; -cpu says so on purpose")
         self._wakeup = sockets.Wakeup()
         self._ventilator: Ventilator | None = None
         self._stop_asked: str | None = None
+
+    def _assign_devices(self) -> Sequence[int | None]:
+        if self.config.launcher == "ray":  # which shows each worker its own GPU as the first
+            return [None if self.config.cpu else 0] * self.config.num_worker
+        return assign_devices(self.config, [] if self.config.cpu else visible_gpus())
 
     def rehearse(self) -> str:
         """What would run, a line for each part. Raises StartError where a port cannot be had."""
@@ -99,13 +107,14 @@ class BertServer(threading.Thread):
         with _graph_folder(self.config.graph_tmp_dir) as graphs:
             children = replace(self.config, graph_tmp_dir=graphs, cpu=None in self._devices)
             description = Description(self.config, self._devices, __version__)
-            supervisor = Supervisor(LocalLauncher(children))
-            self._ventilator = Ventilator(
-                self.config, self._devices, description, supervisor, self._wakeup, self.is_ready.set
-            )
-            if self._stop_asked:
-                self._ventilator.stop(self._stop_asked)
-            self._ventilator.run()
+            with closing(_launcher(children)) as launcher:
+                supervisor = Supervisor(launcher)
+                self._ventilator = Ventilator(
+                    self.config, self._devices, description, supervisor, self._wakeup, self.is_ready.set
+                )
+                if self._stop_asked:
+                    self._ventilator.stop(self._stop_asked)
+                self._ventilator.run()
 
     def stop(self, reason: str = "stop() was called", *, at_once: bool = False) -> None:
         """Ask the service to end and return at once; safe in a signal handler and from any thread.
@@ -163,6 +172,14 @@ class BertServer(threading.Thread):
 
 def _engine(config: ServerConfig) -> Any:
     return importlib.import_module(config.engine)
+
+
+def _launcher(config: ServerConfig) -> Launcher:
+    if config.launcher == "local":
+        return LocalLauncher(config)
+    from bert_serving.server.launchers.ray import RayLauncher  # slow to import, and there only where it is needed
+
+    return RayLauncher(config)
 
 
 def _graph_folder(parent: str | None) -> tempfile.TemporaryDirectory[str]:

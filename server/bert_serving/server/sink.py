@@ -38,6 +38,7 @@ from bert_serving.server.transport.messages import (
     decode,
     encode,
 )
+from bert_serving.server.transport.remote import RemoteKeys, bind_remote
 
 log = logging.getLogger(__name__)
 
@@ -55,23 +56,35 @@ FIRST_REQUEST_ID = b"1"
 
 
 def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
-    """Run the sink until it is told to stop. `arguments`: ventilator_address, socket_folder, pad_to,
-    insider."""
+    """Run the sink until it is told to stop. `arguments`: ventilator_address, socket_folder, pad_to, insider,
+    remote."""
     context = zmq.Context()
     with ExitStack() as opened:
         opened.callback(context.term)
         insider = arguments["insider"]
         gate = opened.enter_context(open_gate(context, config.curve_dir, insider.encode() if insider else None))
         results = opened.enter_context(sockets.bind_results(context, config))
-        folder = Path(arguments["socket_folder"])
-        rows, rows_address = sockets.bind_internal(context, zmq.PULL, folder, f"rows-{os.getpid()}")
-        opened.enter_context(rows)
+        rows, rows_address = _bind_rows(context, opened, arguments)
         ventilator = opened.enter_context(
             sockets.connect_internal(context, zmq.DEALER, arguments["ventilator_address"], "sink")
         )
         ventilator.send_multipart(encode(Hello(os.getpid(), rows_address)))
         listeners = Listeners(config.result_ttl, config.max_clients)
         Sink(config, arguments["pad_to"], listeners, results, rows, ventilator, gate).loop()
+
+
+def _bind_rows(
+    context: zmq.Context[Any], opened: ExitStack, arguments: Mapping[str, Any]
+) -> tuple[sockets.Socket, str]:
+    """The PULL socket for rows, and its address for workers."""
+    remote = arguments["remote"]
+    if remote is None:
+        folder = Path(arguments["socket_folder"])
+        rows, address = sockets.bind_internal(context, zmq.PULL, folder, f"rows-{os.getpid()}")
+    else:
+        apart = opened.enter_context(zmq.Context())  # without an authenticator, which knows clients' keys alone
+        rows, address = bind_remote(apart, zmq.PULL, remote["host"], RemoteKeys(**remote["keys"]))
+    return opened.enter_context(rows), address
 
 
 class Sink:

@@ -44,6 +44,19 @@ class Supervisor:
         """Who is running."""
         return list(self._running)
 
+    @property
+    def remote_host(self) -> str | None:
+        """See `Launcher.remote_host`."""
+        return self._launcher.remote_host
+
+    def share(self, prepared: str) -> str:
+        """See `Launcher.share`."""
+        return self._launcher.share(prepared)
+
+    def stage(self, name: str) -> str:
+        """What a child does until it says so itself."""
+        return self._running[name].stage
+
     def start(self, orders: Orders) -> None:
         """Start a child."""
         self._running[orders.name] = self._launcher.start(orders)

@@ -33,6 +33,8 @@ from bert_serving.server.status import Addresses, Description
 from bert_serving.server.supervisor import Supervisor
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.curve import Insider, open_gate
+from bert_serving.server.transport.lines import Lines
+from bert_serving.server.transport.meeting import Meeting, Remote
 from bert_serving.server.transport.messages import (
     Alive,
     Answer,
@@ -45,9 +47,8 @@ from bert_serving.server.transport.messages import (
     Received,
     Rows,
     Stage,
-    decode,
-    encode,
 )
+from bert_serving.server.transport.remote import RemoteKeys, bind_remote
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class Ventilator:
         on_ready: Callable[[], None],
     ) -> None:
         self._config = config
+        self._supervisor = supervisor
         self._description = description
         self._fleet = Fleet(config, devices, supervisor, self._send)
         self._wakeup = wakeup
@@ -110,15 +112,29 @@ class Ventilator:
             self._clients = sockets.bind_requests(context, self._config)
             allow_terminate = self._config.allow_remote_terminate
             self._door = Door(self._clients, self._gate, allow_terminate, self._answer_error)
-            self._children, self._address = sockets.bind_internal(context, zmq.ROUTER, folder, "ventilator")
+            children, self._address = sockets.bind_internal(context, zmq.ROUTER, folder, "ventilator")
+            remote = self._open_remote(opened)
+            self._lines = Lines(children, *([remote[0]] if remote else []))
             opened.callback(self._end)
-            self._fleet.start(self._address, folder, insider, time.monotonic())
+            meeting = Meeting(self._address, folder, insider, remote[1] if remote else None)
+            self._fleet.start(meeting, time.monotonic())
             while not self._is_over(time.monotonic()):
                 self._wait(time.monotonic())
                 self._receive_from_children()
                 self._receive_requests()
                 self._watch(time.monotonic())
                 self._dispatch()
+
+    def _open_remote(self, opened: ExitStack) -> tuple[sockets.Socket, Remote] | None:
+        """The socket for workers elsewhere, if the launcher starts any, in a context that asks for no clients' keys."""
+        host = self._supervisor.remote_host
+        if host is None:
+            return None
+        context: zmq.Context[Any] = zmq.Context()
+        opened.callback(context.destroy, linger=0)
+        keys = RemoteKeys.make()
+        sock, address = bind_remote(context, zmq.ROUTER, host, keys)
+        return sock, Remote(host, address, keys)
 
     def _is_over(self, now_s: float) -> bool:
         """Whether to end now, as asked, with all answered or the time for it gone."""
@@ -135,7 +151,7 @@ class Ventilator:
 
     def _wait(self, now_s: float) -> None:
         poller = zmq.Poller()  # built anew: children come and go
-        for source in (self._clients, self._children, self._wakeup.fileno(), *self._fleet.filenos):
+        for source in (self._clients, *self._lines.sockets, self._wakeup.fileno(), *self._fleet.filenos):
             poller.register(source, zmq.POLLIN)
         is_hurried = self._stop_reason is not None or self._fleet.expects_restarts
         limit_ms = HURRIED_POLL_MS if is_hurried else POLL_MS
@@ -192,8 +208,8 @@ class Ventilator:
     # -- receive: from workers and sink -------------------------------------------------------------------------------
 
     def _receive_from_children(self) -> None:
-        for name, *frames in sockets.burst(self._children):
-            self._on_child_message(name.bytes.decode(), decode([frame.bytes for frame in frames]), time.monotonic())
+        for name, message in self._lines.receive():
+            self._on_child_message(name, message, time.monotonic())
 
     def _on_child_message(self, name: str, message: Message, now_s: float) -> None:
         if isinstance(message, Done):
@@ -278,12 +294,7 @@ class Ventilator:
             self._for_sink.popleft()  # what could not be sent waits for the next sink
 
     def _send(self, name: str, message: Message) -> bool:
-        try:
-            self._children.send_multipart([name.encode(), *encode(message)])
-        except zmq.ZMQError as error:  # it is gone, which its pipe tells, or was never there
-            log.debug("%s could not be sent to %s: %s", type(message).__name__, name, error)
-            return False
-        return True
+        return self._lines.send(name, message)
 
     def _end(self) -> None:
         """Answer what is open, tell all to end, and wait for them."""

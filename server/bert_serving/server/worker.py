@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from math import inf
@@ -21,6 +21,7 @@ from typing import Any
 
 import zmq
 
+from bert_serving.client.keys import ClientKeys
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.core.assembly import Assembly
 from bert_serving.server.core.batcher import Limits
@@ -44,6 +45,7 @@ from bert_serving.server.transport.messages import (
     decode,
     encode,
 )
+from bert_serving.server.transport.remote import RemoteKeys
 
 log = logging.getLogger(__name__)
 
@@ -55,16 +57,23 @@ GPU_BATCH_TOKENS = 16384
 """On a GPU a batch more costs as much as thousands of tokens: rows of any length may share one."""
 
 
-def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
-    """Run a worker until it is told to stop. `arguments`: name, ventilator_address, device, lanes."""
+def run(config: ServerConfig, arguments: Mapping[str, Any], fetch: Callable[[str], str] = str) -> None:
+    """Run a worker until it is told to stop. `arguments`: name, ventilator_address, keys, device, lanes;
+    and place, where that is another machine.
+
+    `fetch` makes what `Launcher.share` gave something that the engine can load here.
+    """
     with ExitStack() as opened:
         context = zmq.Context()
         opened.callback(context.destroy, linger=sockets.PUBLISH_LINGER_MS)
         wakeup = sockets.Wakeup()
         opened.callback(wakeup.close)
-        ventilator = sockets.connect_internal(context, zmq.DEALER, arguments["ventilator_address"], arguments["name"])
+        remote = RemoteKeys.of(arguments["keys"])
+        keys = None if remote is None else remote.of_worker
+        address, name = arguments["ventilator_address"], arguments["name"]
+        ventilator = sockets.connect_internal(context, zmq.DEALER, address, name, keys)
         ventilator.send_multipart(encode(Hello(os.getpid(), "")))
-        Worker(config, arguments["device"], arguments["lanes"], context, ventilator, wakeup).loop()
+        Worker(config, arguments, context, ventilator, wakeup, keys, fetch).loop()
 
 
 @dataclass(slots=True)
@@ -79,15 +88,18 @@ class Worker:
     def __init__(
         self,
         config: ServerConfig,
-        device: str,
-        lanes: int,
+        arguments: Mapping[str, Any],
         context: zmq.Context[Any],
         ventilator: sockets.Socket,
         wakeup: sockets.Wakeup,
+        keys: ClientKeys | None,
+        fetch: Callable[[str], str],
     ) -> None:
         self._config = config
-        self._device = device
-        self._num_lanes = lanes
+        self._keys = keys
+        self._fetch = fetch
+        self._device, self._where = arguments["device"], arguments.get("place")
+        self._num_lanes = arguments["lanes"]
         self._context = context
         self._ventilator = ventilator
         self._wakeup = wakeup
@@ -142,7 +154,7 @@ class Worker:
     def _connect_sink(self, rows_address: str) -> None:
         if self._sink is not None:
             self._sink.close(linger=0)
-        self._sink = sockets.connect_internal(self._context, zmq.PUSH, rows_address)
+        self._sink = sockets.connect_internal(self._context, zmq.PUSH, rows_address, keys=self._keys)
 
     def _begin(self, part: Part) -> None:
         """Tokenize a part at once and let its rows wait for a lane."""
@@ -189,7 +201,7 @@ class Worker:
         try:
             module = importlib.import_module(self._config.engine)
             module.preload()
-            engine = module.load(self._config, self._for_loader.get(), self._num_lanes, progress)
+            engine = module.load(self._config, self._fetch(self._for_loader.get()), self._num_lanes, progress)
             self._loader_says.put(with_faults(engine))
         except BaseException as error:  # the I/O thread raises it again
             self._loader_says.put(error)
@@ -212,6 +224,8 @@ class Worker:
         max_tokens = self._config.max_batch_tokens or (GPU_BATCH_TOKENS if engine.on_gpu else CPU_BATCH_TOKENS)
         limits = Limits(self._config.max_batch_size, max_tokens, sys.maxsize if engine.on_gpu else CPU_SPARE_PAIRS)
         device = self._device if engine.on_gpu else "cpu"
+        if self._where:
+            device += f" at {self._where}"
         self._engine = engine
         self._lanes = Lanes(engine, limits, self._wakeup.notify)
         log.info("ready on %s with %d compute lane(s)", device, engine.lanes)

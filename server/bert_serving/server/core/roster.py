@@ -50,10 +50,10 @@ class Roster:
     def __iter__(self) -> Iterator[Member]:
         return iter(list(self._members.values()))
 
-    def started(self, name: str, device: str, pid: int) -> None:
-        """A child was started, for the first time or again."""
+    def started(self, name: str, device: str, pid: int, stage: str) -> None:
+        """A child was started, for the first time or again; `pid` is 0 while it waits for a place."""
         earlier = self._members[name].starts if name in self._members else 0
-        self._members[name] = Member(name, device, pid=pid, starts=earlier + 1)
+        self._members[name] = Member(name, device, stage=stage, pid=pid, starts=earlier + 1)
 
     def remove(self, name: str) -> None:
         """It has done all it had to do."""

@@ -21,7 +21,12 @@ class Process(Protocol):
     """A started child."""
 
     @property
-    def pid(self) -> int: ...
+    def pid(self) -> int:
+        """Of the process on its machine; 0 while that is not known."""
+
+    @property
+    def stage(self) -> str:
+        """What it is doing until it says so itself."""
 
     def fileno(self) -> int:
         """Readable when the child has reported something or ended."""
@@ -44,4 +49,14 @@ class Process(Protocol):
 class Launcher(Protocol):
     """Starts children."""
 
+    @property
+    def remote_host(self) -> str | None:
+        """The address by which workers on other machines reach this one; None if there are none."""
+
     def start(self, orders: Orders) -> Process: ...
+
+    def share(self, prepared: str) -> str:
+        """What workers are told to load, in the place of what `prepare` returned on this machine."""
+
+    def close(self) -> None:
+        """Give back what it holds, when all children have ended."""

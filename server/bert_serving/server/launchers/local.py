@@ -49,6 +49,10 @@ class LocalProcess:
     def pid(self) -> int:
         return self._popen.pid
 
+    @property
+    def stage(self) -> str:
+        return "starting"
+
     def fileno(self) -> int:
         return self._stdout
 
@@ -87,8 +91,16 @@ class LocalProcess:
 class LocalLauncher:
     """See `base.Launcher`."""
 
+    remote_host = None
+
     def __init__(self, config: ServerConfig) -> None:
         self._config = config
+
+    def share(self, prepared: str) -> str:
+        return prepared
+
+    def close(self) -> None:
+        pass
 
     def start(self, orders: Orders) -> LocalProcess:
         return LocalProcess(orders, self._config)

@@ -70,9 +70,6 @@ def bind_results(context: zmq.Context[Any], config: ServerConfig) -> Socket:
 def bind_internal(context: zmq.Context[Any], kind: int, folder: Path, name: str) -> tuple[Socket, str]:
     """A socket for our own processes and its address: ipc in `folder`, or loopback tcp where ipc is refused."""
     sock = _open(context, kind)
-    if kind == zmq.ROUTER:
-        sock.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        sock.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a child that was started again takes its predecessor's place
     try:
         sock.bind(f"ipc://{folder / name}")
     except zmq.ZMQError as error:
@@ -81,9 +78,33 @@ def bind_internal(context: zmq.Context[Any], kind: int, folder: Path, name: str)
     return sock, sock.getsockopt_string(zmq.LAST_ENDPOINT)
 
 
-def connect_internal(context: zmq.Context[Any], kind: int, address: str, name: str = "") -> Socket:
-    """A socket connected to another of our processes, which knows it as `name`."""
+def bind_random_port(
+    context: zmq.Context[Any], kind: int, host: str, *, curve_publickey: bytes, curve_secretkey: bytes
+) -> tuple[Socket, str]:
+    """A socket with keys that other machines reach at `host`, and its address."""
     sock = _open(context, kind)
+    sock.curve_server = True
+    sock.curve_publickey, sock.curve_secretkey = curve_publickey, curve_secretkey
+    _beat(sock)
+    try:
+        port = sock.bind_to_random_port(f"tcp://{socket.gethostbyname(host)}")
+    except OSError as error:  # zmq.ZMQError is none
+        sock.close()
+        raise StartError(f"the address {host!r} (-host) is not known: {error}") from None
+    except zmq.ZMQError as error:
+        sock.close()
+        raise StartError(f"no port for workers elsewhere can be opened at {host} (-host): {error}") from None
+    return sock, f"tcp://{host}:{port}"
+
+
+def connect_internal(
+    context: zmq.Context[Any], kind: int, address: str, name: str = "", keys: ClientKeys | None = None
+) -> Socket:
+    """A socket connected to another of our processes, which knows it as `name`; with `keys` on another machine."""
+    sock = _open(context, kind)
+    if keys is not None:
+        keys.present(sock)
+        _beat(sock)
     if name:
         sock.setsockopt(zmq.IDENTITY, name.encode())
     sock.connect(address)
@@ -107,6 +128,9 @@ def push_once(ip: str, port: int, frames: list[bytes], timeout_ms: int, keys: Cl
 
 def _open(context: zmq.Context[Any], kind: int) -> Socket:
     sock: Socket = context.socket(kind)
+    if kind == zmq.ROUTER:
+        sock.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        sock.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a child that was started again takes its predecessor's place
     sock.setsockopt(zmq.LINGER, 0)
     sock.set_hwm(0)  # internal flow is bounded by credit; a silent drop at a mark would lose work
     return sock
@@ -116,9 +140,14 @@ def _open_public(context: zmq.Context[Any], kind: int, config: ServerConfig) -> 
     sock = _open(context, kind)
     if config.curve_dir is not None:
         ServerKeys.load(Path(config.curve_dir)).protect(sock)
+    _beat(sock)
+    return sock
+
+
+def _beat(sock: Socket) -> None:
+    """Let it notice when the other machine is gone."""
     sock.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_INTERVAL_MS)
     sock.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
-    return sock
 
 
 def _bind_port(sock: Socket, host: str, port: int, option: str) -> None:

@@ -1,0 +1,154 @@
+"""`-launcher ray`: workers as actors on the machines of a cluster, which are raylets on this one here."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_engine import vector_of
+from serving import fake_config, processes
+
+from bert_serving.client import BertClient
+from bert_serving.server import BertServer, ServerConfig, StartError
+from bert_serving.server.transport.curve import make_keys
+
+pytest.importorskip("ray")
+pytestmark = [pytest.mark.tensorflow, pytest.mark.filterwarnings("default")]  # Ray has warnings of its own
+
+TINY = str(Path(__file__).parents[1] / "golden" / "tiny_bert")
+TEXTS = [f"text {number}" for number in range(300)]
+EXPECTED = np.stack([vector_of(text) for text in TEXTS])
+STORE_BYTES = 100 << 20
+Machines = Any
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Machines]:
+    """A head without room for workers, and two machines with one core each."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[1] / "support")  # where these machines find the fake engine
+    from ray.cluster_utils import Cluster
+
+    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE_BYTES}
+    machines = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        for _ in range(2):
+            add_machine(machines)
+        yield machines
+    finally:
+        machines.shutdown()
+        del os.environ["PYTHONPATH"], os.environ["RAY_USAGE_STATS_ENABLED"]
+
+
+def add_machine(cluster: Machines) -> Any:
+    return cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+
+
+@contextmanager
+def serving(cluster: Machines, **options: Any) -> Iterator[tuple[BertServer, BertClient]]:
+    """A ready server with the fake engine and a client of it."""
+    values = {"launcher": "ray", "ray_address": cluster.address, "num_worker": 2, "host": "127.0.0.1", **options}
+    with BertServer(fake_config(**values)) as server, BertClient(**where(server)) as client:
+        yield server, client
+
+
+def where(server: BertServer) -> dict[str, Any]:
+    return {"port": server.config.port, "port_out": server.config.port_out}
+
+
+def workers(server: BertServer) -> list[dict[str, Any]]:
+    return [process for process in processes(server) if process["name"].startswith("worker-")]
+
+
+def wait_until(server: BertServer, is_so: Callable[[list[dict[str, Any]]], bool]) -> None:
+    end_s = time.monotonic() + 90
+    while not is_so(workers(server)):
+        assert time.monotonic() < end_s, workers(server)
+        time.sleep(0.1)
+
+
+def test_workers_are_actors_on_several_machines(cluster: Machines) -> None:
+    import ray
+
+    with serving(cluster) as (server, client):
+        np.testing.assert_array_equal(client.encode(TEXTS), EXPECTED)
+        shown = workers(server)
+        actors = {worker["device"].rpartition("actor ")[2] for worker in shown}
+        alive = {actor["ActorID"][:8]: actor["Address"]["NodeID"] for actor in _alive_actors()}
+        assert actors <= alive.keys()
+        assert len({alive[actor] for actor in actors}) == 2
+        assert all(worker["device"].startswith("cpu at ") and worker["pid"] for worker in shown)
+    assert not ray.is_initialized()
+
+
+def _alive_actors() -> list[dict[str, Any]]:
+    from ray._private.state import state
+
+    return [actor for actor in state.actor_table(None).values() if actor["State"] == "ALIVE"]
+
+
+def test_nothing_is_lost_when_machines_and_actors_die(cluster: Machines) -> None:
+    import ray
+
+    with serving(cluster, max_batch_size=8) as (server, client), ThreadPoolExecutor(4) as pool:
+        for death in ("machine", "process"):
+            slow = [[f"!slow 0.001 {number} {caller} {death}" for number in range(300)] for caller in range(4)]
+            running = [pool.submit(client.encode, texts) for texts in slow]
+            if death == "machine":
+                cluster.remove_node(next(node for node in cluster.worker_nodes), allow_graceful=False)
+                add_machine(cluster)
+            else:
+                os.kill(workers(server)[0]["pid"], 9)
+            for texts, answer in zip(slow, running, strict=True):
+                np.testing.assert_array_equal(answer.result(60), np.stack([vector_of(text) for text in texts]))
+            wait_until(server, lambda shown: all(worker["state"] == "ready" for worker in shown))
+        assert sum(worker["restarts"] for worker in workers(server)) >= 2
+        np.testing.assert_array_equal(client.encode(TEXTS), EXPECTED)
+    assert not ray.is_initialized()
+
+
+def test_with_keys_for_clients(cluster: Machines, tmp_path: Path) -> None:
+    (alice,) = make_keys(tmp_path / "keys", ["alice"])
+    values = {"launcher": "ray", "ray_address": cluster.address, "host": "127.0.0.1"}
+    config = fake_config(curve_dir=str(tmp_path / "keys"), **values)
+    with BertServer(config) as server, BertClient(**where(server), curve=alice) as client:
+        np.testing.assert_array_equal(client.encode(TEXTS), EXPECTED)
+
+
+def test_a_real_model_gives_the_same_vectors(cluster: Machines) -> None:
+    texts = ["hello world", "the second ||| of a pair", "three"]
+    found = []
+    for launcher in ("local", "ray"):
+        values = {"model_dir": TINY, "cpu": True, "launcher": launcher, "ray_address": cluster.address}
+        config = ServerConfig.from_mapping({**values, **free(), "host": "127.0.0.1"})
+        with BertServer(config) as server, BertClient(**where(server)) as client:
+            found.append(client.encode(texts))
+    np.testing.assert_array_equal(*found)
+
+
+def free() -> dict[str, Any]:
+    config = fake_config()
+    return {"port": config.port, "port_out": config.port_out}
+
+
+def test_what_cannot_start_says_why(cluster: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(**options: Any) -> None:
+        with serving(cluster, **options):
+            pass
+
+    with pytest.raises(StartError, match=r"worker-0 \(waiting until Ray finds CPU=64 for it\)"):
+        start(num_worker=1, ray_resources=["CPU=64"], start_timeout=3)
+    with serving(cluster, num_worker=3, min_worker=2, start_timeout=20) as (_, client):  # there is room for two
+        np.testing.assert_array_equal(client.encode(TEXTS), EXPECTED)
+    with pytest.raises(StartError, match=r"no Ray cluster can be joined at 127\.0\.0\.1:1 "):
+        start(ray_address="127.0.0.1:1")
+    monkeypatch.setattr("bert_serving.server.launchers.ray.__version__", "9.9")
+    with pytest.raises(StartError, match=r"has bert-serving-server 2\.0\.0, and this service is 9\.9"):
+        start()
