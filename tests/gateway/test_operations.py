@@ -79,6 +79,21 @@ def test_a_worker_that_stops_turns_ready_red_until_it_is_replaced(browse: Browse
     assert restarts == {"sink": 0, "gateway": 0, "worker-0": 0, "worker-1": 1}
 
 
+def test_as_many_workers_as_are_needed_are_enough(browse: Browse) -> None:
+    http = browse(num_worker=2, min_worker=1)
+
+    def second() -> Any:
+        processes = http.get("/status/server").json()["processes"]
+        return next(process for process in processes if process["name"] == "worker-1")
+
+    os.kill(second()["pid"], signal.SIGKILL)
+    while second()["state"] == "ready" and not second()["restarts"]:
+        pass
+    while second()["state"] != "ready":
+        assert http.get("/health/ready").status_code == 200
+    assert second()["restarts"] == 1
+
+
 def test_a_gateway_that_dies_comes_back(browse: Browse) -> None:
     http = browse()
     processes = http.get("/status/server").json()["processes"]

@@ -32,6 +32,7 @@ class Backend:
         host = "127.0.0.1" if config.host == "*" else config.host
         self._where: dict[str, Any] = {"ip": host, "port": config.port, "port_out": config.port_out, "curve": curve}
         self._timeout_s = config.http_timeout
+        self._min_worker = config.min_worker
         self._client: AsyncBertClient | None = None
         self._watcher: AsyncBertClient | None = None
         self.gives_matrices = config.pooling_strategy is PoolingStrategy.NONE
@@ -77,7 +78,12 @@ class Backend:
             return "the model is loading"
         if time.monotonic() - self._status_s > STALE_S:
             return "the service does not answer"
-        for process in self.status["processes"]:
+        processes = self.status["processes"]
+        num_ready = sum(process["state"] == "ready" for process in processes if _is_worker(process))
+        is_enough = self._min_worker is not None and num_ready >= self._min_worker
+        for process in processes:
+            if process["state"] != "ready" and is_enough and _is_worker(process):
+                continue
             if process["state"] != "ready":
                 return f"{process['name']} is {process['state']}"
             if process.get("silent_s", 0.0) > SILENT_S:
@@ -108,3 +114,7 @@ class Backend:
             reason = "the server is stopping" if self.is_draining else "the model is loading"
             raise Problem(503, reason, retry_after_s=LOADING_RETRY_S)
         return self._client
+
+
+def _is_worker(process: dict[str, Any]) -> bool:
+    return str(process["name"]).startswith("worker-")
