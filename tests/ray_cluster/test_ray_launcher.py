@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fake_command import start_command, wait_until_ready
 from fake_engine import vector_of
+from ports import free_ports
 from serving import fake_config, processes
 
 from bert_serving.client import BertClient
-from bert_serving.server import BertServer, ServerConfig, StartError
+from bert_serving.server import BertServer, ConfigError, ServerConfig, StartError
 from bert_serving.server.transport.curve import make_keys
 
 pytest.importorskip("ray")
@@ -138,6 +140,22 @@ def free() -> dict[str, Any]:
     return {"port": config.port, "port_out": config.port_out}
 
 
+def test_a_request_under_way_is_finished_at_the_end(cluster: Machines) -> None:
+    ports = free_ports(2)
+    options = {"launcher": "ray", "ray_address": cluster.address, "host": "127.0.0.1"}
+    with start_command(ports, **options) as process, ThreadPoolExecutor(1) as pool:
+        wait_until_ready(process)
+        with BertClient(port=ports[0], port_out=ports[1]) as client:
+            slow = [f"!slow 0.02 {number}" for number in range(300)]
+            running = pool.submit(client.encode, slow)
+            while client.server_status["queue"]["open_requests"] == 0:
+                pass
+            process.terminate()
+            np.testing.assert_array_equal(running.result(60), np.stack([vector_of(text) for text in slow]))
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+
+
 def test_what_cannot_start_says_why(cluster: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
     def start(**options: Any) -> None:
         with serving(cluster, **options):
@@ -149,6 +167,8 @@ def test_what_cannot_start_says_why(cluster: Machines, monkeypatch: pytest.Monke
         np.testing.assert_array_equal(client.encode(TEXTS), EXPECTED)
     with pytest.raises(StartError, match=r"no Ray cluster can be joined at 127\.0\.0\.1:1 "):
         start(ray_address="127.0.0.1:1")
+    with pytest.raises(ConfigError, match="a server has to be part of its cluster"):
+        start(ray_address="ray://127.0.0.1:10001")
     monkeypatch.setattr("bert_serving.server.launchers.ray.__version__", "9.9")
     with pytest.raises(StartError, match=r"has bert-serving-server 2\.0\.0, and this service is 9\.9"):
         start()

@@ -289,6 +289,11 @@ class ServerConfig:
             raise ConfigError(f"-http_port needs {missing}: install it by pip install './server[http]'")
         if self.launcher == "ray" and find_spec("ray") is None:
             raise ConfigError("-launcher ray needs ray: install it by pip install './server[ray]'")
+        if self.ray_address.startswith("ray://"):
+            raise ConfigError(
+                f"-ray_address {self.ray_address}: a server has to be part of its cluster; join it by `ray start "
+                "--address HOST:6379` and leave -ray_address out"
+            )
         if self.min_worker is not None and self.min_worker > self.num_worker:
             raise ConfigError(f"-min_worker {self.min_worker} is above -num_worker {self.num_worker}")
         if self.fp16 and self.dtype not in ("float32", "float16"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 
 from bert_serving.server.descriptors import raise_limit
@@ -43,9 +44,15 @@ def serve(server: BertServer, prog: str) -> int:
         signals.append(number)  # a second one means that the person does not want to wait
         server.stop(f"{signal.Signals(number).name} was received", at_once=len(signals) > 1)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal)
+    def heed_signals() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, on_signal)
+
+    heed_signals()
     server.start()
+    with suppress(BertServerError):
+        server.is_ready.wait()
+    heed_signals()  # Ray puts handlers of its own in their place when it joins a cluster
     server.join()
     if server.failure is not None:
         sys.stderr.write(f"{prog}: error: {server.failure}\n")

@@ -78,7 +78,7 @@ class RayLauncher:
 
 def _knock(address: str) -> None:
     """Raises OSError where nobody listens: Ray would try for minutes and then end this process."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    host, _, port = address.rpartition(":")
     if host and port.isdecimal():
         socket.create_connection((host, int(port)), timeout=_KNOCK_TIMEOUT_S).close()
 
