@@ -1,0 +1,133 @@
+"""`python -m bert_serving.server.simulator`: measures costs, compares with a real server, and simulates scale."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from bert_serving.client import BertServingError
+from bert_serving.server.benchmark.machine import describe_machine
+from bert_serving.server.benchmark.tokens import counter_of_model
+from bert_serving.server.benchmark.workloads import TextPool, counted, mixed_passages
+from bert_serving.server.config import ServerConfig
+from bert_serving.server.engine.bert_engine import resolve
+from bert_serving.server.errors import BertServerError
+from bert_serving.server.simulator.calibration import calibrate
+from bert_serving.server.simulator.cost import Costs
+from bert_serving.server.simulator.plots import draw_run, draw_sweep
+from bert_serving.server.simulator.report import Figures, figures, table
+from bert_serving.server.simulator.simulation import Fleet, Simulation
+from bert_serving.server.simulator.trace import Outage, bulk_beside_interactive
+from bert_serving.server.simulator.validation import table as compared_table
+from bert_serving.server.simulator.validation import validate
+
+_QUEUED_A_WORKER = 2_000
+"""Texts that may be open for each worker: the usual -max_queue is too little for a thousand."""
+
+
+def main() -> None:
+    """Exit status 1 with a sentence for what cannot work."""
+    args = _parser().parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # an exception, so that a server is stopped
+    try:
+        args.run(args)
+    except (BertServerError, BertServingError, OSError, ValueError, KeyError, TypeError) as error:
+        sys.exit(f"error: {type(error).__name__}: {error}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bert_serving.server.simulator", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    measure = commands.add_parser("calibrate", help="measure the costs with a real server on this machine")
+    measure.set_defaults(run=_calibrate, seed=1)
+    compare = commands.add_parser("validate", help="predict a load, and measure it on a real server")
+    compare.set_defaults(run=_validate, seed=2)
+    simulate = commands.add_parser("run", help="simulate services of many workers")
+    simulate.set_defaults(run=_simulate)
+    for command in (measure, compare, simulate):
+        command.add_argument("costs", type=Path, help="JSON file of the costs")
+    for command, seconds in ((measure, 3.0), (compare, 20.0)):
+        command.add_argument("-model_dir", required=True, help="folder of a BERT model")
+        command.add_argument("-max_seq_len", type=int, default=128, help="as of bert-serving-start (default: 128)")
+        command.add_argument("-text", type=Path, default=Path("README.md"), help="file whose sentences are asked")
+        command.add_argument("-rounds", type=int, default=3, help="to be measured (default: 3)")
+        command.add_argument("-duration", type=float, default=seconds, help=f"seconds a load (default: {seconds:g})")
+        command.add_argument("-log", type=Path, default=Path("simulator.log"), help="file for what the server logs")
+    compare.add_argument("-output", type=Path, default=Path("validation.json"), help="JSON file for the comparison")
+    simulate.add_argument("-workers", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000])
+    simulate.add_argument("-closely", type=int, nargs="*", default=[8, 64, 1000], help="those that get a plot each")
+    simulate.add_argument("-duration", type=float, default=8.0, help="simulated seconds (default: 8)")
+    simulate.add_argument("-rate", type=float, default=10.0, help="single texts a second for each worker (default: 10)")
+    simulate.add_argument("-flat", action="store_true", help="as if no step of the ventilator grew with the workers")
+    simulate.add_argument("-seed", type=int, default=1)
+    simulate.add_argument("-output", type=Path, default=Path("scaling"), help="folder for plots and JSON")
+    return parser
+
+
+def _config(args: argparse.Namespace) -> ServerConfig:
+    values = {"model_dir": args.model_dir, "cpu": True, "max_seq_len": args.max_seq_len}
+    return ServerConfig.from_mapping(values)
+
+
+def _pool(args: argparse.Namespace, config: ServerConfig) -> TextPool:
+    pool = mixed_passages(args.text.read_text("utf-8"), args.seed)
+    return counted(pool, counter_of_model(resolve(config)))
+
+
+def _calibrate(args: argparse.Namespace) -> None:
+    config = _config(args)
+    lengths = _pool(args, config).tokens or ()
+    costs = calibrate(config, lengths, args.log, rounds=args.rounds, duration_s=args.duration)
+    args.costs.write_text(costs.to_json())
+    shown = {name: value for name, value in asdict(costs).items() if name not in ("lengths", "about")}
+    print(json.dumps(shown, indent=1), *costs.about["fit"], sep="\n")
+
+
+def _validate(args: argparse.Namespace) -> None:
+    config = _config(args)
+    costs = Costs.from_json(args.costs.read_text())
+    found = validate(
+        config, costs, _pool(args, config), args.log, rounds=args.rounds, duration_s=args.duration, seed=args.seed
+    )
+    content = {"machine": describe_machine(), "compared": [asdict(row) for row in found]}
+    args.output.write_text(json.dumps(content, indent=1) + "\n")
+    print(compared_table(found))
+
+
+def _simulate(args: argparse.Namespace) -> None:
+    costs = Costs.from_json(args.costs.read_text())
+    if args.flat:
+        costs = replace(costs, ventilator=costs.ventilator.flat())
+    args.output.mkdir(parents=True, exist_ok=True)
+    rows: list[Figures] = []
+    for workers in args.workers:
+        rows.append(figures(_simulation(args, costs, workers, None).run(finish=False)))
+        print(table(rows[-1:]), flush=True)
+    for workers in args.closely:
+        # a fifth of the workers are gone for a while: then all is finished, and each answer checked
+        outage = Outage(args.duration * 0.5, args.duration * 0.7, tuple(range(0, workers, 5)))
+        draw_run(_simulation(args, costs, workers, outage).run(), args.output / f"workers-{workers}.png")
+    (args.output / "scaling.json").write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+    draw_sweep(rows, args.output / "scaling.png")
+    print(table(rows))
+
+
+def _simulation(args: argparse.Namespace, costs: Costs, workers: int, outage: Outage | None) -> Simulation:
+    trace = bulk_beside_interactive(
+        costs.lengths,
+        workers=workers,
+        duration_s=args.duration,
+        seed=args.seed,
+        rate_a_worker=args.rate,
+        outage=outage,
+    )
+    max_queue = max(ServerConfig.max_queue, _QUEUED_A_WORKER * workers)
+    return Simulation(trace, Fleet(workers), costs, ServerConfig(model_dir="simulated", max_queue=max_queue))
+
+
+if __name__ == "__main__":
+    main()

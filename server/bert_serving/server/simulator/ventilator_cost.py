@@ -1,0 +1,241 @@
+"""Measures what the ventilator's steps cost: the real `Work`, codec and sockets, timed one by one on this machine.
+
+What it costs to wake up is known from a real ventilator alone: `calibration.py` adds it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import zmq
+
+from bert_serving.client.wire import EncodeRequest, decode_request, encode_request
+from bert_serving.server.core.admission import Admission
+from bert_serving.server.core.scheduler import PartKey
+from bert_serving.server.core.work import Work
+from bert_serving.server.simulator.cost import VentilatorCost
+from bert_serving.server.transport import sockets
+from bert_serving.server.transport.messages import Delivered, Done, Part, Received, decode, encode
+
+REPEATS = 200
+ROUNDS = 5
+FLEETS = (16, 128, 256)
+PARTS_HELD = (4, 16)
+"""By each worker, while the scheduler is timed."""
+
+_ROWS = 128
+_PART_ROWS = 32
+_NOW_S = 0.0
+
+
+def measure(text: str) -> VentilatorCost:
+    """All but `wake_s`, which is 0. `text` is what a row is made of: its length counts in the codec."""
+    one, many = [text], [text] * _ROWS
+    request_s, requests_s = _request(one), _request(many)
+    with ExitStack() as opened:
+        wire = _Wire(opened)
+        part_s, parts_s = wire.send_s(_part(one)), wire.send_s(_part(many))
+        nothing_s = wire.nothing_s()
+        receive_s = {
+            kind: wire.receive_s(message)
+            for kind, message in (
+                ("done", Done(1, 0, 100, 1000, 10000, 11000, 1.2345678, 12.345678)),
+                ("received", Received(1, 0, 12345)),
+                ("delivered", Delivered(1, False)),
+            )
+        }
+    choose, rank, confirm = _scheduler_costs()
+    poll_s, turn_worker_s = _turn_costs()
+    row_s = max(0.0, parts_s - part_s) / (_ROWS - 1)
+    request_row_s = (requests_s - request_s) / (_ROWS - 1)
+    return VentilatorCost(
+        wake_s=0.0,
+        turn_s=poll_s + 2 * nothing_s,  # each burst ends when there is nothing more
+        turn_worker_s=turn_worker_s,
+        request_s=request_s - request_row_s,
+        request_row_s=request_row_s,
+        part_s=part_s - row_s,
+        part_row_s=row_s,
+        choose_worker_s=choose[0],
+        choose_ticket_s=choose[1],
+        rank_worker_s=rank[0],
+        rank_ticket_s=rank[1],
+        done_s=receive_s["done"],
+        received_s=receive_s["received"],
+        delivered_s=receive_s["delivered"],
+        confirm_worker_s=confirm,
+    )
+
+
+def _median_s(step: Callable[[int], object], repeats: int = REPEATS, rounds: int = ROUNDS) -> float:
+    """The median over rounds of the mean time of a step; `step` gets a number that it has never got before."""
+    means = []
+    for number in range(rounds):
+        begin_s = time.perf_counter()
+        for repeat in range(repeats):
+            step(number * repeats + repeat)
+        means.append((time.perf_counter() - begin_s) / repeats)
+    return median(means)
+
+
+def _work(workers: int, max_part_rows: int = 256, window_rows: int = 1280) -> Work:
+    work = Work(
+        Admission(1 << 40, 1 << 60),
+        num_workers=workers,
+        max_part_rows=max_part_rows,
+        priority_rows=16,
+        window_rows=window_rows,
+    )
+    for number in range(workers):
+        work.add_worker(f"worker-{number}")
+    return work
+
+
+def _request(texts: list[str]) -> float:
+    """To read a request and take it in."""
+    work = _work(1)
+    asked = [encode_request(b"a client with a usual identity", number, texts) for number in range(REPEATS * ROUNDS)]
+
+    def step(number: int) -> None:
+        request = decode_request(asked[number])
+        assert isinstance(request, EncodeRequest)
+        work.accept(request, _NOW_S)
+
+    return _median_s(step)
+
+
+def _part(texts: Sequence[str]) -> Part:
+    content = json.dumps(list(texts)).encode()
+    return Part(1, len(texts), 0, len(texts), False, None, b"a client with a usual identity", b"12345", content)
+
+
+class _Wire:
+    """A ROUTER and one DEALER, as between ventilator and worker."""
+
+    def __init__(self, opened: ExitStack) -> None:
+        context: zmq.Context[Any] = opened.enter_context(zmq.Context())
+        folder = Path(opened.enter_context(sockets.socket_folder()))
+        self._router, address = sockets.bind_internal(context, zmq.ROUTER, folder, "measured")
+        opened.enter_context(self._router)
+        self._dealer = opened.enter_context(sockets.connect_internal(context, zmq.DEALER, address, "worker-0"))
+        self._dealer.send(b"")
+        self._router.recv_multipart()
+
+    def send_s(self, part: Part) -> float:
+        def step(_: int) -> None:
+            self._router.send_multipart([b"worker-0", *encode(part)])
+
+        took_s = _median_s(step)
+        for _ in range(REPEATS * ROUNDS):
+            self._dealer.recv_multipart()
+        return took_s
+
+    def nothing_s(self) -> float:
+        """To find that there is no message."""
+        return _median_s(lambda _: list(sockets.burst(self._router)))
+
+    def receive_s(self, message: Done | Received | Delivered) -> float:
+        """To take a message in, and find in `Work` that nobody knows of it."""
+        work = _work(1)
+        for _ in range(REPEATS * ROUNDS):
+            self._dealer.send_multipart(encode(message))
+        time.sleep(0.5)  # until they are there
+
+        def step(_: int) -> None:
+            name, *frames = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
+            heard = decode([frame.bytes for frame in frames])
+            if isinstance(heard, Done):
+                work.finished(name.bytes.decode(), PartKey(heard.job, heard.offset))
+            elif isinstance(heard, Received):
+                work.received(PartKey(heard.job, heard.offset))
+            elif isinstance(heard, Delivered):
+                work.delivered(heard.job, heard.is_kept, _NOW_S)
+
+        return _median_s(step)
+
+
+def _scheduler_costs() -> tuple[list[float], list[float], float]:
+    """What it takes by worker and by part in flight to choose and to rank, and by worker to confirm a part."""
+    sizes, vain_s, urgent_s, confirm_s = [], [], [], []
+    for workers in FLEETS:
+        for held in PARTS_HELD:
+            work = _work(workers, _PART_ROWS, held * _PART_ROWS)
+            rows = (workers * held + 1) * _PART_ROWS  # one part more than there is room for
+            work.accept(EncodeRequest(b"bulk", b"1", ["37"] * rows), _NOW_S)
+            for _ in work.assign(_NOW_S):
+                pass
+            sizes.append((workers, workers * held))
+            vain_s.append(_median_s(lambda _, work=work: list(work.assign(_NOW_S)), 20))  # type: ignore[misc]
+            urgent_s.append(_urgent_s(work) - vain_s[-1])
+        confirm_s.append(_median_s(lambda number, work=work: work.received(PartKey(-number, 0))))  # type: ignore[misc]
+    slope = float(np.polyfit(FLEETS, confirm_s, 1)[0])
+    return _fit(sizes, vain_s), _fit(sizes, urgent_s), max(0.0, slope)
+
+
+def _urgent_s(work: Work) -> float:
+    """To find the worker for an urgent part: all have room for it."""
+    took_s = []
+    for number in range(20):
+        work.accept(EncodeRequest(b"urgent", b"%d" % number, ["37"]), _NOW_S)
+        handed_out = work.assign(_NOW_S)
+        begin_s = time.perf_counter()
+        next(handed_out)
+        took_s.append(time.perf_counter() - begin_s)
+    return median(took_s)
+
+
+def _fit(sizes: Sequence[tuple[int, int]], took_s: Sequence[float]) -> list[float]:
+    """By worker and by part, least squares of the relative errors; none is negative."""
+    sides = np.array(sizes, float) / np.array(took_s)[:, None]
+    found = np.linalg.lstsq(sides, np.ones(len(sizes)), rcond=None)[0]
+    return [max(0.0, float(value)) for value in found]
+
+
+def _turn_costs() -> tuple[float, float]:
+    """What a turn takes, and what each local child adds: its pipe is polled, and it is asked whether it has ended."""
+
+    def taken_s(children: int) -> float:
+        running = [
+            subprocess.Popen(["sleep", "600"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+            for _ in range(children)
+        ]
+        try:
+            for child in running:
+                assert child.stdout is not None
+                os.set_blocking(child.stdout.fileno(), False)
+            return _median_s(lambda _: _look_at(running))
+        finally:
+            for child in running:
+                child.kill()
+                child.wait()
+                if child.stdout is not None:
+                    child.stdout.close()
+
+    many = 100
+    none_s = taken_s(0)
+    return none_s, (taken_s(many) - none_s) / many
+
+
+def _look_at(children: Sequence[subprocess.Popen[bytes]]) -> None:
+    """As `Ventilator._wait` and `Supervisor.ended` do."""
+    poller = zmq.Poller()
+    for child in children:
+        assert child.stdout is not None
+        poller.register(child.stdout.fileno(), zmq.POLLIN)
+    poller.poll(0)
+    for child in children:
+        assert child.stdout is not None
+        if child.poll() is None:
+            try:
+                os.read(child.stdout.fileno(), 65536)
+            except BlockingIOError:
+                continue

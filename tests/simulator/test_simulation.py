@@ -1,0 +1,134 @@
+"""Simulations: by hand where they are small, by what must hold where they are not. The clock is simulated."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bert_serving.client.wire import EncodeRequest
+from bert_serving.server.core.work import Work
+from bert_serving.server.simulator.cost import Costs
+from bert_serving.server.simulator.report import figures
+from bert_serving.server.simulator.simulation import Broken, Fleet, Result, Simulation
+from bert_serving.server.simulator.trace import Arrival, Filler, Outage, Trace, bulk_beside_interactive
+from simulator.costs import made_config, made_costs
+
+
+def simulated(trace: Trace, fleet: Fleet, costs: Costs, **options: Any) -> Result:
+    return Simulation(trace, fleet, costs, made_config(**options)).run()
+
+
+def latencies(result: Result) -> list[float]:
+    return [asked.latency_s for asked in result.requests]
+
+
+def test_one_text_takes_what_its_steps_take() -> None:
+    ventilator = {
+        "turn_s": 0.001,
+        "request_s": 0.002,
+        "choose_worker_s": 0.004,
+        "rank_worker_s": 0.008,
+        "part_s": 0.016,
+        "wake_s": 0.032,
+    }
+    costs = made_costs(hop_s=0.1, ventilator=ventilator, tokenize_token_s=0.0005, tokenize_part_s=0.001)
+    result = simulated(Trace("one", 1.0, (Arrival(0.0, b"a", (20,)),)), Fleet(1, lanes=1), costs)
+    ventilator_s = 0.001 + 0.002 + 0.004 + 0.008 + 0.016 + 0.032
+    worker_s = 0.001 + 20 * 0.0005 + 0.010 + 20 * 0.001
+    assert latencies(result) == [pytest.approx(4 * 0.1 + ventilator_s + worker_s)]
+
+
+def test_two_texts_wait_for_one_lane_share_a_batch_or_run_side_by_side() -> None:
+    both = Trace("both", 1.0, (Arrival(0.0, b"a", (20,)), Arrival(0.001, b"b", (20,))))
+    assert latencies(simulated(both, Fleet(1, lanes=1), made_costs())) == pytest.approx([0.030, 0.059])
+    assert latencies(simulated(both, Fleet(1, lanes=2), made_costs())) == pytest.approx([0.030, 0.030])
+    slowed = simulated(both, Fleet(1, lanes=2), made_costs(beside=0.5))
+    assert latencies(slowed) == pytest.approx([0.030, 0.045])
+    apart = simulated(both, Fleet(2, lanes=1, workers_a_machine=1), made_costs(beside=0.5))
+    assert latencies(apart) == pytest.approx([0.030, 0.030])
+    at_once = replace(both, arrivals=(Arrival(0.0, b"a", (20, 20)),))
+    assert latencies(simulated(at_once, Fleet(1, lanes=1), made_costs())) == pytest.approx([0.050])
+
+
+def test_an_urgent_text_waits_for_one_batch_and_not_for_all_bulk() -> None:
+    arrivals = (Arrival(0.0, b"bulk", (100,) * 200), Arrival(0.5, b"single", (20,)))
+    result = simulated(Trace("beside", 1.0, arrivals), Fleet(1, lanes=1), made_costs())
+    bulk_s, single_s = latencies(result)
+    assert bulk_s > 10
+    assert single_s < 1.1  # a batch of 1024 tokens and its own
+
+
+@pytest.mark.parametrize("noticed_s", [0.0, 0.3])
+def test_nothing_is_lost_or_doubled_when_workers_end(noticed_s: float) -> None:
+    outages = (Outage(1.0, 2.0, (0, 1)), Outage(1.5, 3.0, (2,)))
+    trace = bulk_beside_interactive((5, 10, 20), workers=4, duration_s=4.0, seed=1)
+    fleet = Fleet(4, lanes=2, noticed_s=noticed_s)
+    costs = made_costs(hop_s=0.001, token_s=0.0001)
+    calm = figures(simulated(trace, fleet, costs))
+    result = simulated(replace(trace, outages=outages), fleet, costs)  # checks each answer itself
+    found = figures(result)
+    assert all(asked.answered_s is not None for asked in result.requests)
+    assert found.failed == 0
+    assert found.rows_per_s < calm.rows_per_s
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(0, 2), st.integers(1, 300), st.integers(0, 2)), min_size=1, max_size=12),
+    st.lists(st.tuples(st.floats(0, 3), st.floats(0.05, 1), st.integers(0, 2)), max_size=1),
+)
+def test_every_request_is_answered_once_whatever_happens(
+    asked: list[tuple[float, int, int]], ended: list[tuple[float, float, int]]
+) -> None:
+    arrivals = tuple(Arrival(at_s, b"%d" % client, (7,) * rows) for at_s, rows, client in asked)
+    outages = tuple(Outage(at_s, at_s + gone_s, (worker,)) for at_s, gone_s, worker in ended)
+    result = simulated(Trace("any", 3.0, arrivals, outages=outages), Fleet(3, noticed_s=0.02), made_costs(hop_s=0.003))
+    assert len(result.requests) == len(asked)
+
+
+def test_a_service_that_loses_work_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    trace = Trace("one", 1.0, (Arrival(0.0, b"a", (20,)), Arrival(0.1, b"b", (20,))))
+    accept = Work.accept
+
+    def forgetful(work: Work, request: EncodeRequest, now_s: float) -> None:
+        if request.identity == b"a":
+            accept(work, request, now_s)
+
+    monkeypatch.setattr(Work, "accept", forgetful)
+    with pytest.raises(Broken, match="1 of 2 requests were never answered"):
+        simulated(trace, Fleet(1), made_costs())
+
+
+def test_who_is_refused_comes_again() -> None:
+    arrivals = tuple(Arrival(0.0, b"%d" % client, (5,) * 100) for client in range(5))
+    result = simulated(Trace("full", 1.0, arrivals), Fleet(1), made_costs(), max_queue=150)
+    assert figures(result).refusals > 0
+    assert all(asked.answered_s is not None for asked in result.requests)
+
+
+def test_a_ventilator_that_costs_more_ends_the_throughput() -> None:
+    trace = bulk_beside_interactive((5, 10, 20), workers=8, duration_s=2.0, seed=1)
+    cheap = figures(simulated(trace, Fleet(8), made_costs(token_s=0.0001)))
+    dear = figures(simulated(trace, Fleet(8), made_costs(token_s=0.0001, ventilator={"part_s": 0.02})))
+    assert cheap.ventilator_busy == 0.0
+    assert cheap.lanes_busy == pytest.approx(1.0, abs=0.05)
+    assert dear.ventilator_busy == pytest.approx(1.0, abs=0.02)
+    assert dear.lanes_busy < 0.5
+    assert dear.rows_per_s < 0.5 * cheap.rows_per_s
+
+
+def test_the_same_trace_gives_the_same_figures() -> None:
+    trace = bulk_beside_interactive((5, 10, 20), workers=3, duration_s=1.0, seed=5)
+    first, second = (figures(simulated(trace, Fleet(3), made_costs(hop_s=0.001))) for _ in range(2))
+    assert first == second
+
+
+def test_two_bulk_clients_get_the_same() -> None:
+    fillers = tuple(Filler(name, 256, 4, (5, 10, 20), 4.0) for name in (b"a", b"b"))
+    found = figures(simulated(Trace("two", 4.0, (), fillers), Fleet(2), made_costs(token_s=0.0001)))
+    assert found.fairness == pytest.approx(1.0, abs=0.02)
+    assert found.urgent_p50_ms is None
