@@ -5,9 +5,8 @@ more slowly than it asks. So an answer that cannot be sent is kept for `ttl_s`, 
 
 Only so many clients are admitted; the others are refused until there is room.
 
-A clone, which shares the identity of a client that listens already, may be as late, and so may be one that takes the
-place of another which is just leaving: the answer to its first question is then published to the other alone. So first
-answers are remembered for a while, for those who missed them.
+A clone, which shares the identity of a client that listens already, may be as late: the answer to its first question
+is then published to the other alone. So first answers are remembered for a while, for those who missed them.
 """
 
 from __future__ import annotations
@@ -104,8 +103,10 @@ class Listeners:
             self._first[identity] = (now_s + REMEMBER_FIRST_S, frames)
 
     def missed(self, identity: bytes) -> list[Any] | None:
-        """The first answer that a new subscriber may have missed, because others listened, or had not quite left."""
-        return self._first[identity][1] if identity in self._first else None
+        """The first answer that a new subscriber may have missed, because others listened in its place."""
+        if identity not in self._first or self._subscriptions[identity] < 2:
+            return None
+        return self._first[identity][1]
 
     def unsubscribed(self, identity: bytes) -> None:
         """A subscription went."""
