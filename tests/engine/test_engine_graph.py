@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from model_folders import resolve
 
 from bert_serving.server.config import PoolingStrategy, ServerConfig
 from bert_serving.server.engine import bert_engine, layer_norm
@@ -203,3 +206,18 @@ def test_progress_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     bert_engine.load(config, prepared, 1, said.append).close()
     assert [sentence.split()[0] for sentence in said] == ["loading", "building", "the", "loading", "encoding"]
     assert list(tmp_path.iterdir()) == [Path(prepared)]
+
+
+def test_a_prepared_graph_is_all_that_loading_needs(
+    torch_folder: Callable[..., Path], load_engine: Load, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = torch_folder()
+    (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": False}))
+    config = resolve(folder, graph_tmp_dir=str(tmp_path_factory.mktemp("graphs")))
+    expected = load_engine(cased_tokenization=True)
+    prepared = bert_engine.prepare(config, print)
+    shutil.rmtree(folder)
+    engine = bert_engine.load(config, prepared, 1, print)
+    rows = rows_of(engine)
+    assert rows == rows_of(expected)
+    np.testing.assert_allclose(engine.run(rows), expected.run(rows), rtol=0, atol=1e-5)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from model_folders import copy_tiny
 
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine import bert_engine, graph_cache
@@ -46,6 +47,14 @@ def test_other_weights_in_the_same_place_are_another_graph(tmp_path: Path) -> No
     shutil.copytree(TINY, model)
     before = key(model)
     os.utime(model / "bert_model.ckpt.data-00000-of-00001", ns=(1, 1))
+    assert key(model) != before
+
+
+def test_another_vocabulary_is_another_graph(tmp_path: Path) -> None:
+    model = copy_tiny(tmp_path)
+    before = key(model)
+    tokens = (model / "vocab.txt").read_text("utf-8").split("\n")
+    (model / "vocab.txt").write_text("\n".join([*tokens[:-2], "otherword", ""]), "utf-8")
     assert key(model) != before
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from bert_serving.server.config import PoolingStrategy, ServerConfig
 from bert_serving.server.engine import graph_cache
+from bert_serving.server.engine.bundle import TextSide
 from bert_serving.server.engine.contract import Footprint, Progress, Row, Texts, Vectors
 from bert_serving.server.engine.features import TOKEN_STEP, FeatureMaker, collate, common_shape, fixed_shape
 from bert_serving.server.engine.footprint import footprint_of
@@ -77,20 +78,20 @@ def preload() -> None:
 
 
 def load(config: ServerConfig, prepared: str, lanes: int, progress: Progress) -> BertEngine:
-    """An engine that has encoded a first sentence.
+    """An engine that has encoded a first sentence. Reads nothing but the file `prepared`.
 
     Raises:
         StartError: the graph does not load or gives no finite numbers.
     """
     start_s = time.perf_counter()
-    model = find_model(config)
     progress("loading the graph")
-    tokenizer = load_tokenizer(config, model)
-    engine = BertEngine(config, model, tokenizer, GraphSession(load_graph(Path(prepared)), config), lanes)
+    graph = load_graph(Path(prepared))
+    text_side = TextSide.out_of(graph)
+    engine = BertEngine(config, text_side, GraphSession(graph, config), lanes)
     loaded_s = time.perf_counter()
     progress("encoding a first sentence")
     try:
-        _warm_up(engine, min(_WARM_UP_TOKENS, model.shape.positions))
+        _warm_up(engine, min(_WARM_UP_TOKENS, text_side.positions))
     except BaseException:
         engine.close()
         raise
@@ -102,14 +103,13 @@ def load(config: ServerConfig, prepared: str, lanes: int, progress: Progress) ->
 class BertEngine:
     """A loaded BERT; see `contract.Engine` for what each method promises."""
 
-    def __init__(
-        self, config: ServerConfig, model: ModelFolder, tokenizer: BertTokenizer, session: GraphSession, lanes: int
-    ) -> None:
-        self._longest = config.max_seq_len or model.shape.positions
+    def __init__(self, config: ServerConfig, text_side: TextSide, session: GraphSession, lanes: int) -> None:
+        tokenizer = BertTokenizer(text_side.vocabulary)
+        self._longest = config.max_seq_len or text_side.positions
         self._shape = (
             partial(fixed_shape, longest=self._longest)  # XLA compiles each shape anew
             if config.xla
-            else partial(common_shape, longest=model.shape.positions)
+            else partial(common_shape, longest=text_side.positions)
         )
         self._features = FeatureMaker(tokenizer, self._longest, no_special_token=config.no_special_token)
         self._tokenizer = tokenizer

@@ -9,6 +9,7 @@ from typing import Any
 
 from bert_serving.server.config import PoolingStrategy, ServerConfig
 from bert_serving.server.engine.bert import Bert, Inputs
+from bert_serving.server.engine.bundle import TextSide
 from bert_serving.server.engine.contract import Progress
 from bert_serving.server.engine.layer_norm import choose_layer_norm
 from bert_serving.server.engine.model_folder import BertShape, ModelFolder
@@ -35,8 +36,10 @@ def extent_of(config: ServerConfig, shape: BertShape) -> Extent:
 def write_graph(config: ServerConfig, model: ModelFolder, progress: Progress) -> Path:
     """Load the weights, build the graph and write it to a new file in `-graph_tmp_dir`; its path.
 
+    The file has the vocabulary in it too: it is all that a worker needs.
+
     Raises:
-        StartError: the weights do not fit, or the file cannot be written.
+        StartError: the weights or the vocabulary do not fit, or the file cannot be written.
     """
     extent = extent_of(config, model.shape)
     progress(f"loading the weights of {extent.layers} of {model.shape.layers} layers from {model.weights[0].parent}")
@@ -47,7 +50,9 @@ def write_graph(config: ServerConfig, model: ModelFolder, progress: Progress) ->
 
     dtype = choose_dtype(config, model, build, progress)
     progress(f"building the graph, pooling {config.pooling_strategy.name}, {dtype}")
-    path = _write(build(dtype), config.graph_tmp_dir)
+    graph = build(dtype)
+    TextSide.of_folder(config, model).put_into(graph)
+    path = _write(graph, config.graph_tmp_dir)
     progress(f"the graph is in {path} ({path.stat().st_size / 2**20:.0f} MiB)")
     return path
 

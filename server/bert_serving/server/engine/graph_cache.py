@@ -16,6 +16,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 from bert_serving.server.config import ServerConfig
+from bert_serving.server.engine.bundle import TextSide
 from bert_serving.server.engine.cpu import cpu_flags
 from bert_serving.server.engine.model_folder import ModelFolder
 
@@ -32,7 +33,7 @@ _OPTIONS = (
 
 
 def graph_key(config: ServerConfig, model: ModelFolder) -> str:
-    """Names the graph of these weights and options, with this TensorFlow on this machine."""
+    """Names the graph of these weights, vocabulary and options, with this TensorFlow on this machine."""
     files = sorted(path for prefix in model.weights for path in prefix.parent.glob(f"{prefix.name}*"))
     weights = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     versions = sorted(
@@ -41,6 +42,7 @@ def graph_key(config: ServerConfig, model: ModelFolder) -> str:
     status = config.as_status()
     code = [hashlib.sha256(module.read_bytes()).hexdigest() for module in sorted(Path(__file__).parent.glob("*.py"))]
     about = [code, versions, platform.processor(), cpu_flags(), weights, repr(model.shape)]
+    about.append(TextSide.of_folder(config, model).to_json())
     return hashlib.sha256(json.dumps([about, [status[name] for name in _OPTIONS]]).encode()).hexdigest()[:32]
 
 

@@ -6,7 +6,7 @@ The tokenizer has no added tokens on purpose: the text "[CLS]" in a sentence is 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,19 +32,32 @@ class Normalization:
     clean: bool = True
 
 
+@dataclass(frozen=True)
+class Vocabulary:
+    """All that a tokenizer is made of: the tokens in the order of their ids, and what becomes of a text before."""
+
+    tokens: list[str]
+    normalization: Normalization
+
+    @staticmethod
+    def from_values(values: Mapping[str, Any]) -> Vocabulary:
+        """What `dataclasses.asdict` made of one."""
+        return Vocabulary(values["tokens"], Normalization(**values["normalization"]))
+
+
 class BertTokenizer:
     """Ids of texts and tokens, and the tokens of ids."""
 
-    def __init__(self, tokens: Sequence[str], normalization: Normalization) -> None:
-        """`tokens` in the order of their ids; StartError if a special one is missing."""
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        """StartError if a special token is missing."""
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads would fight with the compute lanes
-        self._tokens = list(tokens)
-        self._ids = {token: index for index, token in enumerate(tokens)}
+        self._tokens = vocabulary.tokens
+        self._ids = {token: index for index, token in enumerate(self._tokens)}
         for token in (CLS, SEP, UNK):
             if token not in self._ids:
                 raise StartError(f"the vocabulary has no {token}: it is not that of a BERT model")
         self.cls, self.sep, self.unk = self._ids[CLS], self._ids[SEP], self._ids[UNK]
-        self._tokenizer = _word_piece(self._ids, normalization)
+        self._tokenizer = _word_piece(self._ids, vocabulary.normalization)
         # the fast way keeps no offsets, which nobody reads here; versions before 0.20 lack it
         self._encode = getattr(self._tokenizer, "encode_batch_fast", self._tokenizer.encode_batch)
 
@@ -69,11 +82,16 @@ class BertTokenizer:
 
 
 def load_tokenizer(config: ServerConfig, model: ModelFolder) -> BertTokenizer:
-    """The tokenizer of a model; StartError that names the file if the vocabulary is missing or does not fit."""
+    """The tokenizer of a model; StartError as `find_vocabulary`."""
+    return BertTokenizer(find_vocabulary(config, model))
+
+
+def find_vocabulary(config: ServerConfig, model: ModelFolder) -> Vocabulary:
+    """The vocabulary of a model; StartError that names the file if it is missing or does not fit."""
     normalization = _normalization(model)
     if config.cased_tokenization:
         normalization = replace(normalization, lowercase=False, strip_accents=False)
-    return BertTokenizer(read_vocabulary(model), normalization)
+    return Vocabulary(read_vocabulary(model), normalization)
 
 
 def read_vocabulary(model: ModelFolder) -> list[str]:

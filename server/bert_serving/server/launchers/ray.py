@@ -1,8 +1,9 @@
 """Workers as Ray actors, on whichever machines of a cluster Ray finds room; all other children run on this one.
 
-Ray places actors, restarts nothing by itself and tells when one is gone. The prepared graph goes into Ray's object
-store, from which each machine takes it once. Actors are spread one by one and not as a placement group, which would be
-all or nothing: a service may begin with fewer workers (`-min_worker`).
+Ray places actors, restarts no worker by itself and tells when one is gone. What `prepare` wrote goes into Ray's object
+store, from which each machine takes it once; so no machine but this one needs the model's folder. Actors are spread one
+by one and not as a placement group, which would be all or nothing: a service may begin with fewer workers
+(`-min_worker`).
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import os
 import socket
 import tempfile
 import threading
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import ray
-from ray.actor import ActorHandle
 from ray.exceptions import RayActorError, RayError
 from ray.util import get_node_ip_address
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.errors import BertServerError, StartError
@@ -27,7 +30,7 @@ from bert_serving.server.launchers.local import LocalLauncher
 from bert_serving.server.log import set_up_logging
 from bert_serving.server.version import __version__
 
-_SHARED = "ray:"
+_SHARED = "bert-serving-bundle-"
 _KNOCK_TIMEOUT_S = 10.0
 _EVERY_HOST = ("*", "0.0.0.0")
 
@@ -49,7 +52,7 @@ class RayLauncher:
                 f"no Ray cluster can be joined at {config.ray_address} (-ray_address): start one by `ray start "
                 f"--head`, or name another ({str(error).splitlines()[0]})"
             ) from None
-        self._store: ActorHandle | None = None
+        self._bundles = ExitStack()
 
     @property
     def remote_host(self) -> str:
@@ -63,15 +66,10 @@ class RayLauncher:
         return RayProcess(orders, self._config)
 
     def share(self, prepared: str) -> str:
-        """Put the file into the object store; what leads there. An engine that prepares no file shares nothing."""
-        if not Path(prepared).is_file():
-            return prepared
-        self._store = ray.remote(num_cpus=0)(_Store).remote(Path(prepared).read_bytes())
-        return f"{_SHARED}{ray.cloudpickle.dumps(self._store).hex()}"
+        return self._bundles.enter_context(shared_bundle(prepared))
 
     def close(self) -> None:
-        if self._store is not None:
-            ray.kill(self._store)
+        self._bundles.close()
         if self._is_ours:
             ray.shutdown()
 
@@ -162,16 +160,6 @@ def _environment(orders: Orders, config: ServerConfig) -> dict[str, str]:
     return {name: value for name, value in orders.environment.items() if config.cpu or not name.startswith("CUDA_")}
 
 
-class _Store:
-    """Keeps the reference to the prepared graph alive, and hands it to workers."""
-
-    def __init__(self, content: Any) -> None:
-        self._reference = ray.put(content)
-
-    def reference(self) -> list[Any]:
-        return [self._reference]
-
-
 class _Worker:
     """The process of a worker."""
 
@@ -191,7 +179,7 @@ class _Worker:
         actor = ray.get_runtime_context().get_actor_id()
         arguments = {**about["arguments"], "place": f"{node}, actor {actor[:8]}"}
         try:
-            worker.run(config, arguments, _fetched)
+            worker.run(config, arguments, fetch_bundle)
         except BertServerError as error:
             return str(error)
         except MemoryError:
@@ -201,20 +189,51 @@ class _Worker:
         return None
 
 
-def _fetched(shared: str) -> str:
-    """The prepared graph as a file of this machine, whose object store takes it once for all workers here.
+# -- the bundle -------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def shared_bundle(prepared: str) -> Iterator[str]:
+    """Within the block, any process of this Ray job gets the file `prepared` by `fetch_bundle` of what this yields.
+
+    An engine that prepares no file shares nothing.
+    """
+    if not Path(prepared).is_file():
+        yield prepared
+        return
+    name = f"{_SHARED}{uuid.uuid4().hex}"
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    options = {"name": name, "num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": here}
+    keeper = ray.remote(**options)(_Keeper).remote([ray.put(Path(prepared).read_bytes())])
+    try:
+        yield name
+    finally:
+        ray.kill(keeper)
+
+
+def fetch_bundle(shared: str) -> str:
+    """The path of what is shared, as a file of this machine, whose object store takes it once for all processes here.
 
     The file has no name and so is gone with this process.
     """
     if not shared.startswith(_SHARED):
         return shared
-    store = ray.cloudpickle.loads(bytes.fromhex(shared.removeprefix(_SHARED)))
-    (reference,) = ray.get(store.reference.remote())
+    (reference,) = ray.get(ray.get_actor(shared).reference.remote())
     file = tempfile.TemporaryFile()  # noqa: SIM115 - it stays open as long as this process
     _open_files.append(file)
     file.write(ray.get(reference))
     file.flush()
     return f"/proc/self/fd/{file.fileno()}"
+
+
+class _Keeper:
+    """Leads to an object in the store by the actor's name. It is on the machine that owns the object."""
+
+    def __init__(self, references: list[Any]) -> None:
+        self._references = references
+
+    def reference(self) -> list[Any]:
+        return self._references
 
 
 _open_files: list[IO[bytes]] = []
