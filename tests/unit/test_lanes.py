@@ -13,7 +13,7 @@ import pytest
 
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.core.batcher import Limits
-from bert_serving.server.core.scheduler import PartKey
+from bert_serving.server.core.tickets import PartKey
 from bert_serving.server.lanes import Lanes, Outcome, PlacedRow, encode_rows
 
 KEY = PartKey(1, 0)

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from bert_serving.server.core.scheduler import PartKey, Scheduler, Ticket, part_rows
+from bert_serving.server.core.scheduler import Scheduler, part_rows
+from bert_serving.server.core.tickets import PartKey, Ticket
 
 WINDOW = 100
 
@@ -163,16 +164,26 @@ class SchedulerLife(RuleBasedStateMachine):
             self.scheduler.confirmed(key)
 
     @invariant()
+    def sums_and_orders_are_right(self) -> None:
+        loads = self.scheduler.loads
+        assert loads.rows == sum(self.rows[key] for key in self.running)
+        assert loads.num_busy == len(set(self.running.values()))
+        assert loads.idle() == [w for w in loads if w not in {*self.running.values(), *self.sent.values()}]
+        by_rows = sorted(loads, key=lambda worker: sum(loads[worker].rows))  # stable: who came first is first
+        assert loads.least() == next(iter(by_rows), None)
+
+    @invariant()
     def nothing_is_lost(self) -> None:
         assert sum(map(self.scheduler.queued_rows, (True, False))) == sum(self.rows[key] for key in self.waiting)
         for worker in self.scheduler.workers:
-            load = self.scheduler._loads[worker]
+            load = self.scheduler.loads[worker]
             assert set(load.tickets) == {key for key, holder in self.running.items() if holder == worker}
             assert set(load.unconfirmed) == {key for key, holder in self.sent.items() if holder == worker}
             assert not load.alone or len(load.tickets) == 1
             for urgent in (True, False):
                 rows = [t.rows for t in load.tickets.values() if t.urgent is urgent]
                 assert len(rows) <= 1 or sum(rows) <= WINDOW
+                assert load.rows[urgent] == sum(rows)
 
 
 TestSchedulerLife = SchedulerLife.TestCase

@@ -16,7 +16,7 @@ from bert_serving.client.errors import ServerBusy
 from bert_serving.client.wire import EncodeRequest
 from bert_serving.server.core.admission import Admission
 from bert_serving.server.core.assembly import Assembly
-from bert_serving.server.core.scheduler import PartKey
+from bert_serving.server.core.tickets import PartKey
 from bert_serving.server.core.work import Work
 from bert_serving.server.transport.messages import Part
 

@@ -66,10 +66,9 @@ class Fleet:
         self._started_s = self._last_progress_s = 0.0
         self.rows_address = ""
 
-    @property
-    def filenos(self) -> Sequence[int]:
+    def fileno(self) -> int:
         """Readable when a child has reported or ended."""
-        return list(self._supervisor.filenos)
+        return self._supervisor.fileno()
 
     @property
     def size(self) -> int:

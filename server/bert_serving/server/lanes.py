@@ -16,7 +16,7 @@ from typing import Union
 import numpy as np
 
 from bert_serving.server.core.batcher import Batcher, Limits, Waiting
-from bert_serving.server.core.scheduler import PartKey
+from bert_serving.server.core.tickets import PartKey
 from bert_serving.server.engine.contract import Engine, FloatArray, Row, Vectors
 
 log = logging.getLogger(__name__)

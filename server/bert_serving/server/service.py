@@ -107,8 +107,7 @@ class BertServer(threading.Thread):
         with _graph_folder(self.config.graph_tmp_dir) as graphs:
             children = replace(self.config, graph_tmp_dir=graphs, cpu=None in self._devices)
             description = Description(self.config, self._devices, __version__)
-            with closing(_launcher(children)) as launcher:
-                supervisor = Supervisor(launcher)
+            with closing(_launcher(children)) as launcher, closing(Supervisor(launcher)) as supervisor:
                 self._ventilator = Ventilator(
                     self.config, self._devices, description, supervisor, self._wakeup, self.is_ready.set
                 )

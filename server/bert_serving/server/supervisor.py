@@ -1,11 +1,13 @@
 """Starts the child processes, hears when one reports or ends, and stops them all. The ventilator's loop asks it.
 
-It has no thread of its own: each child's pipe stands in the ventilator's poll, so an end is heard at once.
+It has no thread of its own: what it waits on stands in the ventilator's poll as one descriptor, so an end is heard at
+once, and a turn of the loop takes no longer with more children.
 """
 
 from __future__ import annotations
 
 import logging
+import selectors
 import signal
 import time
 from collections.abc import Collection
@@ -15,6 +17,9 @@ from typing import Any
 from bert_serving.server.launchers.base import Launcher, Orders, Process
 
 log = logging.getLogger(__name__)
+
+LOOK_INTERVAL_S = 1.0
+"""Each child is asked so often whether it has ended: somebody else may hold the pipe that tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +38,12 @@ class Supervisor:
         self._launcher = launcher
         self._running: dict[str, Process] = {}
         self._reports: dict[str, dict[str, Any]] = {}
+        self._pipes = selectors.EpollSelector()
+        self._looked_s = 0.0
 
-    @property
-    def filenos(self) -> dict[int, str]:
-        """What to poll, and whose it is."""
-        return {process.fileno(): name for name, process in self._running.items()}
+    def fileno(self) -> int:
+        """Readable when a child has reported or ended."""
+        return self._pipes.fileno()
 
     @property
     def names(self) -> list[str]:
@@ -59,7 +65,8 @@ class Supervisor:
 
     def start(self, orders: Orders) -> None:
         """Start a child."""
-        self._running[orders.name] = self._launcher.start(orders)
+        process = self._running[orders.name] = self._launcher.start(orders)
+        self._pipes.register(process.fileno(), selectors.EVENT_READ, orders.name)
         self._reports[orders.name] = {}
 
     def pid(self, name: str) -> int:
@@ -71,16 +78,23 @@ class Supervisor:
 
     def ended(self) -> list[ChildEnded]:
         """The children that have ended since the last call; never blocks."""
-        gone = []
-        for name, process in list(self._running.items()):
-            status = process.exit_status()
-            self._reports[name].update(process.read_report())
-            if status is not None:
-                process.close()
-                del self._running[name]
-                report = self._reports.pop(name)
-                gone.append(ChildEnded(name, report.get("result"), _reason(status, report)))
-        return gone
+        names = [key.data for key, _ in self._pipes.select(0)]
+        if time.monotonic() > self._looked_s + LOOK_INTERVAL_S:
+            self._looked_s = time.monotonic()
+            names = self.names
+        return [child for name in names if (child := self._look_at(name)) is not None]
+
+    def _look_at(self, name: str) -> ChildEnded | None:
+        process = self._running[name]
+        status = process.exit_status()
+        self._reports[name].update(process.read_report())
+        if status is None:
+            return None
+        self._pipes.unregister(process.fileno())
+        process.close()
+        del self._running[name]
+        report = self._reports.pop(name)
+        return ChildEnded(name, report.get("result"), _reason(status, report))
 
     def stop(self, told: Collection[str], timeout_s: float) -> None:
         """Wait for the children that were told to end, at most `timeout_s`; kill the others at once."""
@@ -93,8 +107,13 @@ class Supervisor:
                 log.warning("%s did not end within %.0f s and is killed", name, timeout_s)
                 process.kill()
                 process.wait(timeout_s)
+            self._pipes.unregister(process.fileno())
             process.close()
         self._running.clear()
+
+    def close(self) -> None:
+        """When all have ended."""
+        self._pipes.close()
 
 
 def _reason(status: int, report: dict[str, Any]) -> str | None:

@@ -23,7 +23,7 @@ from bert_serving.client.errors import DeadlineExceeded, ServerBusy, ServerError
 from bert_serving.client.wire import Command, CommandRequest, EncodeRequest, dump_json
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.core.admission import Admission
-from bert_serving.server.core.scheduler import PartKey
+from bert_serving.server.core.tickets import PartKey
 from bert_serving.server.core.work import Work
 from bert_serving.server.door import Door, Request
 from bert_serving.server.errors import ServiceError, StartError
@@ -115,6 +115,9 @@ class Ventilator:
             children, self._address = sockets.bind_internal(context, zmq.ROUTER, folder, "ventilator")
             remote = self._open_remote(opened)
             self._lines = Lines(children, *([remote[0]] if remote else []))
+            self._poller = zmq.Poller()
+            for source in (self._clients, *self._lines.sockets, self._wakeup.fileno(), self._fleet.fileno()):
+                self._poller.register(source, zmq.POLLIN)
             opened.callback(self._end)
             meeting = Meeting(self._address, folder, insider, remote[1] if remote else None)
             self._fleet.start(meeting, time.monotonic())
@@ -150,12 +153,9 @@ class Ventilator:
         return is_drained or self._stop_at_once
 
     def _wait(self, now_s: float) -> None:
-        poller = zmq.Poller()  # built anew: children come and go
-        for source in (self._clients, *self._lines.sockets, self._wakeup.fileno(), *self._fleet.filenos):
-            poller.register(source, zmq.POLLIN)
         is_hurried = self._stop_reason is not None or self._fleet.expects_restarts
         limit_ms = HURRIED_POLL_MS if is_hurried else POLL_MS
-        fired = poller.poll(ceil(min(limit_ms, max(0.0, 1000 * (self._work.next_deadline_s - now_s)))))
+        fired = self._poller.poll(ceil(min(limit_ms, max(0.0, 1000 * (self._work.next_deadline_s - now_s)))))
         if any(source == self._wakeup.fileno() for source, _ in fired):
             self._wakeup.clear()
 

@@ -25,7 +25,7 @@ from bert_serving.client.keys import ClientKeys
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.core.assembly import Assembly
 from bert_serving.server.core.batcher import Limits
-from bert_serving.server.core.scheduler import PartKey
+from bert_serving.server.core.tickets import PartKey
 from bert_serving.server.engine.contract import Engine, Row, Vectors
 from bert_serving.server.faults import with_faults
 from bert_serving.server.lanes import Lanes, Outcome, PlacedRow, select

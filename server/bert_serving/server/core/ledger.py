@@ -13,7 +13,7 @@ from itertools import count
 from math import inf
 from typing import NamedTuple
 
-from bert_serving.server.core.scheduler import PartKey, Ticket
+from bert_serving.server.core.tickets import PartKey, Ticket
 from bert_serving.server.transport.messages import Part, Rows
 
 

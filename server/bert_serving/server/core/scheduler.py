@@ -10,28 +10,12 @@ and runs alone from then on: one more death halves it, and a single row that die
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class PartKey:
-    """Names a part: its job and the position of its first row in it."""
-
-    job: int
-    offset: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """A part as the scheduler sees it."""
-
-    key: PartKey
-    rows: int
-    client: bytes
-    urgent: bool
-
+from bert_serving.server.core.loads import Loads
+from bert_serving.server.core.tickets import FairQueue, PartKey, Ticket
 
 SUSPECT_DEATHS = 2
 POISON_DEATHS = 3
@@ -50,55 +34,6 @@ def part_rows(total: int, workers: int, max_rows: int) -> int:
     return min(max_rows, max(SMALLEST_PART, even))
 
 
-class FairQueue:
-    """Tickets of many clients; each client's in order, the clients by turns."""
-
-    def __init__(self) -> None:
-        self._by_client: OrderedDict[bytes, deque[Ticket]] = OrderedDict()
-
-    def __bool__(self) -> bool:
-        return bool(self._by_client)
-
-    def __iter__(self) -> Iterator[Ticket]:
-        return (ticket for queue in self._by_client.values() for ticket in queue)
-
-    def push(self, ticket: Ticket) -> None:
-        self._by_client.setdefault(ticket.client, deque()).append(ticket)
-
-    def push_back(self, ticket: Ticket) -> None:
-        """Put a ticket at the very front: it was handed out once already."""
-        self._by_client.setdefault(ticket.client, deque()).appendleft(ticket)
-        self._by_client.move_to_end(ticket.client, last=False)
-
-    def peek(self) -> Ticket:
-        return next(iter(self._by_client.values()))[0]
-
-    def pop(self) -> Ticket:
-        client, queue = next(iter(self._by_client.items()))
-        ticket = queue.popleft()
-        if queue:
-            self._by_client.move_to_end(client)
-        else:
-            del self._by_client[client]
-        return ticket
-
-
-@dataclass(slots=True)
-class _Load:
-    """What a worker has in flight, and what it has sent to the sink but the sink has not confirmed."""
-
-    tickets: dict[PartKey, Ticket] = field(default_factory=dict)
-    unconfirmed: dict[PartKey, Ticket] = field(default_factory=dict)
-    alone: bool = False
-
-    def rows(self, urgent: bool) -> int:
-        return sum(ticket.rows for ticket in self.tickets.values() if ticket.urgent is urgent)
-
-    @property
-    def all_rows(self) -> int:
-        return sum(ticket.rows for ticket in self.tickets.values())
-
-
 @dataclass(frozen=True, slots=True)
 class Lost:
     """What a worker had when it died. All but poison is in the queues again, or is to be split first."""
@@ -113,27 +48,35 @@ class Scheduler:
 
     def __init__(self, window_rows: int) -> None:
         self._window_rows = window_rows
+        self._forget()
+
+    def _forget(self) -> None:
         self._queues = {True: FairQueue(), False: FairQueue()}
         self._suspects: deque[Ticket] = deque()
         self._emptied: str | None = None  # the worker that gets nothing but suspects
         self._deaths: dict[PartKey, int] = {}
-        self._loads: dict[str, _Load] = {}
+        self._loads = Loads(self._window_rows)
 
     @property
     def workers(self) -> list[str]:
         return list(self._loads)
 
+    @property
+    def loads(self) -> Loads:
+        """Who has what; to be read alone."""
+        return self._loads
+
     def queued_rows(self, urgent: bool) -> int:
         """Rows of a class that no worker has yet."""
-        return sum(ticket.rows for ticket in (*self._queues[urgent], *self._suspects) if ticket.urgent is urgent)
+        return self._queues[urgent].rows + sum(ticket.rows for ticket in self._suspects if ticket.urgent is urgent)
 
     def add_worker(self, worker: str) -> None:
         """Begin to give work to `worker`."""
-        self._loads.setdefault(worker, _Load())
+        self._loads.add(worker)
 
     def remove_worker(self, worker: str) -> Lost:
         """Forget a worker that died; what it had goes back to the front of the queues."""
-        load = self._loads.pop(worker, _Load())
+        load = self._loads.remove(worker)
         if worker == self._emptied:
             self._emptied = None
         if load.alone:
@@ -171,53 +114,44 @@ class Scheduler:
 
     def finished(self, worker: str, key: PartKey) -> None:
         """`worker` has sent the rows of a part; one that it never had changes nothing."""
-        load = self._loads.get(worker)
-        if load is not None and key in load.tickets:
-            load.unconfirmed[key] = load.tickets.pop(key)
-            load.alone = False
+        self._loads.finished(worker, key)
 
     def confirmed(self, key: PartKey) -> None:
         """The rows of a part are safe, or nobody needs them any more."""
         self._deaths.pop(key, None)
-        for worker, load in self._loads.items():
-            self.finished(worker, key)
-            load.unconfirmed.pop(key, None)
+        self._loads.confirmed(key)
 
     def start_again(self) -> None:
         """Forget all work; the workers stay."""
-        self._queues = {True: FairQueue(), False: FairQueue()}
-        self._suspects.clear()
-        self._deaths.clear()
-        self._loads = {worker: _Load() for worker in self._loads}
+        workers = self.workers
+        self._forget()
+        for worker in workers:
+            self.add_worker(worker)
 
     def assign(self) -> Iterator[tuple[str, Ticket]]:
         """Hand out all that has room now, urgent parts first."""
         yield from self._assign_suspect()
         for urgent in (True, False):
             queue = self._queues[urgent]
-            while queue and (worker := self._worker_with_room(queue.peek())) is not None:
+            while queue and (worker := self._loads.with_room(queue.peek(), self._reserved)) is not None:
                 ticket = queue.pop()
-                self._loads[worker].tickets[ticket.key] = ticket
+                self._loads.give(worker, ticket)
                 yield worker, ticket
 
+    @property
+    def _reserved(self) -> tuple[str, ...]:
+        """The worker that is to be empty for the next suspect."""
+        return (self._emptied,) if self._emptied is not None and self._suspects else ()
+
     def _assign_suspect(self) -> Iterator[tuple[str, Ticket]]:
-        if not self._suspects or not self._loads:
+        if not self._suspects:
             return
+        self._emptied = self._emptied or self._loads.least()
         if self._emptied is None:
-            self._emptied = min(self._loads, key=lambda worker: self._loads[worker].all_rows)
+            return
         load = self._loads[self._emptied]
         while self._suspects and not load.tickets:  # again if the caller found that nobody needs it any more
             ticket = self._suspects.popleft()
-            load.tickets[ticket.key] = ticket
+            self._loads.give(self._emptied, ticket)
             load.alone = True
             yield self._emptied, ticket
-
-    def _worker_with_room(self, ticket: Ticket) -> str | None:
-        def has_room(worker: str, load: _Load) -> bool:
-            if load.alone or (worker == self._emptied and self._suspects):
-                return False
-            held = load.rows(ticket.urgent)
-            return held == 0 or held + ticket.rows <= self._window_rows
-
-        free = [worker for worker, load in self._loads.items() if has_room(worker, load)]
-        return min(free, key=lambda worker: self._loads[worker].all_rows, default=None)

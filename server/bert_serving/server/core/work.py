@@ -14,7 +14,8 @@ from bert_serving.client.errors import ServerBusy
 from bert_serving.client.wire import EncodeRequest
 from bert_serving.server.core.admission import Admission
 from bert_serving.server.core.ledger import Job, Ledger, RequestKey
-from bert_serving.server.core.scheduler import PartKey, Scheduler, part_rows
+from bert_serving.server.core.scheduler import Scheduler, part_rows
+from bert_serving.server.core.tickets import PartKey
 from bert_serving.server.transport.messages import Part, Rows
 
 

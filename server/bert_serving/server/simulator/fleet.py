@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Union
 
 from bert_serving.server.core.batcher import Batcher, Limits, Waiting
-from bert_serving.server.core.scheduler import PartKey
+from bert_serving.server.core.tickets import PartKey
 from bert_serving.server.simulator.cost import ComputeCost
 from bert_serving.server.simulator.events import Bell, Clock, Process
 from bert_serving.server.simulator.meter import Meter

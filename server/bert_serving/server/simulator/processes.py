@@ -16,7 +16,8 @@ import numpy as np
 from bert_serving.client.errors import ServerBusy
 from bert_serving.client.wire import EncodeRequest
 from bert_serving.server.core.assembly import Array, Assembly
-from bert_serving.server.core.scheduler import PartKey, part_rows
+from bert_serving.server.core.scheduler import part_rows
+from bert_serving.server.core.tickets import PartKey
 from bert_serving.server.core.work import Work
 from bert_serving.server.simulator.cost import SinkCost, VentilatorCost
 from bert_serving.server.simulator.events import Bell, Clock, Process

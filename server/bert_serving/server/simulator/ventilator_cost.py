@@ -20,7 +20,7 @@ import zmq
 
 from bert_serving.client.wire import EncodeRequest, decode_request, encode_request
 from bert_serving.server.core.admission import Admission
-from bert_serving.server.core.scheduler import PartKey
+from bert_serving.server.core.tickets import PartKey
 from bert_serving.server.core.work import Work
 from bert_serving.server.simulator.cost import VentilatorCost
 from bert_serving.server.transport import sockets

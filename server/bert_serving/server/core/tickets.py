@@ -1,0 +1,58 @@
+"""Parts as the scheduler sees them, and queues of them that are fair to clients. Pure."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PartKey:
+    """Names a part: its job and the position of its first row in it."""
+
+    job: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A part as the scheduler sees it."""
+
+    key: PartKey
+    rows: int
+    client: bytes
+    urgent: bool
+
+
+class FairQueue:
+    """Tickets of many clients; each client's in order, the clients by turns. `rows` is how many wait in all."""
+
+    def __init__(self) -> None:
+        self._by_client: OrderedDict[bytes, deque[Ticket]] = OrderedDict()
+        self.rows = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._by_client)
+
+    def push(self, ticket: Ticket) -> None:
+        self._by_client.setdefault(ticket.client, deque()).append(ticket)
+        self.rows += ticket.rows
+
+    def push_back(self, ticket: Ticket) -> None:
+        """Put a ticket at the very front: it was handed out once already."""
+        self._by_client.setdefault(ticket.client, deque()).appendleft(ticket)
+        self._by_client.move_to_end(ticket.client, last=False)
+        self.rows += ticket.rows
+
+    def peek(self) -> Ticket:
+        return next(iter(self._by_client.values()))[0]
+
+    def pop(self) -> Ticket:
+        client, queue = next(iter(self._by_client.items()))
+        ticket = queue.popleft()
+        self.rows -= ticket.rows
+        if queue:
+            self._by_client.move_to_end(client)
+        else:
+            del self._by_client[client]
+        return ticket
