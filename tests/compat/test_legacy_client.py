@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from command import Command
+from legacy_environment import legacy_client_python
 
 HERE = Path(__file__).parent
 GOLDEN = HERE.parent / "golden"
@@ -30,14 +29,8 @@ SCENARIOS = [
 
 @pytest.fixture(scope="module")
 def legacy_python(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An interpreter that has the 1.10 client; BERT_LEGACY_CLIENT names one, else it is made here."""
-    if given := os.environ.get("BERT_LEGACY_CLIENT"):
-        return given
-    folder = tmp_path_factory.mktemp("legacy")
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    install = [str(folder / "bin/pip"), "install", "-q", "--disable-pip-version-check"]
-    subprocess.run([*install, "bert-serving-client==1.10.0", "pyzmq", "numpy"], check=True)
-    return str(folder / "bin/python")
+    """An interpreter that has the 1.10 client."""
+    return legacy_client_python(tmp_path_factory.mktemp("legacy"))
 
 
 @pytest.fixture(scope="module")

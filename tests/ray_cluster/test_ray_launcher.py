@@ -16,42 +16,18 @@ import pytest
 from fake_command import start_command, wait_until_ready
 from fake_engine import vector_of
 from ports import free_ports
+from ray_machines import Machines, add_machine
 from serving import fake_config, processes
 
 from bert_serving.client import BertClient
 from bert_serving.server import BertServer, ConfigError, ServerConfig, StartError
 from bert_serving.server.transport.curve import make_keys
 
-pytest.importorskip("ray")
 pytestmark = [pytest.mark.tensorflow, pytest.mark.filterwarnings("default")]  # Ray has warnings of its own
 
 TINY = str(Path(__file__).parents[1] / "golden" / "tiny_bert")
 TEXTS = [f"text {number}" for number in range(300)]
 EXPECTED = np.stack([vector_of(text) for text in TEXTS])
-STORE_BYTES = 100 << 20
-Machines = Any
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Machines]:
-    """A head without room for workers, and two machines with one core each."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["PYTHONPATH"] = str(Path(__file__).parents[1] / "support")  # where these machines find the fake engine
-    from ray.cluster_utils import Cluster
-
-    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE_BYTES}
-    machines = Cluster(initialize_head=True, head_node_args=head)
-    try:
-        for _ in range(2):
-            add_machine(machines)
-        yield machines
-    finally:
-        machines.shutdown()
-        del os.environ["PYTHONPATH"], os.environ["RAY_USAGE_STATS_ENABLED"]
-
-
-def add_machine(cluster: Machines) -> Any:
-    return cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.model_folder import ModelFolder
 from bert_serving.server.engine.tensors import load_tensorflow
-from bert_serving.server.engine.tokenization import Vocabulary, find_vocabulary
+from bert_serving.server.engine.tokenization import Normalization, Vocabulary, find_vocabulary
 
 _NAME = "text_side"
 
@@ -31,7 +31,8 @@ class TextSide:
 
     def to_json(self) -> str:
         """The same for the same, so that it can be part of a key."""
-        return json.dumps(asdict(self))
+        tokens, normalization = self.vocabulary.tokens, asdict(self.vocabulary.normalization)
+        return json.dumps({"positions": self.positions, "normalization": normalization, "tokens": tokens})
 
     def put_into(self, graph: Any) -> None:
         """Add it to a `tf.Graph`."""
@@ -42,4 +43,5 @@ class TextSide:
     def out_of(graph: Any) -> TextSide:
         """What `put_into` put there. KeyError if it is none of ours."""
         values = json.loads(load_tensorflow().get_static_value(graph.get_tensor_by_name(f"{_NAME}:0")).item())
-        return TextSide(Vocabulary.from_values(values["vocabulary"]), values["positions"])
+        vocabulary = Vocabulary(values["tokens"], Normalization(**values["normalization"]))
+        return TextSide(vocabulary, values["positions"])

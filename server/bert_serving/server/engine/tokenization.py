@@ -6,7 +6,7 @@ The tokenizer has no added tokens on purpose: the text "[CLS]" in a sentence is 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,11 +38,6 @@ class Vocabulary:
 
     tokens: list[str]
     normalization: Normalization
-
-    @staticmethod
-    def from_values(values: Mapping[str, Any]) -> Vocabulary:
-        """What `dataclasses.asdict` made of one."""
-        return Vocabulary(values["tokens"], Normalization(**values["normalization"]))
 
 
 class BertTokenizer:
