@@ -94,6 +94,21 @@ def test_as_many_workers_as_are_needed_are_enough(browse: Browse) -> None:
     assert second()["restarts"] == 1
 
 
+def test_a_worker_that_comes_with_the_load_does_not_turn_ready_red(browse: Browse) -> None:
+    http = browse(num_worker=1, max_worker=2, scale_up_wait=1, http_max_connect=20)
+    texts = [f"!slow 0.02 {number}" for number in range(400)]
+
+    def second() -> list[str]:
+        processes = http.get("/status/server").json()["processes"]
+        return [process["state"] for process in processes if process["name"] == "worker-1"]
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(http.post, "/encode", json={"texts": texts})
+        while second() != ["ready"]:
+            assert http.get("/health/ready").status_code == 200
+        assert running.result().status_code == 200
+
+
 def test_a_gateway_that_dies_comes_back(browse: Browse) -> None:
     http = browse()
     processes = http.get("/status/server").json()["processes"]

@@ -193,6 +193,17 @@ class ServerConfig:
     num_worker: int = _option(
         1, "number of workers, each a process with a GPU or a share of the CPU", _integer(1), group=_SERVING
     )
+    max_worker: int | None = _option(
+        None, "most workers: so many there are while requests would wait longer than -scale_up_wait (default: no more "
+        "than -num_worker)", _integer(1), group=_SERVING,
+    )  # fmt: skip
+    scale_up_wait: int = _option(
+        2, "seconds that requests may have to wait before workers are added, up to -max_worker", _integer(1),
+        group=_SERVING,
+    )  # fmt: skip
+    scale_down_idle: int = _option(
+        60, "seconds without work after which a worker beyond -num_worker is released", _integer(1), group=_SERVING
+    )
     max_batch_size: int = _option(256, "most texts in one batch of a worker", _integer(1), group=_SERVING)
     max_batch_tokens: int | None = _option(
         None, "most tokens in one batch of a worker, padding included (default: 1024 on CPU, 16384 on GPU)",
@@ -296,12 +307,19 @@ class ServerConfig:
             )
         if self.min_worker is not None and self.min_worker > self.num_worker:
             raise ConfigError(f"-min_worker {self.min_worker} is above -num_worker {self.num_worker}")
+        if self.most_workers < self.num_worker:
+            raise ConfigError(f"-max_worker {self.max_worker} is below -num_worker {self.num_worker}")
         if self.fp16 and self.dtype not in ("float32", "float16"):
             raise ConfigError(f"-fp16 and -dtype {self.dtype} exclude each other")
         if self.fixed_embed_length and self.pooling_strategy is not PoolingStrategy.NONE:
             raise ConfigError("-fixed_embed_length pads token vectors: it needs -pooling_strategy NONE")
         if len(set(self.pooling_layer)) < len(self.pooling_layer):
             raise ConfigError(f"-pooling_layer names a layer twice: {' '.join(map(str, self.pooling_layer))}")
+
+    @property
+    def most_workers(self) -> int:
+        """How many there may ever be."""
+        return self.num_worker if self.max_worker is None else self.max_worker
 
     def with_model_defaults(self, **defaults: Any) -> ServerConfig:
         """This config with what the model's folder suggests, where nobody said otherwise."""

@@ -34,13 +34,13 @@ class Gpu:
 
 
 def assign_devices(config: ServerConfig, gpus: Sequence[Gpu]) -> list[int | None]:
-    """The GPU id of each worker, None for the CPU.
+    """The GPU id of each worker that there may ever be, None for the CPU.
 
     An explicit `-device_map` is used as it is, over and over if there are more workers. Otherwise GPUs that are not
     busy, the one with the most free memory first; without any, the CPU. Raises ConfigError for a GPU that is not there.
     """
     if config.cpu:
-        return [None] * config.num_worker
+        return [None] * config.most_workers
     if config.device_map:
         present = [gpu.id for gpu in gpus]
         for wanted in config.device_map:
@@ -53,7 +53,7 @@ def assign_devices(config: ServerConfig, gpus: Sequence[Gpu]) -> list[int | None
     else:
         free = sorted((gpu for gpu in gpus if max(gpu.load, gpu.memory_used) < BUSY), key=lambda gpu: gpu.memory_used)
         chosen = [gpu.id for gpu in free] or [None]
-    return [chosen[worker % len(chosen)] for worker in range(config.num_worker)]
+    return [chosen[worker % len(chosen)] for worker in range(config.most_workers)]
 
 
 def visible_gpus() -> list[Gpu]:
@@ -88,9 +88,9 @@ def available_bytes() -> int:
     return free
 
 
-def lanes_for(gpu: int | None, num_worker: int) -> int:
+def lanes_for(gpu: int | None, most_workers: int) -> int:
     """How many compute lanes a worker runs: its share of the cores, or one where a GPU computes."""
-    return 1 if gpu is not None else max(1, available_cores() // num_worker)
+    return 1 if gpu is not None else max(1, available_cores() // most_workers)
 
 
 def device_environment(gpu: int | None, verbose: bool) -> dict[str, str]:

@@ -19,7 +19,7 @@ _BESIDE_BYTES = 150 << 20
 def rehearsal(config: ServerConfig, devices: Sequence[int | None], footprint: Footprint) -> str:
     """A line for each part of the service. Opens its ports for a moment: raises StartError if one cannot be had."""
     workers = [
-        f"worker-{number}: {device_name(gpu)}, {lanes_for(gpu, config.num_worker)} compute lane(s)"
+        f"worker-{number}: {device_name(gpu)}, {lanes_for(gpu, config.most_workers)} compute lane(s)"
         for number, gpu in enumerate(devices)
     ]
     return "\n".join([f"model: {footprint.model}", *workers, _ports(config), _memory(len(devices), footprint)])

@@ -63,6 +63,7 @@ class Fleet:
         self._orders: dict[str, tuple[Orders, str]] = {}
         self._looked_s = self._probed_s = 0.0
         self._prepared: str | None = None
+        self._meeting: Meeting | None = None
         self._started_s = self._last_progress_s = 0.0
         self.rows_address = ""
 
@@ -123,15 +124,24 @@ class Fleet:
             gateway = {**common, "curve": str(insider.folder) if insider else None}
             self._start(Orders("gateway", GATEWAY, "PROXY", gateway), "cpu")
         self._start(Orders("optimizer", OPTIMIZER, "GRAPHOPT", {}, device_environment(None, verbose)), "cpu")
-        for number, gpu in enumerate(self._devices):
-            name = f"worker-{number}"
-            lanes = lanes_for(gpu, self._config.num_worker)
-            arguments = {"name": name, "device": device_name(gpu), "lanes": lanes}
-            arguments |= {"ventilator_address": remote.address if remote else meeting.address}
-            arguments |= {"keys": remote.keys.as_orders() if remote else None}
-            environment = device_environment(gpu, verbose)
-            self._start(Orders("worker", name, name.upper(), arguments, environment), device_name(gpu))
-        log.info("devices: %s", ", ".join(f"worker {n} on {device_name(gpu)}" for n, gpu in enumerate(self._devices)))
+        self._meeting = meeting
+        devices = self._devices[: self._config.num_worker]
+        for number in range(len(devices)):
+            self._start_worker(number)
+        log.info("devices: %s", ", ".join(f"worker {n} on {device_name(gpu)}" for n, gpu in enumerate(devices)))
+
+    def _start_worker(self, number: int) -> None:
+        assert self._meeting is not None
+        name, gpu, remote = f"worker-{number}", self._devices[number], self._meeting.remote
+        arguments = {
+            "name": name,
+            "device": device_name(gpu),
+            "lanes": lanes_for(gpu, self._config.most_workers),
+            "ventilator_address": remote.address if remote else self._meeting.address,
+            "keys": remote.keys.as_orders() if remote else None,
+        }
+        environment = device_environment(gpu, self._config.verbose)
+        self._start(Orders("worker", name, name.upper(), arguments, environment), device_name(gpu))
 
     def _start(self, orders: Orders, device: str) -> None:
         self._orders[orders.name] = orders, device
@@ -139,6 +149,39 @@ class Fleet:
         self._roster.started(
             orders.name, device, self._supervisor.pid(orders.name), self._supervisor.stage(orders.name)
         )
+
+    # -- more workers and fewer ---------------------------------------------------------------------------------------
+
+    @property
+    def workers(self) -> list[str]:
+        """The workers that are there or on their way, by number."""
+        return [f"worker-{number}" for number in range(self._config.most_workers) if self._is_there(f"worker-{number}")]
+
+    def _is_there(self, name: str) -> bool:
+        if name not in self._roster:
+            return False
+        return self._roster[name].state not in (State.LEAVING, State.GONE) or self._restarts.expects(name)
+
+    def needs(self, name: str) -> bool:
+        """Whether it matters what this child says."""
+        return name in self._roster and self._roster[name].state is not State.LEAVING
+
+    def add_workers(self, count: int) -> None:
+        """Start so many more, if so many are left that have not been given up."""
+        free = [number for number in range(self._config.most_workers) if f"worker-{number}" not in self._roster]
+        for number in free[:count]:
+            self._start_worker(number)
+
+    def release(self, name: str) -> None:
+        """Let a worker go that nothing is expected of."""
+        self._restarts.forget(name)
+        member = self._roster[name]
+        if member.state is State.GONE:
+            self._roster.remove(name)
+            return
+        if member.state is not State.READY or not self._send(name, Stop()):
+            self._supervisor.kill(name)
+        member.state, member.stage = State.LEAVING, "leaving"
 
     # -- what children say --------------------------------------------------------------------------------------------
 
@@ -203,6 +246,9 @@ class Fleet:
                 self._load_where_possible()
                 continue
             member = self._roster[child.name]
+            if member.state is State.LEAVING:
+                self._roster.remove(child.name)
+                continue
             lost.append((child, member.stage))
             member.state = State.GONE
             if child.name == SINK:

@@ -82,7 +82,7 @@ class BertServer(threading.Thread):
 
     def _assign_devices(self) -> Sequence[int | None]:
         if self.config.launcher == "ray":  # which shows each worker its own GPU as the first
-            return [None if self.config.cpu else 0] * self.config.num_worker
+            return [None if self.config.cpu else 0] * self.config.most_workers
         return assign_devices(self.config, [] if self.config.cpu else visible_gpus())
 
     def rehearse(self) -> str:

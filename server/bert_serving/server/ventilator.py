@@ -23,6 +23,7 @@ from bert_serving.client.errors import DeadlineExceeded, ServerBusy, ServerError
 from bert_serving.client.wire import Command, CommandRequest, EncodeRequest, dump_json
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.core.admission import Admission
+from bert_serving.server.core.elastic import Bounds, Elastic
 from bert_serving.server.core.tickets import PartKey
 from bert_serving.server.core.work import Work
 from bert_serving.server.door import Door, Request
@@ -80,10 +81,13 @@ class Ventilator:
         self._on_ready = on_ready
         self._work = Work(
             Admission(config.max_queue, config.max_queue_mb << 20),
-            num_workers=config.num_worker,
+            num_workers=config.most_workers,
             max_part_rows=config.max_batch_size,
             priority_rows=config.priority_batch_size,
             window_rows=config.prefetch_size * min(ROWS_PER_PREFETCH, config.max_batch_size),
+        )
+        self._elastic = Elastic(
+            Bounds(config.num_worker, config.most_workers, config.scale_up_wait, config.scale_down_idle)
         )
         self._statistic = Statistic()
         self._tallies: dict[str, Done] = {}
@@ -201,6 +205,7 @@ class Ventilator:
                 "waiting_rows": urgent + bulk,
                 "waiting_urgent_rows": urgent,
                 "waiting_bulk_rows": bulk,
+                "wait_s": round(self._elastic.wait_s(self._work.uncomputed_rows, len(self._fleet.workers)), 3),
             }
             content["latency"] = self._statistic.as_latency()
         self._to_sink(Answer(request.identity, dump_json(content), request.request_id, is_error=False))
@@ -212,6 +217,8 @@ class Ventilator:
             self._on_child_message(name, message, time.monotonic())
 
     def _on_child_message(self, name: str, message: Message, now_s: float) -> None:
+        if not self._fleet.needs(name):
+            return  # the last words of a worker that was released
         if isinstance(message, Done):
             self._work.finished(name, PartKey(message.job, message.offset))
             self._tallies[name] = message
@@ -248,10 +255,27 @@ class Ventilator:
             self._fleet.kill_stuck(now_s)
             self._fleet.probe(now_s)
             self._fleet.start_due(now_s)
+            self._scale(now_s)
         elif self._fleet.is_ready(now_s):
             self._is_serving = True
             log.info("all set, ready to serve request!")
             self._on_ready()
+
+    def _scale(self, now_s: float) -> None:
+        """More workers while requests would wait too long, fewer when some have nothing to do."""
+        self._elastic.see(self._work.loads, now_s)
+        if self._stop_reason is not None or not self._elastic.is_due(now_s):
+            return
+        open_rows, workers = self._work.uncomputed_rows, self._fleet.workers
+        change = self._elastic.decide(open_rows, workers, self._work.loads, now_s)
+        if change.add:
+            wait_s = self._elastic.wait_s(open_rows, len(workers))
+            log.info("requests would wait about %.1f s (-scale_up_wait): %d worker(s) more", wait_s, change.add)
+            self._fleet.add_workers(change.add)
+        elif change.release is not None:
+            log.info("%s had nothing to do for a while and is released (-scale_down_idle)", change.release)
+            self._work.lose_worker(change.release)
+            self._fleet.release(change.release)
 
     def _on_child_lost(self, name: str, reason: str, now_s: float) -> None:
         if name == SINK:

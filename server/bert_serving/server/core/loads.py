@@ -25,8 +25,15 @@ class Load:
     tickets: dict[PartKey, Ticket] = field(default_factory=dict)
     unconfirmed: dict[PartKey, Ticket] = field(default_factory=dict)
     rows: list[int] = field(default_factory=lambda: [0, 0])
+    given: int = 0
+    """How many parts it ever got."""
     alone: bool = False
     """It has one part, a suspect, and gets no other."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is expected of it any more."""
+        return not self.tickets and not self.unconfirmed
 
 
 class _Ranking:
@@ -68,15 +75,12 @@ class Loads:
     def __iter__(self) -> Iterator[str]:
         return iter(self._loads)
 
-    def __contains__(self, worker: str) -> bool:
-        return worker in self._loads
-
     def __getitem__(self, worker: str) -> Load:
         return self._loads[worker]
 
-    def idle(self) -> list[str]:
-        """Workers of whom nothing is expected any more."""
-        return [worker for worker, load in self._loads.items() if not load.tickets and not load.unconfirmed]
+    def get(self, worker: str) -> Load | None:
+        """None for one that is not there."""
+        return self._loads.get(worker)
 
     def add(self, worker: str) -> None:
         """A worker comes, with nothing to do."""
@@ -101,6 +105,7 @@ class Loads:
         load = self._loads[worker]
         self.num_busy += not load.tickets
         load.tickets[ticket.key] = ticket
+        load.given += 1
         self._holders[ticket.key] = worker
         self._count(worker, load, ticket.urgent, ticket.rows)
 

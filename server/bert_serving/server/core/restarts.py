@@ -31,6 +31,11 @@ class Restarts:
         """A child is at work."""
         self._failures.pop(name, None)
 
+    def forget(self, name: str) -> None:
+        """A child is not needed any more."""
+        self._failures.pop(name, None)
+        self._due_s.pop(name, None)
+
     def take_due(self, now_s: float) -> list[str]:
         """Those to start now."""
         due = [name for name, due_s in self._due_s.items() if due_s <= now_s]

@@ -15,6 +15,7 @@ class State(Enum):
     CONNECTED = "connected"  # has said hello, waits for what it needs
     LOADING = "loading"  # loads the model
     READY = "ready"  # has encoded a known sentence
+    LEAVING = "leaving"  # is not needed any more
     GONE = "gone"  # has ended
 
 
@@ -46,6 +47,9 @@ class Roster:
 
     def __getitem__(self, name: str) -> Member:
         return self._members[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._members
 
     def __iter__(self) -> Iterator[Member]:
         return iter(list(self._members.values()))

@@ -14,6 +14,7 @@ from bert_serving.client.errors import ServerBusy
 from bert_serving.client.wire import EncodeRequest
 from bert_serving.server.core.admission import Admission
 from bert_serving.server.core.ledger import Job, Ledger, RequestKey
+from bert_serving.server.core.loads import Loads
 from bert_serving.server.core.scheduler import Scheduler, part_rows
 from bert_serving.server.core.tickets import PartKey
 from bert_serving.server.transport.messages import Part, Rows
@@ -46,6 +47,16 @@ class Work:
 
     def __iter__(self) -> Iterator[Job]:
         return iter(self._ledger)
+
+    @property
+    def loads(self) -> Loads:
+        """Who has what; to be read alone."""
+        return self._scheduler.loads
+
+    @property
+    def uncomputed_rows(self) -> int:
+        """Rows that wait or are in flight."""
+        return self.loads.rows + sum(self.waiting_rows(urgent=urgent) for urgent in (True, False))
 
     def waiting_rows(self, *, urgent: bool) -> int:
         """Rows of a class that no worker has yet."""

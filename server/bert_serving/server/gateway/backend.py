@@ -32,7 +32,7 @@ class Backend:
         host = "127.0.0.1" if config.host == "*" else config.host
         self._where: dict[str, Any] = {"ip": host, "port": config.port, "port_out": config.port_out, "curve": curve}
         self._timeout_s = config.http_timeout
-        self._min_worker = config.min_worker
+        self._least_workers = config.num_worker if config.min_worker is None else config.min_worker
         self._client: AsyncBertClient | None = None
         self._watcher: AsyncBertClient | None = None
         self.gives_matrices = config.pooling_strategy is PoolingStrategy.NONE
@@ -80,7 +80,7 @@ class Backend:
             return "the service does not answer"
         processes = self.status["processes"]
         num_ready = sum(process["state"] == "ready" for process in processes if _is_worker(process))
-        is_enough = self._min_worker is not None and num_ready >= self._min_worker
+        is_enough = num_ready >= self._least_workers
         for process in processes:
             if process["state"] != "ready" and is_enough and _is_worker(process):
                 continue

@@ -70,6 +70,7 @@ def _of_requests(status: dict[str, Any]) -> Iterator[Metric]:
     for kind in ("urgent", "bulk"):
         waiting.add_metric([kind], queue[f"waiting_{kind}_rows"])
     yield waiting
+    yield _gauge("wait_seconds", "How long a request that comes now would wait, about.", queue["wait_s"])
     yield _gauge("active_clients", "Clients that have asked in the last three minutes.", statistic["num_active_client"])
 
 
