@@ -177,6 +177,68 @@ def test_a_full_disk(serve: Serve, run: Run, tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected(TEXTS))
 
 
+SEVERAL = {"a.txt": TEXTS[:700], "b.jsonl": TEXTS[700:720], "c.csv": TEXTS[720:1500]}
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    """A folder with the files of SEVERAL."""
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    (folder / "a.txt").write_text("\n".join(SEVERAL["a.txt"]))
+    (folder / "b.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in SEVERAL["b.jsonl"]))
+    (folder / "c.csv").write_text("text\n" + "\n".join(SEVERAL["c.csv"]))
+    return folder
+
+
+@pytest.mark.parametrize("given", ["texts", "texts/*", "file://{}/texts", "file://{}/texts/*"])
+@pytest.mark.parametrize("output", ["out", "file://{}/out"])
+def test_several_files(serve: Serve, run: Run, texts: Path, given: str, output: str) -> None:
+    there = texts.parent
+    done = run(given.format(there), output.format(there), *where(serve()))
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (there / "out").iterdir()) == ["a.npy", "b.npy", "c.npy"]
+    for name, content in SEVERAL.items():
+        np.testing.assert_array_equal(np.load(there / "out" / f"{name[0]}.npy"), expected(content))
+    assert sorted(path.name for path in there.iterdir()) == ["in.txt", "out", "texts"]
+    assert [line.split(": ")[0][-5:] for line in done.stdout.splitlines()] == ["a.npy", "b.npy", "c.npy"]
+
+
+@pytest.mark.parametrize("output", ["out", "file://{}/out"])
+def test_several_files_are_gone_on_with_where_they_ended(serve: Serve, run: Run, texts: Path, output: str) -> None:
+    server, out = serve(), texts.parent / "out"
+    output = output.format(texts.parent)
+    (texts / "b.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in [*SEVERAL["b.jsonl"], " "]))
+    stopped = run("texts", output, *where(server))
+    assert "texts/b.jsonl, line 21: the text is blank; mend it" in stopped.stderr
+    assert stopped.returncode == 1
+    assert [path.name for path in out.iterdir() if path.suffix == ".npy"] == ["a.npy"]
+    first = (out / "a.npy").stat().st_mtime_ns
+    refused = run("texts", output, *where(server))
+    assert (refused.returncode, "a.npy is there already" in refused.stderr) == (1, True)
+    done = run("texts", output, "-resume", "-on_error", "skip", *where(server))
+    assert done.returncode == 0, done.stderr
+    assert "a.npy is complete" in done.stdout
+    assert "20 of 21 are done already" in done.stderr
+    assert (out / "a.npy").stat().st_mtime_ns == first
+    for name, content in SEVERAL.items():
+        np.testing.assert_array_equal(np.load(out / f"{name[0]}.npy"), expected(content))
+    assert sorted(path.name for path in texts.parent.iterdir()) == ["in.txt", "out", "texts"]
+
+
+def test_outputs_that_are_to_be_replaced_never_count_as_complete(serve: Serve, run: Run, texts: Path) -> None:
+    server, out = serve(), texts.parent / "out"
+    assert run("texts", "out", *where(server)).returncode == 0
+    (texts / "a.txt").write_text("new\n \n")
+    (texts / "c.csv").write_text("text\nnew, too")
+    stopped = run("texts", "out", "-overwrite", *where(server))
+    assert stopped.returncode == 1
+    done = run("texts", "out", "-resume", "-on_error", "skip", *where(server))
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(np.load(out / "a.npy"), expected(["new"]))
+    np.testing.assert_array_equal(np.load(out / "c.npy"), expected(["new"]))
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "reason"),
     [
@@ -186,6 +248,8 @@ def test_a_full_disk(serve: Serve, run: Run, tmp_path: Path) -> None:
         (["in.txt", "out.npy", "-on_error", "shrug"], 2, "on_error"),
         (["in.txt", "out.npy", "-batch_size", "0"], 2, "must be a whole number of at least 1, not '0'"),
         (["in.txt", "out.npy", "-model_dir", "/nowhere"], 2, "/nowhere"),
+        (["in.txt", "out.npy", "-engine", "ray"], 2, "-engine ray needs -model_dir"),
+        (["in.txt", "out.npy", "-engine", "spark"], 2, "invalid choice: 'spark'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -194,6 +258,18 @@ def test_mistakes(run: Run, arguments: list[str], status: int, reason: str) -> N
     assert failed.returncode == status, failed.stderr
     assert reason in failed.stderr.splitlines()[-1]
     assert "Traceback" not in failed.stderr
+
+
+@pytest.mark.parametrize("package", ["ray", "pandas"])
+def test_without_ray(run: Run, tmp_path: Path, package: str) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "from importlib import util\nfind = util.find_spec\n"
+        f"util.find_spec = lambda name: None if name == {package!r} else find(name)\n"
+    )
+    arguments = ["in.txt", "out.npy", "-engine", "ray", "-model_dir", str(TINY)]
+    failed = run(*arguments, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    reason = f"-engine ray needs {package}: pip install './server[ray]'"
+    assert (failed.returncode, failed.stderr) == (1, f"bert-serving-encode: error: {reason}\n")
 
 
 @pytest.mark.tensorflow

@@ -1,2 +1,5 @@
-"""Files of texts to files of vectors, for `bert-serving-encode`: `records` reads, `encoding` asks a server, `spool`
-keeps what is done, `outputs` writes the result."""
+"""Files of texts to files of vectors, for `bert-serving-encode`.
+
+`tasks` says which files, `places` where they are; `records` reads; `by_server` or `on_ray` encodes, behind the contract
+in `encoding`; `spool` keeps what is done, `outputs` writes the result, and `job` does these in turn.
+"""

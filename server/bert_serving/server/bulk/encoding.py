@@ -1,14 +1,21 @@
-"""Records to vectors, by a client: batches under way side by side, and whatever is wrong blamed on its own record."""
+"""What encodes records: a server (`by_server`) or actors on a Ray cluster (`on_ray`). Both give the same blocks."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, Protocol
 
-from bert_serving.client import BertClient, InvalidInput, RowFailed
-from bert_serving.server.bulk.records import Record
+from bert_serving.server.bulk.errors import BulkError
+from bert_serving.server.bulk.records import Record, Source
+
+_ABOUT_MODEL = (
+    "model_dir", "tuned_model_dir", "ckpt_name", "pooling_strategy", "pooling_layer", "max_seq_len", "normalize",
+    "mask_cls_sep", "dtype", "fp16",
+)  # fmt: skip
+"""What vectors depend on; of folders the last part, since they may lie elsewhere tomorrow."""
 
 
 @dataclass(frozen=True)
@@ -19,33 +26,37 @@ class Block:
     vectors: list[Any]
     troubles: dict[int, str]
     num_cut: int
-    """How many texts were longer than the server's `max_seq_len`."""
+    """How many texts were longer than `max_seq_len`."""
 
 
-def encoded(client: BertClient, records: Iterable[Record], batch_size: int) -> Iterator[Block]:
-    """Every record once, in order. Raises what the client raises but for what a text is to blame for."""
-    taken: deque[Record] = deque()  # read, and not out yet
+@dataclass(frozen=True)
+class Rest:
+    """What is left to do of a file: all but the first `done` records."""
 
-    def good_texts() -> Iterator[str]:
-        for record in records:
-            taken.append(record)
-            if record.trouble is None:
-                yield record.text
+    source: Source
+    done: int
 
-    for part in client.encode_stream(good_texts(), batch_size, keep_errors=True):
-        block: list[Record] = []
-        texts: list[str] = []
-        while len(texts) < part.count:
-            block.append(record := taken.popleft())
-            if record.trouble is None:
-                texts.append(record.text)
-        outcomes = list(part.embedding) if part.error is None else _blamed(client, texts, part.error)
-        yield _block(block, outcomes, len(part.truncated))
-    if taken:
-        yield _block(list(taken), [], 0)
+    def read(self) -> Iterator[Record]:
+        """Those records."""
+        return islice(self.source.read(), self.done, None)
 
 
-def _block(records: list[Record], outcomes: list[Any], num_cut: int) -> Block:
+class Encoder(Protocol):
+    """Made for a list of `Rest`s."""
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What the vectors depend on."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the vector of one text, or the matrix of its tokens."""
+
+    def blocks(self, number: int) -> Iterator[Block]:
+        """Every record of one of the rests once, in order. To be called for one after the other, and exhausted."""
+
+
+def block_of(records: list[Record], outcomes: list[Any], num_cut: int) -> Block:
     """`outcomes` has a vector, or a sentence, for each record without trouble."""
     left = iter(outcomes)
     of_all = [next(left) if record.trouble is None else record.trouble for record in records]
@@ -53,21 +64,31 @@ def _block(records: list[Record], outcomes: list[Any], num_cut: int) -> Block:
     return Block(records, [None if isinstance(one, str) else one for one in of_all], troubles, num_cut)
 
 
-def _blamed(client: BertClient, texts: list[str], error: Exception) -> list[Any]:
-    """What becomes of each text of a batch that failed with this error: a vector, or a sentence."""
-    if not isinstance(error, (RowFailed, InvalidInput)):
-        raise error
-    if error.index is not None:
-        bad = error.index
-        return [*_again(client, texts[:bad]), str(error), *_again(client, texts[bad + 1 :])]
-    if len(texts) == 1:
-        return [str(error)]
-    half = len(texts) // 2
-    return [*_again(client, texts[:half]), *_again(client, texts[half:])]
+def joined(blocks: Sequence[Block]) -> Block:
+    """One block of several, in order."""
+    troubles: dict[int, str] = {}
+    start = 0
+    for block in blocks:
+        troubles.update({start + place: trouble for place, trouble in block.troubles.items()})
+        start += len(block.records)
+    records = [record for block in blocks for record in block.records]
+    vectors = [vector for block in blocks for vector in block.vectors]
+    return Block(records, vectors, troubles, sum(block.num_cut for block in blocks))
 
 
-def _again(client: BertClient, texts: list[str]) -> list[Any]:
-    try:
-        return list(client.encode(texts)) if texts else []
-    except (RowFailed, InvalidInput) as error:
-        return _blamed(client, texts, error)
+def about_model(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What vectors depend on, out of the options of a server."""
+    known = {name: config.get(name) for name in _ABOUT_MODEL}
+    return {
+        name: os.path.basename(value) if name.endswith("_dir") and value else value for name, value in known.items()
+    }
+
+
+def check_shape(shape: tuple[int, ...], config: Mapping[str, Any]) -> tuple[int, ...]:
+    """The same. Raises BulkError if it is not that of every text."""
+    if len(shape) > 1 and config.get("max_seq_len") is None and not config.get("fixed_embed_length"):
+        raise BulkError(
+            "with -pooling_strategy NONE and -max_seq_len NONE each text has another number of vectors, which does not "
+            "fit one array: give -max_seq_len a number, or -fixed_embed_length"
+        )
+    return shape

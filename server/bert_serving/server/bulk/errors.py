@@ -9,7 +9,7 @@ class BulkError(Exception):
     """One sentence for the person who started the job."""
 
 
-def require(package: str, why: str) -> None:
+def require(package: str, why: str, extra: str = "bulk") -> None:
     """Raises BulkError if the package is not installed."""
     if find_spec(package) is None:
-        raise BulkError(f"{why} needs {package}: pip install './server[bulk]'")
+        raise BulkError(f"{why} needs {package}: pip install './server[{extra}]'")

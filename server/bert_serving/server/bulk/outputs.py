@@ -1,16 +1,17 @@
-"""Output files: what the spool holds, in a format that others read, written beside its place and moved there."""
+"""Output files: what the spool holds, in a format that others read, written beside the spool and moved to its place."""
 
 from __future__ import annotations
 
 import os
 import zipfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO, Any
 
 import numpy as np
 
 from bert_serving.server.bulk.errors import BulkError, require
+from bert_serving.server.bulk.places import Place
 from bert_serving.server.bulk.records import Source
 from bert_serving.server.bulk.spool import Spool
 from bert_serving.server.engine.tensors import load_tensorflow
@@ -19,25 +20,25 @@ _NO_DATE = (1980, 1, 1, 0, 0, 0)
 """The same bytes for the same vectors, whenever they were made."""
 
 
-def write_output(path: Path, kind: str, source: Source, spool: Spool) -> int:
+def write_output(place: Place, kind: str, source: Source, spool: Spool) -> int:
     """Write what is in the spool, without what was skipped; how many vectors that is. Raises OSError."""
     number = sum(len(places) for places, _ in spool.blocks())
-    beside = path.with_name(f"{path.name}.writing")
+    beside = spool.path.with_suffix(".writing")
     try:
         _WRITERS[kind](beside, source, spool, number)
         with beside.open("rb") as file:
             os.fsync(file.fileno())
-        beside.replace(path)
+        place.receive(beside)
     finally:
         beside.unlink(missing_ok=True)
     return number
 
 
-def output_kind(path: Path, kind: str | None) -> str:
+def output_kind(name: str, kind: str | None) -> str:
     """One of OUTPUT_FORMATS, by default what the name ends in. Raises BulkError, also if a package is missing."""
-    kind = kind or _BY_SUFFIX.get(path.suffix.lower())
+    kind = kind or _BY_SUFFIX.get(PurePath(name).suffix.lower())
     if kind is None:
-        raise BulkError(f"{path}: end its name in {', '.join(_BY_SUFFIX)}, or name the format by -output_format")
+        raise BulkError(f"{name}: end its name in {', '.join(_BY_SUFFIX)}, or name the format by -output_format")
     if kind in _NEEDS:
         require(_NEEDS[kind], f"writing {kind}")
     return kind

@@ -8,10 +8,12 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from io import TextIOWrapper
+from pathlib import PurePath
 from typing import Any
 
 from bert_serving.server.bulk.errors import BulkError, require
+from bert_serving.server.bulk.places import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +28,14 @@ class Record:
 class Source(ABC):
     """A file of texts, which can be read again and again."""
 
-    def __init__(self, path: Path, column: str) -> None:
-        self.path = path
+    def __init__(self, place: Place, column: str) -> None:
+        self.place = place
         self.column = column
+
+    @property
+    def name(self) -> str:
+        """Of the file."""
+        return self.place.name
 
     @abstractmethod
     def read(self) -> Iterator[Record]:
@@ -54,7 +61,7 @@ class _Lines(Source):
     """Plain text, a text a line."""
 
     def read(self) -> Iterator[Record]:
-        for number, line in _lines(self.path):
+        for number, line in _lines(self.place):
             yield self._judged(number, line)
 
 
@@ -62,7 +69,7 @@ class _JsonLines(Source):
     """A JSON object a line."""
 
     def read(self) -> Iterator[Record]:
-        for number, line in _lines(self.path):
+        for number, line in _lines(self.place):
             yield self._parsed(number, line)
 
     def _parsed(self, number: int, line: str) -> Record:
@@ -82,8 +89,8 @@ class _Table(Source):
 
     def read(self) -> Iterator[Record]:
         csv.field_size_limit(sys.maxsize)
-        with self.path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            reader = csv.reader(file, delimiter="\t" if self.path.suffix == ".tsv" else ",")
+        with _opened(self.place, newline="") as file:
+            reader = csv.reader(file, delimiter="\t" if self.place.last.endswith(".tsv") else ",")
             names = next(reader, [])
             if self.column not in names:
                 raise _no_column(self, names)
@@ -96,7 +103,7 @@ class _Table(Source):
                         yield Record(line, "", "the line is blank")
                     line = reader.line_num + 1
             except csv.Error as error:
-                raise BulkError(f"{self.path}, line {line}: {error}") from None
+                raise BulkError(f"{self.name}, line {line}: {error}") from None
 
 
 class _Parquet(Source):
@@ -107,7 +114,7 @@ class _Parquet(Source):
         from pyarrow import ArrowException
 
         try:
-            with parquet.ParquetFile(self.path) as file:
+            with self.place.open() as opened, parquet.ParquetFile(opened) as file:
                 if self.column not in file.schema_arrow.names:
                     raise _no_column(self, file.schema_arrow.names)
                 line = 0
@@ -116,7 +123,7 @@ class _Parquet(Source):
                         line += 1
                         yield self._value(line, value)
         except ArrowException as error:
-            raise BulkError(f"{self.path} cannot be read as Parquet: {error}") from None
+            raise BulkError(f"{self.name} cannot be read as Parquet: {error}") from None
 
     def _value(self, line: int, value: Any) -> Record:
         try:
@@ -130,19 +137,24 @@ _BY_SUFFIX = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv
 INPUT_FORMATS = tuple(_SOURCES)
 
 
-def open_source(path: Path, column: str, kind: str | None = None) -> Source:
+def open_source(place: Place, column: str, kind: str | None = None) -> Source:
     """The file as a source; `kind` is one of INPUT_FORMATS, by default what the name ends in. Raises BulkError."""
-    if not path.is_file():
-        raise BulkError(f"{path} is not there" if not path.exists() else f"{path} is not a file")
-    kind = kind or _BY_SUFFIX.get(path.suffix.lower(), "text")
+    if not place.is_file():
+        raise BulkError(f"{place.name} is not a file" if place.exists() else f"{place.name} is not there")
+    kind = kind or _BY_SUFFIX.get(PurePath(place.last).suffix.lower(), "text")
     if kind == "parquet":
         require("pyarrow", "Parquet")
-    return _SOURCES[kind](path, column)
+    return _SOURCES[kind](place, column)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbered from 1; bytes that are not UTF-8 become halves of surrogates."""
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
+def _opened(place: Place, newline: str) -> TextIOWrapper:
+    """Bytes that are not UTF-8 become halves of surrogates."""
+    return TextIOWrapper(place.open(), encoding="utf-8-sig", errors="surrogateescape", newline=newline)
+
+
+def _lines(place: Place) -> Iterator[tuple[int, str]]:
+    """Numbered from 1."""
+    with _opened(place, newline="\n") as file:
         for number, line in enumerate(file, 1):
             yield number, line.rstrip("\r\n")
 
@@ -158,5 +170,5 @@ def _is_unicode(text: str) -> bool:
 def _no_column(source: Source, names: list[str]) -> BulkError:
     has = ", ".join(map(repr, names)) or "none"
     return BulkError(
-        f"{source.path} has no column {source.column!r}, but {has}: name the one with the texts by -column"
+        f"{source.name} has no column {source.column!r}, but {has}: name the one with the texts by -column"
     )

@@ -36,12 +36,12 @@ class Spool:
     def __init__(self, path: Path, about: Mapping[str, Any], shape: Sequence[int]) -> None:
         """Begin the file, or go on with the one that is there. Raises BulkError if that is about something else."""
         self.path = path
-        self._dtype = np.dtype([("kind", "u1"), ("vector", "<f4", tuple(shape))])
+        self._dtype = _row_type(shape)
         header = {**about, "shape": list(shape)}
-        if path.exists() and path.stat().st_size >= _HEADER_BYTES:
+        if _is_begun(path):
             _compare(path, header)
             self._file: IO[bytes] = path.open("r+b")
-            self.count = (path.stat().st_size - _HEADER_BYTES) // self._dtype.itemsize
+            self.count = _count(path, self._dtype)
             self._file.truncate(_HEADER_BYTES + self.count * self._dtype.itemsize)
             self._file.seek(0, os.SEEK_END)
         else:
@@ -83,12 +83,34 @@ class Spool:
         self._file.close()
 
 
-def _compare(path: Path, header: dict[str, Any]) -> None:
+def rows_in(path: Path) -> int:
+    """How many are done already. Raises BulkError if the file is no spool."""
+    return _count(path, _row_type(_header(path)["shape"])) if _is_begun(path) else 0
+
+
+def _row_type(shape: Sequence[int]) -> np.dtype[Any]:
+    return np.dtype([("kind", "u1"), ("vector", "<f4", tuple(shape))])
+
+
+def _is_begun(path: Path) -> bool:
+    return path.exists() and path.stat().st_size >= _HEADER_BYTES
+
+
+def _count(path: Path, row: np.dtype[Any]) -> int:
+    return (path.stat().st_size - _HEADER_BYTES) // row.itemsize
+
+
+def _header(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         try:
-            earlier = json.loads(file.read(_HEADER_BYTES))
+            header: dict[str, Any] = json.loads(file.read(_HEADER_BYTES))
         except ValueError:
             raise BulkError(f"{path} is not what an earlier run left: delete it to begin anew") from None
+    return header
+
+
+def _compare(path: Path, header: dict[str, Any]) -> None:
+    earlier = _header(path)
     for name, value in header.items():
         if earlier.get(name) != value:
             raise BulkError(

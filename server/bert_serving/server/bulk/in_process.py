@@ -1,0 +1,85 @@
+"""Records to vectors by an engine in this process, with the lanes of a worker but without its sockets."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from math import inf
+from typing import Any
+
+from bert_serving.server.bulk.encoding import Block, block_of
+from bert_serving.server.bulk.records import Record
+from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.core.assembly import Assembly
+from bert_serving.server.core.batcher import Limits
+from bert_serving.server.core.tickets import PartKey
+from bert_serving.server.engine.contract import Engine, Row
+from bert_serving.server.faults import with_faults
+from bert_serving.server.lanes import Lanes, PlacedRow
+from bert_serving.server.worker import CPU_BATCH_TOKENS, CPU_SPARE_PAIRS, GPU_BATCH_TOKENS
+
+log = logging.getLogger(__name__)
+
+_KEY = PartKey(0, 0)
+
+
+class InProcess:
+    """A loaded engine."""
+
+    def __init__(self, config: ServerConfig, prepared: str, num_lanes: int) -> None:
+        """Raises what the engine's `load` raises."""
+        module = importlib.import_module(config.engine)
+        module.preload()
+        self._engine: Engine = with_faults(module.load(config, prepared, num_lanes, log.info))
+        self._lanes = Lanes(self._engine, _limits(config, self._engine.on_gpu), lambda: None)
+        self._pad_to = None
+        if config.pooling_strategy is PoolingStrategy.NONE:
+            self._pad_to = config.max_positions if config.fixed_embed_length else config.max_seq_len
+
+    def block(self, records: list[Record]) -> Block:
+        """What becomes of each record."""
+        texts = [record.text for record in records if record.trouble is None]
+        assembly = Assembly(len(texts))
+        rows = []
+        for index, made in enumerate(self._features(texts)):
+            if isinstance(made, str):
+                assembly.fail(index, made)
+                continue
+            if made.truncated:
+                assembly.truncated.add(index)
+            rows.append(PlacedRow(_KEY, index, made, inf))
+        self._lanes.put(rows, urgent=False)
+        while not assembly.complete:
+            outcome = self._lanes.outcomes.get()
+            where = [row.index for row in outcome.rows]
+            if isinstance(outcome.result, str):
+                for index in where:
+                    assembly.fail(index, outcome.result)
+            elif outcome.result is not None:
+                assembly.put(where, outcome.result)
+        return block_of(records, self._outcomes(assembly), len(assembly.truncated))
+
+    def _features(self, texts: list[str]) -> list[Row | str]:
+        try:
+            return self._engine.features(texts)
+        except Exception as error:
+            if len(texts) == 1:
+                return [f"tokenization failed: {type(error).__name__}"]
+            half = len(texts) // 2
+            return [*self._features(texts[:half]), *self._features(texts[half:])]
+
+    def _outcomes(self, assembly: Assembly) -> list[Any]:
+        if len(assembly.failures) == assembly.count:
+            return [assembly.failures[index] for index in range(assembly.count)]
+        vectors = assembly.result(self._pad_to)
+        return [assembly.failures.get(index, vector) for index, vector in enumerate(vectors)]
+
+    def close(self) -> None:
+        self._lanes.close()
+        self._engine.close()
+
+
+def _limits(config: ServerConfig, on_gpu: bool) -> Limits:
+    max_tokens = config.max_batch_tokens or (GPU_BATCH_TOKENS if on_gpu else CPU_BATCH_TOKENS)
+    return Limits(config.max_batch_size, max_tokens, sys.maxsize if on_gpu else CPU_SPARE_PAIRS)

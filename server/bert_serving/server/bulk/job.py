@@ -1,0 +1,105 @@
+"""The job: file after file, what an encoder gives goes into the file's spool, and from there into its output."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bert_serving.client.stream import progress_bar
+from bert_serving.server.bulk.encoding import Block, Encoder, Rest
+from bert_serving.server.bulk.errors import BulkError
+from bert_serving.server.bulk.outputs import write_output
+from bert_serving.server.bulk.spool import Kind, Spool, rows_in
+from bert_serving.server.bulk.tasks import Task
+
+MOST_NAMED = 20
+"""Records of a file without a vector that are named one by one; the others are counted."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """`resume` goes on where an earlier run ended, `overwrite` replaces outputs, `on_error` is stop, skip or zero."""
+
+    resume: bool
+    overwrite: bool
+    on_error: str
+
+
+def undone(tasks: Sequence[Task], rules: Rules) -> list[Task]:
+    """The tasks without those that an earlier run has finished. Raises BulkError where it is not said what to do."""
+    return [task for task in tasks if not _is_done(task, rules)]
+
+
+def _is_done(task: Task, rules: Rules) -> bool:
+    if task.part.exists():
+        if not rules.resume:
+            raise BulkError(f"{task.part} is there, from a run that did not end: go on by -resume, or delete it")
+    elif task.output.exists():
+        if rules.resume:
+            print(f"{task.output.name} is complete")
+            return True
+        if not rules.overwrite:
+            raise BulkError(f"{task.output.name} is there already: name another file, or replace it by -overwrite")
+    return False
+
+
+def rests_of(tasks: Sequence[Task]) -> list[Rest]:
+    """What is left to do of each. Raises BulkError if a file cannot be read, or a spool is none."""
+    for task in tasks:
+        next(task.source.read(), None)
+    return [Rest(task.source, rows_in(task.part)) for task in tasks]
+
+
+def encode_files(tasks: Sequence[Task], encoder: Encoder, rules: Rules) -> None:
+    """Encode them with an encoder that was made for their rests. Raises BulkError and OSError."""
+    if len(tasks) > 1:
+        for task in tasks:
+            if not task.part.exists():
+                task.output.delete()  # what is there later on counts as complete
+    for number, task in enumerate(tasks):
+        _encode_file(task, number, encoder, rules)
+
+
+def _encode_file(task: Task, number: int, encoder: Encoder, rules: Rules) -> None:
+    task.output.parent().make_folder()
+    about = {"input_bytes": task.source.place.size(), "column": task.source.column, **encoder.about}
+    with Spool(task.part, about, encoder.shape) as spool:
+        num_cut = _encode_rest(task, encoder.blocks(number), spool, rules)
+        num_vectors = write_output(task.output, task.kind, task.source, spool)
+    task.part.unlink()
+    shape, num_left_out = list(spool.shape), spool.count - num_vectors
+    print(f"{task.output.name}: {num_vectors} vectors of shape {shape}, {num_left_out} left out, {num_cut} texts cut")
+
+
+def _encode_rest(task: Task, blocks: Iterator[Block], spool: Spool, rules: Rules) -> int:
+    """Bring what the spool does not have yet into it; how many texts were cut."""
+    total = task.source.count()
+    num_cut = num_bad = 0
+    if spool.count:
+        print(f"{spool.count} of {total} are done already", file=sys.stderr)
+    with progress_bar(total, spool.count) as bar:
+        for block in blocks:
+            _keep(block, task, spool, rules)
+            num_cut += block.num_cut
+            for place, trouble in block.troubles.items():
+                num_bad += 1
+                if num_bad <= MOST_NAMED:
+                    print(f"{task.source.name}, line {block.records[place].line}: {trouble}", file=sys.stderr)
+            bar.update(len(block.records))
+    if num_bad > MOST_NAMED:
+        print(f"and {num_bad - MOST_NAMED} more", file=sys.stderr)
+    return num_cut
+
+
+def _keep(block: Block, task: Task, spool: Spool, rules: Rules) -> None:
+    """Raises BulkError at the first text that cannot be encoded, unless `on_error` says what becomes of it."""
+    end = min(block.troubles, default=len(block.records)) if rules.on_error == "stop" else len(block.records)
+    bad = Kind.SKIPPED if rules.on_error == "skip" else Kind.ZERO
+    kinds = [bad if place in block.troubles else Kind.VECTOR for place in range(end)]
+    spool.append(kinds, block.vectors[:end])
+    if end < len(block.records):
+        raise BulkError(
+            f"{task.source.name}, line {block.records[end].line}: {block.troubles[end]}; mend it, or go on by -resume "
+            "with -on_error skip or zero"
+        )

@@ -1,0 +1,90 @@
+"""Which files a job encodes, and where each one's vectors go. What is wrong with that is said before work begins."""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from bert_serving.server.bulk.errors import BulkError
+from bert_serving.server.bulk.outputs import output_kind
+from bert_serving.server.bulk.places import LocalPlace, Place, has_pattern, place_of
+from bert_serving.server.bulk.records import Source, open_source
+
+_LEFT_OUT = (".", "_")
+"""How names of files begin that are in a folder for programs, such as `_SUCCESS`."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One file to encode. `part` is where its spool is until `output` is there as a whole."""
+
+    source: Source
+    output: Place
+    kind: str
+    part: Path
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the command line says of files. `spools` is the folder for the spools of outputs that a URL leads to."""
+
+    input: str
+    output: str
+    column: str
+    input_format: str | None
+    output_format: str | None
+    spools: Path
+
+
+def tasks_of(wanted: Wanted) -> list[Task]:
+    """A task for each file of the input, by name. Raises BulkError."""
+    given, output = place_of(wanted.input), place_of(wanted.output)
+    inputs: Sequence[Place] | None = None
+    if given.is_folder():
+        inputs = _without_hidden(given)
+    elif has_pattern(wanted.input) and not given.exists():
+        inputs = given.matches()
+    if inputs is None:
+        return [_task(given, output, output_kind(output.name, wanted.output_format), wanted)]
+    if not inputs:
+        raise BulkError(f"{given.name}: there is no file to encode")
+    return _tasks_of_several(inputs, output, wanted)
+
+
+def _tasks_of_several(inputs: Sequence[Place], folder: Place, wanted: Wanted) -> list[Task]:
+    if folder.is_file():
+        raise BulkError(f"{folder.name} is a file, and {wanted.input} stands for several: name a folder")
+    kind = output_kind(folder.name, wanted.output_format or "npy")
+    tasks: dict[str, Task] = {}
+    for place in inputs:
+        if place.parent().key == folder.key:
+            raise BulkError(f"{place.name} is in {folder.name}: name another folder for the vectors")
+        last = f"{PurePath(place.last).stem}.{kind}"
+        if last in tasks:
+            raise BulkError(f"{tasks[last].source.name} and {place.name} would both become {last}: rename one of them")
+        tasks[last] = _task(place, folder.child(last), kind, wanted)
+    return list(tasks.values())
+
+
+def _task(place: Place, output: Place, kind: str, wanted: Wanted) -> Task:
+    if output.is_folder():
+        raise BulkError(f"{output.name} is a folder: name a file in it")
+    return Task(open_source(place, wanted.column, wanted.input_format), output, kind, _part(output, wanted.spools))
+
+
+def _part(output: Place, spools: Path) -> Path:
+    if isinstance(output, LocalPlace):
+        return output.path.with_name(f"{output.last}.part")
+    return spools / f"{output.last}-{zlib.crc32(output.name.encode()):08x}.part"
+
+
+def _without_hidden(folder: Place) -> list[Place]:
+    files = folder.files()
+    kept = [place for place in files if not place.last.startswith(_LEFT_OUT)]
+    if len(kept) < len(files):
+        names = ", ".join(place.last for place in files if place not in kept)
+        print(f"{folder.name}: left out, as their names begin with . or _: {names}", file=sys.stderr)
+    return kept
