@@ -6,7 +6,7 @@ import argparse
 import json
 import signal
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from bert_serving.client import BertServingError
@@ -62,7 +62,6 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument("-closely", type=int, nargs="*", default=[8, 64, 1000], help="those that get a plot each")
     simulate.add_argument("-duration", type=float, default=8.0, help="simulated seconds (default: 8)")
     simulate.add_argument("-rate", type=float, default=10.0, help="single texts a second for each worker (default: 10)")
-    simulate.add_argument("-flat", action="store_true", help="as if no step of the ventilator grew with the workers")
     simulate.add_argument("-seed", type=int, default=1)
     simulate.add_argument("-output", type=Path, default=Path("scaling"), help="folder for plots and JSON")
     return parser
@@ -100,8 +99,6 @@ def _validate(args: argparse.Namespace) -> None:
 
 def _simulate(args: argparse.Namespace) -> None:
     costs = Costs.from_json(args.costs.read_text())
-    if args.flat:
-        costs = replace(costs, ventilator=costs.ventilator.flat())
     args.output.mkdir(parents=True, exist_ok=True)
     rows: list[Figures] = []
     for workers in args.workers:

@@ -151,8 +151,8 @@ def fit_sink(measured: Sequence[Measured]) -> SinkCost:
 def _with_wake(cost: VentilatorCost, measured: Sequence[Measured]) -> VentilatorCost:
     """What a real ventilator needed for one text at a time, beyond the steps that are known, is that of waking up."""
     spent_s = min(found.counted.ventilator_s / found.requests for found in measured if _is_alone(found.load))
-    steps_s = cost.request(1) + cost.choose(1, 0) + cost.rank(1, 0) + cost.part(1) + cost.done_s + cost.delivered(1, 1)
-    return replace(cost, wake_s=max(0.0, (spent_s - steps_s) / _TURNS - cost.turn(1)))
+    steps_s = cost.request(1) + cost.part(1) + cost.done_s + cost.delivered_s
+    return replace(cost, wake_s=max(0.0, (spent_s - steps_s) / _TURNS - cost.turn_s))
 
 
 def _hop_s(measured: Sequence[Measured], compute: ComputeCost, ventilator: VentilatorCost, sink: SinkCost) -> float:
@@ -160,14 +160,8 @@ def _hop_s(measured: Sequence[Measured], compute: ComputeCost, ventilator: Venti
     rests = []
     for load in filter(_is_alone, LOADS):
         known_s = _batch_s(load, measured) + compute.tokenize_s([load.length])
-        known_s += (
-            ventilator.wake_s
-            + ventilator.turn(1)
-            + ventilator.request(1)
-            + ventilator.choose(1, 0)
-            + ventilator.rank(1, 0)
-        )
-        known_s += ventilator.part(1) + sink.message_s + sink.row_s + sink.answer_s
+        known_s += ventilator.wake_s + ventilator.turn_s + ventilator.request(1) + ventilator.part(1)
+        known_s += sink.message_s + sink.row_s + sink.answer_s
         rests.append(_least(load, measured, lambda found: found.latency_s) - known_s)
     return max(0.0, median(rests)) / 4
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 
@@ -38,60 +38,29 @@ class ComputeCost:
 
 @dataclass(frozen=True, slots=True)
 class VentilatorCost:
-    """Of a turn of the loop and of each message. `.._worker_s` grow with the workers that are connected.
+    """Of a turn of the loop and of each message; none grows with the workers.
 
-    A loop that had nothing to do needs `wake_s` more, for the system and for what its caches have lost.
-
-    For each part that it hands out the scheduler looks at each worker and at each part that one has (`choose_..`), and
-    once more to find that no other has room. Those that have room it ranks (`rank_..`): for an urgent part all of them,
-    for a bulk part, while others wait, just the one that has finished something. It looks at each worker to confirm a
-    part.
+    A loop that had nothing to do needs `wake_s` more, for the system and for what its caches have lost. `choose_s` is
+    what the scheduler takes to hand out a part, or to find that no worker has room for it.
     """
 
     wake_s: float
     turn_s: float
-    turn_worker_s: float
     request_s: float
     request_row_s: float
+    choose_s: float
     part_s: float
     part_row_s: float
-    choose_worker_s: float
-    choose_ticket_s: float
-    rank_worker_s: float
-    rank_ticket_s: float
     done_s: float
     received_s: float
     delivered_s: float
-    confirm_worker_s: float
-
-    def turn(self, workers: int) -> float:
-        return self.turn_s + self.turn_worker_s * workers
 
     def request(self, rows: int) -> float:
         return self.request_s + self.request_row_s * rows
 
-    def choose(self, workers: int, tickets: int) -> float:
-        """To find the workers with room for a part; `tickets` are in flight at all workers together."""
-        return self.choose_worker_s * workers + self.choose_ticket_s * tickets
-
-    def rank(self, workers: int, tickets: int) -> float:
-        """To find the best of them, if all have room."""
-        return self.rank_worker_s * workers + self.rank_ticket_s * tickets
-
     def part(self, rows: int) -> float:
-        """To send a part to a worker that was chosen."""
-        return self.part_s + self.part_row_s * rows
-
-    def received(self, workers: int) -> float:
-        return self.received_s + self.confirm_worker_s * workers
-
-    def delivered(self, workers: int, parts: int) -> float:
-        return self.delivered_s + self.confirm_worker_s * workers * parts
-
-    def flat(self) -> VentilatorCost:
-        """What it would be if a step took as long with a thousand workers as with one."""
-        growing = [name for name in self.__slots__ if name.endswith(("_worker_s", "_ticket_s"))]
-        return replace(self, **dict.fromkeys(growing, 0.0))
+        """To choose a worker for a part, and to send it there."""
+        return self.choose_s + self.part_s + self.part_row_s * rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,9 +62,6 @@ class Ventilator:
         self._requests: deque[EncodeRequest] = deque()
         self._from_children: deque[tuple[str, FromChild]] = deque()
         self._bell = Bell()
-        self._connected: set[str] = set()
-        self._held: dict[str, int] = {}  # parts by worker
-        self._tickets = 0  # their sum
         self._waiting_parts = 0
         clock.start(self._loop())
 
@@ -84,7 +81,7 @@ class Ventilator:
                 yield self._bell
                 yield self._spend(self._cost.wake_s)
                 continue
-            yield self._spend(self._cost.turn(len(self._connected)))
+            yield self._spend(self._cost.turn_s)
             end_s = self._clock.now_s + BURST_S
             while self._from_children and self._clock.now_s < end_s:
                 yield self._spend(self._on_child_message(*self._from_children.popleft()))
@@ -111,27 +108,22 @@ class Ventilator:
 
     def _on_child_message(self, name: str, message: FromChild) -> float:
         self.messages += 1
-        now_s, workers = self._clock.now_s, len(self._connected)
         if isinstance(message, Done):
             self._work.finished(name, PartKey(message.job, message.offset))
-            self._hold(name, -1)
             return self._cost.done_s
         if isinstance(message, Received):
             self._work.received(PartKey(message.job, message.offset))
-            return self._cost.received(workers)
+            return self._cost.received_s
         if isinstance(message, Delivered):
-            job = self._work.delivered(message.job, message.is_kept, now_s)
-            return self._cost.delivered(workers, len(job.parts) if job else 0)
+            self._work.delivered(message.job, message.is_kept, self._clock.now_s)
+            return self._cost.delivered_s
         if message is None:
             self._lose(name)
         else:
-            self._connected.add(name)
             self._work.add_worker(name)
         return self._cost.done_s
 
     def _lose(self, name: str) -> None:
-        self._connected.discard(name)
-        self._tickets -= self._held.pop(name, 0)
         recovered = self._work.lose_worker(name)
         self._waiting_parts += recovered.parts
         for rows in recovered.poison:
@@ -139,24 +131,14 @@ class Ventilator:
 
     def _dispatch(self) -> Process:
         for name, part in self._work.assign(self._clock.now_s):
-            rank_s = self._cost.rank(len(self._connected), self._tickets) if part.urgent else 0.0
-            yield self._spend(self._choose() + rank_s + self._cost.part(part.count))
+            yield self._spend(self._cost.part(part.count))
             self.messages += 1
             self._waiting_parts = max(0, self._waiting_parts - 1)
-            self._hold(name, 1)
             self._send(name, part)
         if not len(self._work):
             self._waiting_parts = 0  # parts of answered requests that came back with a lost worker
         if self._waiting_parts:
-            yield self._spend(self._choose())  # in vain
-
-    def _hold(self, name: str, change: int) -> None:
-        before = self._held.get(name, 0)
-        self._held[name] = max(0, before + change)  # it may have said so before it was lost
-        self._tickets += self._held[name] - before
-
-    def _choose(self) -> float:
-        return self._cost.choose(len(self._connected), self._tickets)
+            yield self._spend(self._cost.choose_s)  # in vain
 
 
 class Sink:

@@ -6,8 +6,7 @@ What it costs to wake up is known from a real ventilator alone: `calibration.py`
 from __future__ import annotations
 
 import json
-import os
-import subprocess
+import selectors
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -15,7 +14,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
 import zmq
 
 from bert_serving.client.wire import EncodeRequest, decode_request, encode_request
@@ -28,8 +26,8 @@ from bert_serving.server.transport.messages import Delivered, Done, Part, Receiv
 
 REPEATS = 200
 ROUNDS = 5
-FLEETS = (16, 128, 256)
-PARTS_HELD = (4, 16)
+FLEETS = (2, 64, 1000)
+PARTS_HELD = 8
 """By each worker, while the scheduler is timed."""
 
 _ROWS = 128
@@ -44,7 +42,7 @@ def measure(text: str) -> VentilatorCost:
     with ExitStack() as opened:
         wire = _Wire(opened)
         part_s, parts_s = wire.send_s(_part(one)), wire.send_s(_part(many))
-        nothing_s = wire.nothing_s()
+        nothing_s, poll_s = wire.nothing_s(), wire.poll_s()
         receive_s = {
             kind: wire.receive_s(message)
             for kind, message in (
@@ -53,26 +51,20 @@ def measure(text: str) -> VentilatorCost:
                 ("delivered", Delivered(1, False)),
             )
         }
-    choose, rank, confirm = _scheduler_costs()
-    poll_s, turn_worker_s = _turn_costs()
+    choose_s, finished_s, confirmed_s = _scheduler_costs()
     row_s = max(0.0, parts_s - part_s) / (_ROWS - 1)
     request_row_s = (requests_s - request_s) / (_ROWS - 1)
     return VentilatorCost(
         wake_s=0.0,
         turn_s=poll_s + 2 * nothing_s,  # each burst ends when there is nothing more
-        turn_worker_s=turn_worker_s,
         request_s=request_s - request_row_s,
         request_row_s=request_row_s,
+        choose_s=choose_s,
         part_s=part_s - row_s,
         part_row_s=row_s,
-        choose_worker_s=choose[0],
-        choose_ticket_s=choose[1],
-        rank_worker_s=rank[0],
-        rank_ticket_s=rank[1],
-        done_s=receive_s["done"],
-        received_s=receive_s["received"],
-        delivered_s=receive_s["delivered"],
-        confirm_worker_s=confirm,
+        done_s=receive_s["done"] + finished_s,
+        received_s=receive_s["received"] + confirmed_s,
+        delivered_s=receive_s["delivered"] + confirmed_s,
     )
 
 
@@ -143,6 +135,14 @@ class _Wire:
         """To find that there is no message."""
         return _median_s(lambda _: list(sockets.burst(self._router)))
 
+    def poll_s(self) -> float:
+        """To ask all that the loop waits on, a socket and three descriptors, and the children for news."""
+        poller = zmq.Poller()
+        with selectors.EpollSelector() as children:
+            for source in (self._router, self._dealer, children.fileno()):
+                poller.register(source, zmq.POLLIN)
+            return _median_s(lambda _: (poller.poll(0), children.select(0)))
+
     def receive_s(self, message: Done | Received | Delivered) -> float:
         """To take a message in, and find in `Work` that nobody knows of it."""
         work = _work(1)
@@ -163,79 +163,28 @@ class _Wire:
         return _median_s(step)
 
 
-def _scheduler_costs() -> tuple[list[float], list[float], float]:
-    """What it takes by worker and by part in flight to choose and to rank, and by worker to confirm a part."""
-    sizes, vain_s, urgent_s, confirm_s = [], [], [], []
+def _scheduler_costs() -> tuple[float, float, float]:
+    """What it takes to hand out a part, to note that it was computed, and that it is safe; the median of fleets."""
+    found = []
     for workers in FLEETS:
-        for held in PARTS_HELD:
-            work = _work(workers, _PART_ROWS, held * _PART_ROWS)
-            rows = (workers * held + 1) * _PART_ROWS  # one part more than there is room for
-            work.accept(EncodeRequest(b"bulk", b"1", ["37"] * rows), _NOW_S)
-            for _ in work.assign(_NOW_S):
-                pass
-            sizes.append((workers, workers * held))
-            vain_s.append(_median_s(lambda _, work=work: list(work.assign(_NOW_S)), 20))  # type: ignore[misc]
-            urgent_s.append(_urgent_s(work) - vain_s[-1])
-        confirm_s.append(_median_s(lambda number, work=work: work.received(PartKey(-number, 0))))  # type: ignore[misc]
-    slope = float(np.polyfit(FLEETS, confirm_s, 1)[0])
-    return _fit(sizes, vain_s), _fit(sizes, urgent_s), max(0.0, slope)
+        work = _work(workers, _PART_ROWS, PARTS_HELD * _PART_ROWS)
+        rows = (workers * PARTS_HELD + 1) * _PART_ROWS  # one part more than there is room for
+        work.accept(EncodeRequest(b"bulk", b"1", ["37"] * rows), _NOW_S)
+        for _ in work.assign(_NOW_S):
+            pass
+        for number in range(REPEATS):
+            work.accept(EncodeRequest(b"urgent", b"%d" % number, ["37"]), _NOW_S)
+        out: list[tuple[str, Part]] = []
+        choose_s = _taken_s(lambda work=work, out=out: out.extend(work.assign(_NOW_S)))  # type: ignore[misc]
+        keys = [(name, PartKey(part.job, part.offset)) for name, part in out]
+        finished_s = _taken_s(lambda work=work, keys=keys: [work.finished(*key) for key in keys])  # type: ignore[misc]
+        confirmed_s = _taken_s(lambda work=work, keys=keys: [work.received(key) for _, key in keys])  # type: ignore[misc]
+        found.append([total_s / len(keys) for total_s in (choose_s, finished_s, confirmed_s)])
+    choose_s, finished_s, confirmed_s = (median(values) for values in zip(*found, strict=True))
+    return choose_s, finished_s, confirmed_s
 
 
-def _urgent_s(work: Work) -> float:
-    """To find the worker for an urgent part: all have room for it."""
-    took_s = []
-    for number in range(20):
-        work.accept(EncodeRequest(b"urgent", b"%d" % number, ["37"]), _NOW_S)
-        handed_out = work.assign(_NOW_S)
-        begin_s = time.perf_counter()
-        next(handed_out)
-        took_s.append(time.perf_counter() - begin_s)
-    return median(took_s)
-
-
-def _fit(sizes: Sequence[tuple[int, int]], took_s: Sequence[float]) -> list[float]:
-    """By worker and by part, least squares of the relative errors; none is negative."""
-    sides = np.array(sizes, float) / np.array(took_s)[:, None]
-    found = np.linalg.lstsq(sides, np.ones(len(sizes)), rcond=None)[0]
-    return [max(0.0, float(value)) for value in found]
-
-
-def _turn_costs() -> tuple[float, float]:
-    """What a turn takes, and what each local child adds: its pipe is polled, and it is asked whether it has ended."""
-
-    def taken_s(children: int) -> float:
-        running = [
-            subprocess.Popen(["sleep", "600"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-            for _ in range(children)
-        ]
-        try:
-            for child in running:
-                assert child.stdout is not None
-                os.set_blocking(child.stdout.fileno(), False)
-            return _median_s(lambda _: _look_at(running))
-        finally:
-            for child in running:
-                child.kill()
-                child.wait()
-                if child.stdout is not None:
-                    child.stdout.close()
-
-    many = 100
-    none_s = taken_s(0)
-    return none_s, (taken_s(many) - none_s) / many
-
-
-def _look_at(children: Sequence[subprocess.Popen[bytes]]) -> None:
-    """As `Ventilator._wait` and `Supervisor.ended` do."""
-    poller = zmq.Poller()
-    for child in children:
-        assert child.stdout is not None
-        poller.register(child.stdout.fileno(), zmq.POLLIN)
-    poller.poll(0)
-    for child in children:
-        assert child.stdout is not None
-        if child.poll() is None:
-            try:
-                os.read(child.stdout.fileno(), 65536)
-            except BlockingIOError:
-                continue
+def _taken_s(step: Callable[[], object]) -> float:
+    begin_s = time.perf_counter()
+    step()
+    return time.perf_counter() - begin_s
