@@ -13,9 +13,8 @@ SUPPORT = Path(__file__).parent
 
 def start_command(ports: list[int], **options: Any) -> subprocess.Popen[str]:
     values = json.dumps({"port": ports[0], "port_out": ports[1], **options})
-    return subprocess.Popen(
-        [sys.executable, str(SUPPORT / "run_fake_server.py"), values], stderr=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, str(SUPPORT / "run_fake_server.py"), values]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
 def wait_until_ready(process: subprocess.Popen[str]) -> str:
