@@ -31,7 +31,7 @@ def ask(pending: Pending, kind: Kind = Kind.ROWS) -> Asked:
 
 
 class PendingMachine(RuleBasedStateMachine):
-    """Asks, gives up, and receives replies of any kind for any id, also ones that it never asked for."""
+    """Asks, also again, gives up, and receives replies of any kind for any id, also ones that it never asked for."""
 
     asked = Bundle("asked")
 
@@ -40,7 +40,7 @@ class PendingMachine(RuleBasedStateMachine):
         self.pending = Pending()
         self.listener = self.pending.listen()
         self.waiting: dict[int, Asked] = {}
-        self.given_up: dict[int, Kind] = {}
+        self.may_be_late: dict[int, Kind] = {}
         self.expected_heard: list[Reply] = []
 
     @rule(target=asked, kind=st.sampled_from(Kind))
@@ -55,7 +55,11 @@ class PendingMachine(RuleBasedStateMachine):
     def give_up(self, asked: Asked) -> None:
         assert asked.future.cancel() == (asked.request_id in self.waiting)
         if self.waiting.pop(asked.request_id, None):
-            self.given_up[asked.request_id] = asked.kind
+            self.may_be_late[asked.request_id] = asked.kind
+
+    @rule(asked=asked)
+    def repeat(self, asked: Asked) -> None:
+        asked.is_repeated = True
 
     @rule(kind=st.sampled_from(["rows", "json", "error"]), request_id=st.integers(1, 20))
     def receive(self, kind: str, request_id: int) -> None:
@@ -64,12 +68,14 @@ class PendingMachine(RuleBasedStateMachine):
         asked = self.waiting.get(request_id)
         if asked is not None and asked.kind.fits(reply):
             del self.waiting[request_id]
+            if asked.is_repeated:
+                self.may_be_late[request_id] = asked.kind
             if kind == "error":
                 assert isinstance(asked.future.exception(timeout=0), ServerError)
             else:
                 assert asked.future.result(timeout=0) is reply
-        elif request_id in self.given_up and self.given_up[request_id].fits(reply):
-            del self.given_up[request_id]
+        elif request_id in self.may_be_late and self.may_be_late[request_id].fits(reply):
+            del self.may_be_late[request_id]
         elif kind == "rows":
             self.expected_heard.append(reply)
 

@@ -38,21 +38,6 @@ def test_clones_listen_until_the_last_has_gone() -> None:
     assert b"a" not in listeners
 
 
-def test_a_first_answer_is_for_those_who_come_beside_others_and_is_forgotten() -> None:
-    listeners = Listeners(ttl_s=10)
-    listeners.subscribed(b"a")
-    listeners.subscribed(b"b")
-    listeners.remember_first(b"a", [b"first"], now_s=0)
-    listeners.remember_first(b"b", [b"other"], now_s=1)
-    assert listeners.missed(b"a") is None
-    listeners.subscribed(b"a")
-    assert listeners.missed(b"a") == [b"first"]
-    listeners.expire(now_s=10.5)
-    assert listeners.missed(b"a") is None
-    listeners.subscribed(b"b")
-    assert listeners.missed(b"b") == [b"other"]
-
-
 def test_answers_expire() -> None:
     listeners = Listeners(ttl_s=10)
     listeners.keep(b"a", [b"old"], now_s=0, job=7)

@@ -5,7 +5,8 @@
     futures ◀──pending.settle──── └──────┘ ◀──SUB─── port_out
 
 A turn: wait, see what happened to the connections, take replies, decide who has waited too long, send. Requests are
-held back until both connections stand, so that no answer is published before the subscription is made.
+held back until both connections stand, so that an answer is hardly ever published before the subscription is made;
+what is in doubt is sent again, see `again.py`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from bert_serving.client.again import Again
 from bert_serving.client.errors import ClientClosed, ConnectFailed, MalformedMessage, ServerBusy, ServerStopping
 from bert_serving.client.handshake import Handshake
 from bert_serving.client.keys import ClientKeys
@@ -66,7 +68,9 @@ class Loop:
         self._handshakes: deque[Handshake] = deque()
         self._fail_waiting_at_s: float | None = None
         self._losses = 0
-        self._again: list[tuple[float, int]] = []  # when to ask again, and what
+        self._again = Again()
+        self._server_remembers: bool | None = None  # what it was asked already; one of 1.10 would compute it twice
+        self._probe: Asked | None = None
         self._busy_because: str | None = None
         self._is_stopping = False
         self._ended_because: str | None = None
@@ -157,15 +161,15 @@ class Loop:
         self._advance_handshakes(now_s)
         self._fail_overdue(now_s)
         self._ask_again_after_loss()
-        self._ask_again_after_busy(now_s)
-        self._send()
+        self._ask_again_when_due(now_s)
+        self._send(now_s)
 
     def _wait_ms(self) -> int | None:
         """Until the next thing that happens by time alone; None if there is none."""
         times_s = [handshake.ask_at_s or 0.0 for handshake in self._handshakes]
         times_s += [self._handshake_deadline_s(handshake) for handshake in self._handshakes]
         times_s += [link.given_up_at_s + RECONNECT_GIVEN_UP_S for link in self._links if link.given_up_at_s is not None]
-        times_s += [at_s for at_s, _ in self._again]
+        times_s.append(self._again.next_s)
         if self._fail_waiting_at_s is not None:
             times_s.append(self._fail_waiting_at_s)
         soonest_s = min(times_s, default=float("inf"))
@@ -191,16 +195,19 @@ class Loop:
                 frames = self._sub.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
-            if frames[0].bytes.removesuffix(b"\0") == self._identity:  # a 1.10 server sends by prefix
+            topic = frames[0].bytes
+            if topic.removesuffix(b"\0") == self._identity:  # a 1.10 server sends by prefix
+                self._server_remembers = topic.endswith(b"\0")
                 self._settle(_contents(frames))
 
     def _settle(self, frames: list[Any]) -> None:
         try:
             reply = decode_reply(frames)
             error = reply.error if isinstance(reply, ErrorReply) else None
+            self._again.heard(reply.request_id)
             if isinstance(error, ServerBusy):
                 self._busy_because = error.message
-                self._again.append((time.monotonic() + error.retry_after_ms / 1000, reply.request_id))
+                self._again.put_off(reply.request_id, time.monotonic() + error.retry_after_ms / 1000)
             elif not isinstance(error, ServerStopping):
                 # a server that stops is about to hang up, and the one that takes its place is asked again
                 self._pending.settle(reply)
@@ -236,6 +243,7 @@ class Loop:
 
     def _repeat(self, asked: Asked) -> None:
         if asked not in self._outgoing:
+            asked.is_repeated = True
             self._outgoing.append(asked)
 
     def _fail_overdue(self, now_s: float) -> None:
@@ -254,27 +262,31 @@ class Loop:
         losses = sum(link.losses for link in self._links)
         if self._is_up and losses > self._losses:
             self._losses = losses
+            self._again.connected_anew(self._pending.num_asked)
             for asked in self._pending.waiting():
                 self._repeat(asked)
 
-    def _ask_again_after_busy(self, now_s: float) -> None:
-        due = {request_id for at_s, request_id in self._again if at_s <= now_s}
-        if due:
-            self._again = [(at_s, request_id) for at_s, request_id in self._again if at_s > now_s]
-            for asked in self._pending.waiting():
-                if asked.request_id in due:
-                    self._repeat(asked)
+    def _ask_again_when_due(self, now_s: float) -> None:
+        for request_id in self._again.take_due(now_s):
+            asked = self._pending.find(request_id)
+            if asked is None:
+                self._again.forget(request_id)
+            elif asked.kind is Kind.JSON or self._server_remembers:
+                self._repeat(asked)
+            elif self._server_remembers is None and (self._probe is None or self._probe.future.done()):
+                self._probe = self._ask_config()
 
-    def _send(self) -> None:
+    def _send(self, now_s: float) -> None:
         while self._outgoing:
             asked = self._outgoing[0]
             if not asked.future.done():
                 if not self._is_up:
                     break
                 try:
-                    self._push.send_multipart(asked.frames_at(time.monotonic()), zmq.NOBLOCK)
+                    self._push.send_multipart(asked.frames_at(now_s), zmq.NOBLOCK)
                 except zmq.Again:
                     break
+                self._again.sent(asked.request_id, sum(map(len, asked.frames)), now_s)
             self._outgoing.popleft()
         is_blocked = bool(self._outgoing) and self._is_up
         self._poller.register(self._push, zmq.POLLOUT if is_blocked else 0)

@@ -21,7 +21,8 @@ from bert_serving.client.errors import ClientClosed
 from bert_serving.client.wire import ErrorReply, JsonReply, Reply, RowsReply, encode_options
 
 MAX_FORGOTTEN = 10_000
-"""Ids of given-up requests that are remembered, so that their late replies do not look like somebody else's."""
+"""Ids of requests that were given up, or sent again, are remembered, so that a late reply does not look like somebody
+else's."""
 
 MAX_UNHEARD = 1_000
 """Replies that wait for one listener; the oldest goes when another arrives."""
@@ -37,7 +38,7 @@ class Kind(Enum):
         return isinstance(reply, (self.value, ErrorReply))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Asked:
     """One request: cancel its future to give it up. After `deadline_s`, on the monotonic clock, nobody wants it."""
 
@@ -46,6 +47,8 @@ class Asked:
     frames: list[bytes]
     future: Future[Reply]
     deadline_s: float | None = None
+    is_repeated: bool = False
+    """It was sent again, so a second answer may come."""
 
     def frames_at(self, now_s: float) -> list[bytes]:
         """As they are sent now: with the time that is left, if it has an end."""
@@ -100,6 +103,11 @@ class Pending:
         with self._lock:
             return set(self._asked)
 
+    def find(self, request_id: int) -> Asked | None:
+        """The request of that id, if it has no reply."""
+        with self._lock:
+            return self._asked.get(request_id)
+
     def waiting(self) -> list[Asked]:
         """The requests without a reply, oldest first."""
         with self._lock:
@@ -127,6 +135,8 @@ class Pending:
             asked = self._asked.get(reply.request_id)
             if asked is not None and asked.kind.fits(reply):
                 del self._asked[reply.request_id]
+                if asked.is_repeated:
+                    self._remember(asked)
             else:
                 asked = None
             is_late = asked is None and self._is_late(reply)
@@ -182,11 +192,13 @@ class Pending:
 
     def _forget(self, asked: Asked) -> None:
         with self._lock:
-            if self._asked.pop(asked.request_id, None) is None:
-                return
-            self._forgotten[asked.request_id] = asked.kind
-            if len(self._forgotten) > MAX_FORGOTTEN:
-                del self._forgotten[next(iter(self._forgotten))]
+            if self._asked.pop(asked.request_id, None) is not None:
+                self._remember(asked)
+
+    def _remember(self, asked: Asked) -> None:
+        self._forgotten[asked.request_id] = asked.kind
+        if len(self._forgotten) > MAX_FORGOTTEN:
+            del self._forgotten[next(iter(self._forgotten))]
 
 
 def _resolve(asked: Asked, outcome: Reply | Exception) -> None:

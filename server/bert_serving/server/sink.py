@@ -21,6 +21,7 @@ from bert_serving.client.errors import RowFailed, ServerBusy
 from bert_serving.client.wire import encode_error_reply, encode_rows_reply, topic
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.core.assembly import Assembly, unpack
+from bert_serving.server.core.first_answers import FirstAnswers
 from bert_serving.server.core.listeners import Listeners
 from bert_serving.server.core.unsent import Unsent
 from bert_serving.server.log import Throttle
@@ -106,6 +107,7 @@ class Sink:
         self._ventilator = ventilator
         self._gate = gate
         self._listeners = listeners
+        self._first_answers = FirstAnswers()
         self._refusal = f"{config.max_clients} clients are connected, and no more may be (-max_clients)"
         self._open: dict[int, Assembly] = {}
         self._closed: dict[int, None] = {}
@@ -137,6 +139,7 @@ class Sink:
                 self._ventilator.send_multipart(encode(Alive()))
                 if self._gate is not None:
                     self._gate.refresh()
+            self._first_answers.expire(time.monotonic())
             self._give_up(self._listeners.expire(time.monotonic()))
 
     def _on_subscription(self, frames: list[zmq.Frame]) -> None:
@@ -146,9 +149,9 @@ class Sink:
         if event[:1] == b"\1":
             self._results.setsockopt(zmq.SUBSCRIBE, topic(identity))
             self._listeners.subscribed(identity)
+            if missed := self._first_answers.subscribed(identity, time.monotonic()):
+                self._send_to_newest(identity, missed)
             self._send_kept(identity)
-            if first := self._listeners.missed(identity):
-                self._send_to_newest(identity, first)
         elif event[:1] == b"\0":
             self._results.setsockopt(zmq.UNSUBSCRIBE, topic(identity))
             self._listeners.unsubscribed(identity)
@@ -166,11 +169,7 @@ class Sink:
             if message.job:
                 self._open.pop(message.job, None)
                 self._remember_closed(message.job)
-            answer = _answer_frames(message)
-            self._publish(message.identity, answer)
-            is_refused = self._listeners.refuses(message.identity)
-            if message.request_id == FIRST_REQUEST_ID and not message.is_error and not is_refused:
-                self._listeners.remember_first(message.identity, answer, time.monotonic())
+            self._publish(message.identity, _answer_frames(message))
 
     def _send_to_newest(self, identity: bytes, frames: list[Any]) -> None:
         """Send to the one that has subscribed last, by a topic that it alone has for the moment."""
@@ -251,6 +250,8 @@ class Sink:
                 if tracker is not None:
                     self._unsent.add(identity, size, lambda: bool(tracker.done))
                 self._blocked.discard(identity)
+                if _is_first_answer(frames):
+                    self._first_answers.sent(identity, frames, time.monotonic())
                 return True
         except zmq.Again:
             pass
@@ -269,6 +270,11 @@ def _take(sock: sockets.Socket, handle: Callable[[list[zmq.Frame]], None]) -> No
 def _answer_frames(answer: Answer) -> list[bytes]:
     empty = [b""] if answer.is_error else []
     return [topic(answer.identity), answer.header, *empty, answer.request_id]
+
+
+def _is_first_answer(frames: list[Any]) -> bool:
+    """Whether it is a config or a status, as a reply of three frames is, and the first of its client."""
+    return len(frames) == 3 and frames[-1] == FIRST_REQUEST_ID
 
 
 def _add(assembly: Assembly, message: Rows) -> None:

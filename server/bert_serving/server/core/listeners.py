@@ -4,9 +4,6 @@ A client may send its request before its subscription has arrived, or reconnect 
 more slowly than it asks. So an answer that cannot be sent is kept for `ttl_s`, within bounds for all together.
 
 Only so many clients are admitted; the others are refused until there is room.
-
-A clone, which shares the identity of a client that listens already, may be as late: the answer to its first question
-is then published to the other alone. So first answers are remembered for a while, for those who missed them.
 """
 
 from __future__ import annotations
@@ -16,9 +13,6 @@ from dataclasses import dataclass, field
 from itertools import count
 from sys import maxsize
 from typing import Any
-
-REMEMBER_FIRST_S = 10.0
-"""How much later than its first question the subscription of a clone may arrive."""
 
 MOST_KEPT = 2_000
 """Answers of each sort kept at once: strangers who ask by the thousand and never listen cost a few megabytes."""
@@ -64,7 +58,6 @@ class Listeners:
         self._serials = count()
         self._kept: dict[bytes, dict[int, _Kept]] = {}
         self._results, self._talk = self._shelves = _Shelf(max_bytes), _Shelf(MOST_TALK_BYTES)
-        self._first: dict[bytes, tuple[float, list[Any]]] = {}
 
     def __contains__(self, identity: bytes) -> bool:
         return self._subscriptions[identity] > 0
@@ -95,18 +88,6 @@ class Listeners:
         kept.is_sent = True
         self._take_out(kept)
         return kept.job
-
-    def remember_first(self, identity: bytes, frames: list[Any], now_s: float) -> None:
-        """Remember what was published as the answer to a first question, if anybody listened."""
-        if identity in self:
-            self._first.pop(identity, None)  # they stand in the order of their time
-            self._first[identity] = (now_s + REMEMBER_FIRST_S, frames)
-
-    def missed(self, identity: bytes) -> list[Any] | None:
-        """The first answer that a new subscriber may have missed, because others listened in its place."""
-        if identity not in self._first or self._subscriptions[identity] < 2:
-            return None
-        return self._first[identity][1]
 
     def unsubscribed(self, identity: bytes) -> None:
         """A subscription went."""
@@ -140,11 +121,6 @@ class Listeners:
         for shelf in self._shelves:
             while shelf.in_order and (shelf.in_order[0].is_sent or shelf.in_order[0].expires_s <= now_s):
                 given_up += self._drop_first(shelf)
-        while self._first:
-            identity, (expires_s, _) = next(iter(self._first.items()))
-            if expires_s > now_s:
-                break
-            del self._first[identity]
         return given_up
 
     def _drop_first(self, shelf: _Shelf) -> list[int]:
