@@ -14,6 +14,7 @@ import select
 import signal
 import tempfile
 import time
+import warnings
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -157,6 +158,7 @@ def _set_up(start_timeout_s: int, verbose: bool) -> None:
     context.enable_progress_bars = False
     if not verbose:
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+        warnings.filterwarnings("ignore", "The minimum number of concurrent actors")  # a small job: no harm in that
 
 
 def _here() -> NodeAffinitySchedulingStrategy:

@@ -26,6 +26,9 @@ from bert_serving.server.log import set_up_logging
 from bert_serving.server.options import get_args_parser
 from bert_serving.server.private import HERE, private_server
 
+_DESCRIPTION = """Encode files of texts into files of vectors: by the server at -ip, -port and
+-port_out; with -model_dir by one that is started for it, with any options of
+bert-serving-start; with -engine ray by actors on the machines of a Ray cluster."""
 _EXAMPLES = """examples:
   bert-serving-encode texts.txt vectors.npy -model_dir /models/uncased_L-12_H-768_A-12
   bert-serving-encode 'logs/*.jsonl' vectors/ -output_format parquet -column body -ip 10.0.0.7
@@ -43,7 +46,8 @@ def main() -> None:
     except (BulkError, BertServerError, BertServingError) as error:
         problem = str(error)
     except OSError as error:
-        problem = f"{error.strerror or error}: {error.filename or args.output}; mend that and go on with -resume"
+        what = f"{error.strerror}: {error.filename or args.output}" if error.strerror else str(error)
+        problem = f"{what}; mend that and go on with -resume"
     except KeyboardInterrupt:
         problem = "stopped; go on with -resume"
     sys.stderr.write(f"{parser.prog}: error: {problem}\n")
@@ -54,10 +58,7 @@ def get_encode_parser() -> argparse.ArgumentParser:
     """The options of `bert-serving-start`, for a server of its own or a Ray cluster, and those about the files."""
     parser = get_args_parser()
     parser.prog = "bert-serving-encode"
-    parser.description = (
-        "Encode files of texts into files of vectors, by the server at -ip, -port and -port_out, or with -model_dir by "
-        "one that is started for it with any options of bert-serving-start, or with -engine ray by actors on a cluster."
-    )
+    parser.description = _DESCRIPTION
     parser.epilog = _EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     model_dir = next(action for action in parser._actions if action.dest == "model_dir")
