@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def test_actors_come_with_the_load_and_give_their_room_back(cluster: Machines) -
         launcher="ray", ray_address=cluster.address, host="127.0.0.1", num_worker=1, max_worker=2, scale_up_wait=1,
         scale_down_idle=1, max_batch_size=4,
     )  # fmt: skip
-    where = {"port": config.port, "port_out": config.port_out}
+    where: dict[str, Any] = {"port": config.port, "port_out": config.port_out}
     with BertServer(config), BertClient(**where) as client, BertClient(**where) as watcher:
 
         def states() -> list[str]:
