@@ -210,9 +210,8 @@ def test_a_machine_with_another_version(
     package = tmp_path / "other" / "bert_serving"
     (package / "server").mkdir(parents=True)
     (package / "__init__.py").touch()
-    if version is not None:
-        (package / "server" / "__init__.py").touch()
-        (package / "server" / "version.py").write_text(f"__version__ = {version!r}")
+    (package / "server" / "__init__.py").write_text("" if version else "raise ModuleNotFoundError(__name__)")
+    (package / "server" / "version.py").write_text(f"__version__ = {version!r}")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "other"))
     machine = cluster.add_node(num_cpus=1, resources={"other": 1}, object_store_memory=STORE_BYTES)
     try:

@@ -37,7 +37,8 @@ from bert_serving.server.config import ServerConfig
 from bert_serving.server.devices import device_environment
 from bert_serving.server.errors import StartError
 from bert_serving.server.launchers.base import Orders
-from bert_serving.server.launchers.ray import RayLauncher, fetch_bundle, resources_of
+from bert_serving.server.launchers.ray import RayLauncher, resources_of
+from bert_serving.server.launchers.ray_bundle import fetch_bundle
 from bert_serving.server.version import __version__
 
 _KILLED_S = 10.0
