@@ -220,7 +220,7 @@ class _Inputs(Datasource):  # type: ignore[misc]
             for batch in _batches(rests, batch_size):
                 yield pyarrow.table({"batch": pyarrow.array([pickle.dumps(batch)], pyarrow.large_binary())})
 
-        return [ReadTask(read, BlockMetadata(None, None, None, None))]
+        return [ReadTask(read, BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None, input_files=None))]
 
 
 def _batches(rests: Sequence[Rest], batch_size: int) -> Iterator[tuple[int, int, list[Record], str | None]]:
