@@ -159,7 +159,7 @@ def common_shape(rows: int, tokens: int, longest: int) -> Shape:
 
     oneDNN makes code for each new shape, and keeps it: with all of them a worker of a small model took twice the time
     and half as much memory again. Padding costs in attention alone. And sums over tokens are made in vectors of at
-    most 16 floats: with whole ones, a text's numbers are the same bit by bit whatever else is in its batch.
+    most 16 floats: with whole ones and AVX-512, a text's numbers are the same bit by bit whatever else is in its batch.
     """
     return rows if rows <= 2 * ROW_STEP else _stepped(rows, ROW_STEP), min(longest, _stepped(tokens, TOKEN_STEP))
 
