@@ -28,12 +28,15 @@ from bert_serving.client import BertClient
 from bert_serving.client.base import BaseClient
 from bert_serving.server.benchmark.arguments import get_benchmark_parser
 from bert_serving.server.benchmark.plan import CLIENT_PARAMETERS, SERVER_PARAMETERS
+from bert_serving.server.cli.encode import get_encode_parser
 from bert_serving.server.options import get_args_parser
 from bert_serving.server.transport.curve import make_keys
 
 NOT_RUN = {
     "bert-serving-start -launcher ray -num_worker 8 -model_dir /models/uncased_L-12_H-768_A-12": "it needs a cluster; "
     "tests/ray_cluster has one",
+    "bert-serving-encode texts/ vectors/ -engine ray -num_worker 8 -model_dir /models/all-MiniLM-L6-v2": "it needs a "
+    "cluster; test_bulk_on_ray.py has one",
     "make demo": "the set-up takes the network; test_demo.py runs the demo itself",
     "make test": "it is what runs this test",
     "pip install ./client": "it takes the network; `make test` installs this folder",
@@ -124,8 +127,10 @@ def test_shell_command(
             subprocess.run([*installed(name), *options, *quick, *QUICK_BENCHMARK], check=True, timeout=240)
     elif name == "bert-serving-encode":
         Path("reviews.csv").write_text("id,body\n1,good\n2,bad\n")
+        Path("texts").mkdir()
+        Path("texts/a.txt").write_text("good\n")
         subprocess.run([*installed(name), *options, "-cpu"], check=True, timeout=240)
-        assert Path("reviews.parquet").is_file()
+        assert Path("vectors/a.npy" if options[0] == "texts/" else options[1]).is_file()
     elif name == "bert-serving-verify":
         subprocess.run([*installed(name), *options, "-cpu"], check=True, timeout=240)
     elif name == "curl":
@@ -161,9 +166,11 @@ def test_commands_that_are_not_run_stand_on_the_page() -> None:
     assert set(NOT_RUN) <= set(shell_commands())
 
 
-@pytest.mark.parametrize("line", [line for line in NOT_RUN if line.startswith("bert-serving-start")])
+@pytest.mark.parametrize("line", [line for line in NOT_RUN if line.startswith("bert-serving-")])
 def test_options_of_commands_that_are_not_run(line: str) -> None:
-    assert get_args_parser().parse_args(shlex.split(line)[1:])
+    name, *options = shlex.split(line)
+    parser = get_encode_parser() if name == "bert-serving-encode" else get_args_parser()
+    assert parser.parse_args(options)
 
 
 @pytest.mark.parametrize("command", ["start", "terminate", "benchmark", "keygen", "verify", "encode"])
