@@ -116,8 +116,7 @@ def test_a_first_answer_that_went_to_a_client_which_is_just_leaving(serve: Serve
 
 def test_who_follows_another_hears_nothing_of_its_first_answer(serve: Serve) -> None:
     server = serve()
-    with RawClient(server, b"me") as leaving, RawClient(server, b"me") as coming:
-        coming.sub.unsubscribe(b"me")
+    with RawClient(server, b"me") as leaving, RawClient(server, b"nobody") as coming:
         leaving.ask(*encode_command(b"me", 1, Command.SHOW_CONFIG))
         leave(leaving)
         coming.sub.subscribe(b"me")
