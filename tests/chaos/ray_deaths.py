@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import cycle
@@ -34,6 +34,9 @@ from ray_machines import Machines, add_machine, ray_machines
 from bert_serving.client import BertClient, BertServingError
 
 WORKERS = 3
+KINDS = 3
+"""Of deaths; each comes at least once."""
+VICTIM_S = 30.0
 DISTINCT = 2_000
 MOST_TEXTS = 12
 TOLERANCE = 1e-5
@@ -101,24 +104,28 @@ class Deaths:
         return "machine removed"
 
     def _kill_worker(self) -> str:
-        return self._kill(self._pids(), "worker killed")
+        return self._kill(self._pids, "worker killed")
 
     def _kill_worker_of_head(self) -> str:
         (raylet,) = self._machines.head_node.all_processes["raylet"]
-        of_head = [child.pid for child in psutil.Process(raylet.process.pid).children()]
-        return self._kill([pid for pid in self._pids() if pid in of_head], "worker of the head killed")
+        head = psutil.Process(raylet.process.pid)
+        return self._kill(lambda: {child.pid for child in head.children()} & self._pids(), "worker of the head killed")
 
-    def _kill(self, pids: list[int], what: str) -> str:
-        with suppress(ProcessLookupError):
-            if pids:
-                os.kill(self._rng.choice(pids), signal.SIGKILL)
-                return what
+    def _kill(self, pids: Callable[[], set[int]], what: str) -> str:
+        """Kill one of these; a worker that was just struck is waited for."""
+        end_s = time.monotonic() + VICTIM_S
+        while time.monotonic() < end_s:
+            with suppress(ProcessLookupError):
+                if found := pids():
+                    os.kill(self._rng.choice(sorted(found)), signal.SIGKILL)
+                    return what
+            time.sleep(0.2)
         return "nobody was there to be killed"
 
-    def _pids(self) -> list[int]:
+    def _pids(self) -> set[int]:
         with BertClient(timeout=60_000, **self._ports) as client:
             shown = client.server_status["processes"]
-        return [process["pid"] for process in shown if process["name"].startswith("worker-") and process["pid"]]
+        return {process["pid"] for process in shown if process["name"].startswith("worker-") and process["pid"]}
 
 
 @contextmanager
@@ -157,7 +164,7 @@ def main() -> None:
         with ThreadPoolExecutor(options.clients) as pool:
             clients = [pool.submit(load.run, seed) for seed in range(options.clients)]
             end_s = time.monotonic() + options.seconds
-            while time.monotonic() < end_s:
+            while time.monotonic() < end_s or deaths.counts.total() < KINDS:
                 time.sleep(options.every)
                 deaths.strike()
             load.done.set()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_command import start_command, wait_until_ready
+from fake_command import SUPPORT, start_command, wait_until_ready
 from fake_engine import vector_of
 from ports import free_ports
-from ray_machines import Machines, add_machine
+from ray_machines import Machines, add_machine, ray_machines
 from serving import fake_config, processes
 
 from bert_serving.client import BertClient
@@ -163,3 +166,29 @@ def test_what_cannot_start_says_why(cluster: Machines, monkeypatch: pytest.Monke
     monkeypatch.setattr("bert_serving.server.launchers.ray.__version__", "9.9")
     with pytest.raises(StartError, match=r"has bert-serving-server 2\.0\.0, and this service is 9\.9"):
         start()
+
+
+IMPATIENT = f"""
+import runpy
+from bert_serving.server.launchers import ray
+ray._HEAD_TIMEOUT_S, ray._KNOCK_INTERVAL_S = 3.0, 0.2
+runpy.run_path({str(SUPPORT / "run_fake_server.py")!r}, run_name="__main__")
+"""
+
+
+def test_without_the_head_it_ends_and_says_so() -> None:
+    """In a process of its own, which Ray would end by itself after a minute."""
+    port, port_out = free_ports(2)
+    with ray_machines(head_cpus=1, others=0) as machines:
+        values = {"port": port, "port_out": port_out, "launcher": "ray", "ray_address": machines.address}
+        command = [sys.executable, "-c", IMPATIENT, json.dumps({**values, "host": "127.0.0.1"})]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+            wait_until_ready(process)
+            with BertClient(port=port, port_out=port_out) as client:
+                machines.head_node.kill_gcs_server()
+                np.testing.assert_array_equal(client.encode(TEXTS), EXPECTED)  # its worker is still there
+            _, log = process.communicate(timeout=55)
+        machines.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
+        machines.head_node = None  # in order it would take half a minute
+    assert process.returncode == 1
+    assert "error: the head of the Ray cluster at" in log.splitlines()[-1], log

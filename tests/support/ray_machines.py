@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 STORE_BYTES = 200 << 20
 Machines = Any
@@ -16,19 +17,19 @@ Machines = Any
 @contextmanager
 def ray_machines(head_cpus: int, others: int) -> Iterator[Machines]:
     """A head with room for so many workers, and other machines with room for one each."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # where these machines find the fake engine
-    from ray.cluster_utils import Cluster
+    # where these machines find the fake engine
+    variables = {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(Path(__file__).parent)}
+    with patch.dict(os.environ, variables):
+        from ray.cluster_utils import Cluster
 
-    head = {"num_cpus": head_cpus, "include_dashboard": False, "object_store_memory": STORE_BYTES}
-    machines = Cluster(initialize_head=True, head_node_args=head)
-    try:
-        for _ in range(others):
-            add_machine(machines)
-        yield machines
-    finally:
-        machines.shutdown()
-        del os.environ["PYTHONPATH"], os.environ["RAY_USAGE_STATS_ENABLED"]
+        head = {"num_cpus": head_cpus, "include_dashboard": False, "object_store_memory": STORE_BYTES}
+        machines = Cluster(initialize_head=True, head_node_args=head)
+        try:
+            for _ in range(others):
+                add_machine(machines)
+            yield machines
+        finally:
+            machines.shutdown()
 
 
 def add_machine(machines: Machines) -> Any:

@@ -1,42 +1,43 @@
 """Workers as Ray actors, on whichever machines of a cluster Ray finds room; all other children run on this one.
 
-Ray places actors, restarts no worker by itself and tells when one is gone. What `prepare` wrote goes into Ray's object
-store, from which each machine takes it once; so no machine but this one needs the model's folder. Actors are spread one
-by one and not as a placement group, which would be all or nothing: a service may begin with fewer workers
-(`-min_worker`).
+Ray places actors, restarts no worker by itself and tells when one is gone. What `prepare` wrote comes to them by Ray,
+see `ray_bundle.py`, so no machine but this one needs the model's folder. Actors are spread one by one and not as a
+placement group, which would be all or nothing: a service may begin with fewer workers (`-min_worker`).
 """
 
 from __future__ import annotations
 
 import os
 import socket
-import tempfile
 import threading
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import IO, Any
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from contextlib import ExitStack, suppress
+from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.actor import ActorHandle
+from ray.exceptions import RayActorError
 from ray.util import get_node_ip_address
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.errors import BertServerError, StartError
+from bert_serving.server.errors import BertServerError, ServiceError, StartError
 from bert_serving.server.launchers.base import Orders, Process
 from bert_serving.server.launchers.local import LocalLauncher
+from bert_serving.server.launchers.ray_bundle import fetch_bundle, shared_bundle
 from bert_serving.server.log import set_up_logging
 from bert_serving.server.version import __version__
 
-_SHARED = "bert-serving-bundle-"
 _KNOCK_TIMEOUT_S = 10.0
+_KNOCK_INTERVAL_S = 3.0
+_HEAD_TIMEOUT_S = 30.0
+"""A head that comes back before is not missed: workers go on meanwhile."""
 _EVERY_HOST = ("*", "0.0.0.0")
 
 
 class RayLauncher:
-    """See `base.Launcher`."""
+    """See `base.Launcher`. A thread watches the cluster's head."""
 
     def __init__(self, config: ServerConfig) -> None:
         """Joins the cluster. Raises StartError if there is none at `-ray_address`."""
@@ -53,6 +54,10 @@ class RayLauncher:
                 f"--head`, or name another ({str(error).splitlines()[0]})"
             ) from None
         self._bundles = ExitStack()
+        self._processes: list[RayProcess] = []
+        self._lost: str | None = None
+        self._is_closed = threading.Event()
+        threading.Thread(target=self._watch_head, name="ray-head", daemon=True).start()
 
     @property
     def remote_host(self) -> str:
@@ -60,18 +65,40 @@ class RayLauncher:
         return str(get_node_ip_address()) if self._config.host in _EVERY_HOST else self._config.host
 
     def start(self, orders: Orders) -> Process:
-        """A worker becomes an actor, everything else a process here."""
+        """A worker becomes an actor, everything else a process here. Raises ServiceError if the head is gone."""
         if orders.role != "worker":
             return self._local.start(orders)
-        return RayProcess(orders, self._config)
+        if self._lost is not None:
+            raise ServiceError(self._lost)
+        process = RayProcess(orders, self._config)
+        self._processes = [*(one for one in self._processes if one.exit_status() is None), process]
+        return process
 
     def share(self, prepared: str) -> str:
         return self._bundles.enter_context(shared_bundle(prepared))
 
     def close(self) -> None:
+        self._is_closed.set()
         self._bundles.close()
         if self._is_ours:
             ray.shutdown()
+
+    def _watch_head(self) -> None:
+        """Ray itself would wait for a minute and then end this process, with requests open and no word of why."""
+        address = ray.get_runtime_context().gcs_address
+        heard_s = time.monotonic()
+        while not self._is_closed.wait(_KNOCK_INTERVAL_S):
+            with suppress(OSError):
+                _knock(address)
+                heard_s = time.monotonic()
+            if time.monotonic() > heard_s + _HEAD_TIMEOUT_S:
+                self._lost = (
+                    f"the head of the Ray cluster at {address} has not answered for {_HEAD_TIMEOUT_S:.0f} s: "
+                    "start the cluster again, then this server"
+                )
+                for process in self._processes:
+                    process.end(self._lost)
+                return
 
 
 def _knock(address: str) -> None:
@@ -82,21 +109,19 @@ def _knock(address: str) -> None:
 
 
 class RayProcess:
-    """A worker somewhere in the cluster; see `base.Process`. A thread waits for its end."""
+    """A worker somewhere in the cluster; see `base.Process`. A thread starts it, which takes as long as Ray likes."""
 
     def __init__(self, orders: Orders, config: ServerConfig) -> None:
         wanted = resources_of(config)
-        about = {name: number for name, number in wanted.items() if name not in ("CPU", "GPU", "memory")}
-        options = {"num_cpus": wanted.get("CPU", 0), "num_gpus": wanted.get("GPU", 0), "resources": about}
-        if "memory" in wanted:
-            options["memory"] = wanted["memory"]
-        self._actor = ray.remote(scheduling_strategy="SPREAD", max_restarts=0, **options)(_Worker).remote()
         self._wanted = ", ".join(f"{name}={number:g}" for name, number in wanted.items())
         self._reader, self._writer = os.pipe()
         self._report: dict[str, Any] = {}
         self._status: int | None = None
         self._has_ended = threading.Event()
-        about_run = {
+        self._ending = threading.Lock()
+        self._actor: ActorHandle | None = None
+        self._is_unwanted = False
+        about = {
             "version": __version__,
             "name": orders.name,
             "log_role": orders.log_role,
@@ -104,19 +129,33 @@ class RayProcess:
             "arguments": {**orders.arguments, "lanes": max(1, int(wanted.get("CPU", 1)))},
             "environment": _environment(orders, config),
         }
-        threading.Thread(target=self._wait_for_end, args=(about_run,), name=f"ray-{orders.name}", daemon=True).start()
+        threading.Thread(target=self._begin, args=(wanted, about), name=f"ray-{orders.name}", daemon=True).start()
 
-    def _wait_for_end(self, about: Mapping[str, Any]) -> None:
+    def _begin(self, wanted: Mapping[str, float], about: Mapping[str, Any]) -> None:
         try:
-            fatal = ray.get(self._actor.run.remote(about))
-        except RayActorError as error:
-            fatal = f"Ray lost it: {str(error).splitlines()[0]}"
-        except RayError as error:
-            fatal = str(error).splitlines()[-1]
-        self._report = {} if fatal is None else {"fatal": fatal}
-        self._status = 0 if fatal is None else 1
-        self._has_ended.set()
-        os.write(self._writer, b"\0")
+            options = _ray_options(wanted)
+            self._actor = ray.remote(scheduling_strategy="SPREAD", max_restarts=0, **options)(_Worker).remote()
+            if self._is_unwanted:
+                ray.kill(self._actor)
+            self._actor.run.remote(about).future().add_done_callback(self._on_end)
+        except Exception as error:
+            self.end(str(error).splitlines()[-1])
+
+    def _on_end(self, run: Future[str | None]) -> None:
+        error = run.exception()
+        if isinstance(error, RayActorError):
+            self.end(f"Ray lost it: {str(error).splitlines()[0]}")
+        else:
+            self.end(run.result() if error is None else str(error).splitlines()[-1])
+
+    def end(self, fatal: str | None) -> None:
+        """It has ended, in order or for this reason; what is said first counts."""
+        with self._ending:
+            if self._status is None:
+                self._report = {} if fatal is None else {"fatal": fatal}
+                self._status = 0 if fatal is None else 1
+                self._has_ended.set()
+                os.write(self._writer, b"\0")
 
     @property
     def pid(self) -> int:
@@ -136,14 +175,16 @@ class RayProcess:
         return self._status
 
     def kill(self) -> None:
-        ray.kill(self._actor)
+        self._is_unwanted = True
+        if self._actor is not None:
+            ray.kill(self._actor)
 
     def wait(self, timeout_s: float) -> bool:
         return self._has_ended.wait(timeout_s)
 
     def close(self) -> None:
-        ray.kill(self._actor)  # else its process stays, waiting for another call
-        self._has_ended.wait()
+        self.kill()  # else its process stays, waiting for another call
+        self.end("it was not waited for")  # so that nobody writes into the pipe any more
         os.close(self._reader)
         os.close(self._writer)
 
@@ -153,6 +194,13 @@ def resources_of(config: ServerConfig) -> dict[str, float]:
     if not config.ray_resources:
         return {"CPU": 1.0} if config.cpu else {"GPU": 1.0}
     return {name: float(number) for name, _, number in (text.partition("=") for text in config.ray_resources)}
+
+
+def _ray_options(wanted: Mapping[str, float]) -> dict[str, Any]:
+    """The same in Ray's words: it has names of its own for some."""
+    own = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
+    options = {"num_cpus": 0.0, **{own[name]: number for name, number in wanted.items() if name in own}}
+    return {**options, "resources": {name: number for name, number in wanted.items() if name not in own}}
 
 
 def _environment(orders: Orders, config: ServerConfig) -> dict[str, str]:
@@ -187,53 +235,3 @@ class _Worker:
         except Exception as error:
             return f"{type(error).__name__}: {error}"
         return None
-
-
-# -- the bundle -------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def shared_bundle(prepared: str) -> Iterator[str]:
-    """Within the block, any process of this Ray job gets the file `prepared` by `fetch_bundle` of what this yields.
-
-    An engine that prepares no file shares nothing.
-    """
-    if not Path(prepared).is_file():
-        yield prepared
-        return
-    name = f"{_SHARED}{uuid.uuid4().hex}"
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    options = {"name": name, "num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": here}
-    keeper = ray.remote(**options)(_Keeper).remote([ray.put(Path(prepared).read_bytes())])
-    try:
-        yield name
-    finally:
-        ray.kill(keeper)
-
-
-def fetch_bundle(shared: str) -> str:
-    """The path of what is shared, as a file of this machine, whose object store takes it once for all processes here.
-
-    The file has no name and so is gone with this process.
-    """
-    if not shared.startswith(_SHARED):
-        return shared
-    (reference,) = ray.get(ray.get_actor(shared).reference.remote())
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - it stays open as long as this process
-    _open_files.append(file)
-    file.write(ray.get(reference))
-    file.flush()
-    return f"/proc/self/fd/{file.fileno()}"
-
-
-class _Keeper:
-    """Leads to an object in the store by the actor's name. It is on the machine that owns the object."""
-
-    def __init__(self, references: list[Any]) -> None:
-        self._references = references
-
-    def reference(self) -> list[Any]:
-        return self._references
-
-
-_open_files: list[IO[bytes]] = []

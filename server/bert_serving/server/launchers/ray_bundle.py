@@ -1,0 +1,62 @@
+"""What `prepare` wrote, for all processes of a Ray job: in its object store, from which each machine takes it once."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+_SHARED = "bert-serving-bundle-"
+
+
+@contextmanager
+def shared_bundle(prepared: str) -> Iterator[str]:
+    """Within the block, any process of this Ray job gets the file `prepared` by `fetch_bundle` of what this yields.
+
+    An engine that prepares no file shares nothing.
+    """
+    if not Path(prepared).is_file():
+        yield prepared
+        return
+    name = f"{_SHARED}{uuid.uuid4().hex}"
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    options = {"name": name, "num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": here}
+    keeper = ray.remote(**options)(_Keeper).remote([ray.put(Path(prepared).read_bytes())])
+    try:
+        yield name
+    finally:
+        ray.kill(keeper)
+
+
+def fetch_bundle(shared: str) -> str:
+    """The path of what is shared, as a file of this machine, whose object store takes it once for all processes here.
+
+    The file has no name and so is gone with this process.
+    """
+    if not shared.startswith(_SHARED):
+        return shared
+    (reference,) = ray.get(ray.get_actor(shared).reference.remote())
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - it stays open as long as this process
+    _open_files.append(file)
+    file.write(ray.get(reference))
+    file.flush()
+    return f"/proc/self/fd/{file.fileno()}"
+
+
+class _Keeper:
+    """Leads to an object in the store by the actor's name. It is on the machine that owns the object."""
+
+    def __init__(self, references: list[Any]) -> None:
+        self._references = references
+
+    def reference(self) -> list[Any]:
+        return self._references
+
+
+_open_files: list[IO[bytes]] = []
