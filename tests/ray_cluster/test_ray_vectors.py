@@ -1,7 +1,7 @@
 """What workers on a Ray cluster of three machines answer: 1.10's vectors to the 1.10 client, and the local launcher's.
 
 Each start takes seconds, so these are a few of the golden cases' settings, one at least for every part of the engine
-that a worker brings along: tokenizer, lengths, mask, layers, pooling, a fine-tuned checkpoint. BERT_EVERY_SETTING=1
+that a worker brings along: tokenizer, lengths, mask, vectors of tokens, a fine-tuned checkpoint. BERT_EVERY_SETTING=1
 takes all.
 """
 
@@ -29,7 +29,6 @@ FEW = [
     "",
     "-cased_tokenization -max_seq_len NONE",
     "-mask_cls_sep -pooling_strategy REDUCE_MAX",
-    "-pooling_layer -1 -2 -pooling_strategy REDUCE_MEAN_MAX",
     "-pooling_strategy NONE -no_special_token",
     "-tuned_model_dir @TUNED -ckpt_name model.ckpt-343 -pooling_strategy CLS_POOLED",
 ]

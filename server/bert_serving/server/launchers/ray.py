@@ -105,7 +105,7 @@ def _knock(address: str) -> None:
     """Raises OSError where nobody listens: Ray would try for minutes and then end this process."""
     host, _, port = address.rpartition(":")
     if host and port.isdecimal():
-        socket.create_connection((host, int(port)), timeout=_KNOCK_TIMEOUT_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_TIMEOUT_S).close()
 
 
 class RayProcess:
@@ -139,14 +139,11 @@ class RayProcess:
                 ray.kill(self._actor)
             self._actor.run.remote(about).future().add_done_callback(self._on_end)
         except Exception as error:
-            self.end(str(error).splitlines()[-1])
+            self.end(_why(error))
 
     def _on_end(self, run: Future[str | None]) -> None:
         error = run.exception()
-        if isinstance(error, RayActorError):
-            self.end(f"Ray lost it: {str(error).splitlines()[0]}")
-        else:
-            self.end(run.result() if error is None else str(error).splitlines()[-1])
+        self.end(run.result() if error is None else _why(error))
 
     def end(self, fatal: str | None) -> None:
         """It has ended, in order or for this reason; what is said first counts."""
@@ -187,6 +184,11 @@ class RayProcess:
         self.end("it was not waited for")  # so that nobody writes into the pipe any more
         os.close(self._reader)
         os.close(self._writer)
+
+
+def _why(error: BaseException) -> str:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return f"Ray lost it: {lines[0]}" if isinstance(error, RayActorError) else lines[-1]
 
 
 def resources_of(config: ServerConfig) -> dict[str, float]:
