@@ -107,8 +107,9 @@ def test_with_keys_for_clients(cluster: Machines, tmp_path: Path) -> None:
 @pytest.mark.parametrize("launcher", ["local", "ray"])
 def test_a_worker_starts_where_the_model_folder_is_not(launcher: str, cluster: Machines, tmp_path: Path) -> None:
     model = shutil.copytree(TINY, tmp_path / "model")
-    values = {"model_dir": str(model), "cpu": True, "launcher": launcher, "ray_address": cluster.address}
-    config = ServerConfig.from_mapping({**values, **free(), "host": "127.0.0.1"})
+    port, port_out = free_ports(2)
+    values = {"model_dir": str(model), "cpu": True, "port": port, "port_out": port_out, "host": "127.0.0.1"}
+    config = ServerConfig.from_mapping({**values, "launcher": launcher, "ray_address": cluster.address})
     with BertServer(config) as server, BertClient(**where(server)) as client:
         before = client.encode(TEXTS)
         shutil.rmtree(model)
@@ -116,11 +117,6 @@ def test_a_worker_starts_where_the_model_folder_is_not(launcher: str, cluster: M
         os.kill(worker["pid"], 9)
         wait_until(server, lambda shown: shown[0]["state"] == "ready" and shown[0]["restarts"] == 1)
         np.testing.assert_allclose(client.encode(TEXTS), before, rtol=0, atol=1e-5)
-
-
-def free() -> dict[str, Any]:
-    config = fake_config()
-    return {"port": config.port, "port_out": config.port_out}
 
 
 def test_a_request_under_way_is_finished_at_the_end(cluster: Machines) -> None:
