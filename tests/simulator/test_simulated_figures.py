@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bert_serving.server.benchmark.workloads import TextPool
-from bert_serving.server.simulator.calibration import LOADS, Measured, fit_compute, fit_sink, with_real_texts
+from bert_serving.server.simulator.calibration import LOADS, Measured, fit_compute, fit_sink
 from bert_serving.server.simulator.cost import ComputeCost, Costs
 from bert_serving.server.simulator.probe import Counted
 from bert_serving.server.simulator.report import figures, jain, rows_by_client, table
@@ -49,17 +48,6 @@ def test_the_costs_of_the_repository_can_be_read() -> None:
     costs = Costs.from_json((Path(__file__).parents[2] / "server" / "scaling" / "costs.json").read_text())
     assert costs.compute.token_s > 0
     assert len(costs.lengths) > 1000
-
-
-def test_what_real_texts_take_beyond_the_fit_is_a_share_of_it() -> None:
-    batches = [[40], [12, 18, 30], [7, 9, 11]]
-    fitted = [replace(COST, pair_s=0.0).run_s(lengths, others=len(lengths) > 1) for lengths in batches]
-    single = Counted(batches=1, rows=1, tokens=40, compute_s=1.2 * fitted[0])
-    several = Counted(batches=2, rows=6, tokens=87, compute_s=1.5 * sum(fitted[1:]))
-    found = with_real_texts(replace(COST, pair_s=0.0), single, several, lanes=2)
-    assert [found.single, found.several] == pytest.approx([0.2, 0.5])
-    assert found.run_s([40], 0) == pytest.approx(1.2 * fitted[0])
-    assert found.run_s([7, 9, 11], 1) == pytest.approx(1.5 * fitted[2])
 
 
 def test_the_fit_finds_the_costs_that_were_there() -> None:

@@ -79,7 +79,8 @@ def _pool(args: argparse.Namespace, config: ServerConfig) -> TextPool:
 
 def _calibrate(args: argparse.Namespace) -> None:
     config = _config(args)
-    costs = calibrate(config, _pool(args, config), args.log, rounds=args.rounds, duration_s=args.duration)
+    lengths = _pool(args, config).tokens or ()
+    costs = calibrate(config, lengths, args.log, rounds=args.rounds, duration_s=args.duration)
     args.costs.write_text(costs.to_json())
     shown = {name: value for name, value in asdict(costs).items() if name not in ("lengths", "about")}
     print(json.dumps(shown, indent=1), *costs.about["fit"], sep="\n")

@@ -1,8 +1,7 @@
 """Measures all costs on this machine: a real server under loads of one length each, and the ventilator's steps.
 
 With one client of one text a single lane is busy, with more all are: so the fit sees how lanes slow one another down.
-Each load is measured in several rounds, of which the least is taken: whoever else is at work here only adds. Then real
-texts are asked, at random times and many at once, to see how much more these cost than the same words over and over.
+Each load is measured in several rounds, of which the least is taken: whoever else is at work here only adds.
 """
 
 from __future__ import annotations
@@ -14,22 +13,19 @@ from statistics import median
 
 import numpy as np
 
-from bert_serving.server.benchmark.load import open_loop
 from bert_serving.server.benchmark.machine import describe_machine
-from bert_serving.server.benchmark.workloads import TextPool, poisson_schedule
+from bert_serving.server.benchmark.workloads import TextPool
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.core.scheduler import part_rows
 from bert_serving.server.devices import lanes_for
 from bert_serving.server.simulator import ventilator_cost
 from bert_serving.server.simulator.cost import ComputeCost, Costs, SinkCost, VentilatorCost
-from bert_serving.server.simulator.probe import TIMEOUT_S, Counted, Probe, latencies_s, started
+from bert_serving.server.simulator.probe import Counted, Probe, latencies_s, started
 
 _SPECIAL_TOKENS = 2
 _TURNS = 3
 """Of the loop for one request alone: it comes, its worker is done, its answer is delivered."""
 _TYPICAL_CHARACTERS = 90
-_REAL_ROWS, _REAL_RATE, _REAL_S, _REAL_SEED = 256, 20.0, 12.0, 3
-"""Of the loads with real texts: texts in a request, or requests a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +55,10 @@ class Measured:
     latency_s: float
 
 
-def calibrate(config: ServerConfig, pool: TextPool, log: Path, *, rounds: int = 3, duration_s: float = 3.0) -> Costs:
-    """With one worker of `config`. `pool` knows its tokens, which are kept for traces. Takes about `rounds` minutes."""
+def calibrate(
+    config: ServerConfig, lengths: Sequence[int], log: Path, *, rounds: int = 3, duration_s: float = 3.0
+) -> Costs:
+    """With one worker of `config`. `lengths` are kept for traces. Takes about `rounds` minutes."""
     measured: list[Measured] = []
     with started(replace(config, num_worker=1), log) as probe:
         lanes = lanes_for(None, 1)
@@ -68,31 +66,19 @@ def calibrate(config: ServerConfig, pool: TextPool, log: Path, *, rounds: int = 
             found = [_measure(probe, load, duration_s) for load in LOADS]
             print(f"round {number} of {rounds}", flush=True)
             measured += found if number else []  # the first round brings in all shapes, each slow at its first time
-        for _ in range(2):  # the same with these: the second time counts
-            several, _ = probe.closed(pool, _REAL_ROWS, 2, _REAL_S)
-            single = _at_random_times(probe, pool)
-    compute = with_real_texts(fit_compute(measured, lanes), single, several, lanes)
+    compute = fit_compute(measured, lanes)
     ventilator = _with_wake(ventilator_cost.measure("x" * _TYPICAL_CHARACTERS), measured)
     sink = fit_sink(measured)
     hop_s = _hop_s(measured, compute, ventilator, sink)
     about = {**describe_machine(), "model_dir": config.model_dir, "lanes": lanes, "rounds": rounds}
     about["fit"] = [_fit_line(load, measured, compute, lanes) for load in LOADS]
-    return Costs(compute, ventilator, sink, hop_s, tuple(pool.tokens or ()), about)
+    return Costs(compute, ventilator, sink, hop_s, tuple(lengths), about)
 
 
 def _measure(probe: Probe, load: Load, duration_s: float) -> Measured:
     pool = TextPool((" ".join(["a"] * (load.length - _SPECIAL_TOKENS)),))
     counted, done = probe.closed(pool, load.rows, load.clients, duration_s)
     return Measured(load, len(done.samples), counted, median(latencies_s(done)))
-
-
-def _at_random_times(probe: Probe, pool: TextPool) -> Counted:
-    """Single texts, few enough that lanes are idle at times."""
-    before = probe.counted()
-    session = probe.target.session(TIMEOUT_S)
-    open_loop(session, pool, poisson_schedule(_REAL_RATE, _REAL_S, _REAL_SEED), _REAL_S)
-    session.close()
-    return probe.counted().since(before)
 
 
 # -- a worker ---------------------------------------------------------------------------------------------------------
@@ -116,17 +102,6 @@ def fit_compute(measured: Sequence[Measured], lanes: int) -> ComputeCost:
     parts = [[float(_parts(found)), float(found.counted.tokens)] for found in measured]
     (part_s, tokenize_s), _ = _relative_fit(parts, [found.counted.tokenize_s for found in measured])
     return ComputeCost(batch_s, token_s, pair_s, beside, tokenize_s, part_s)
-
-
-def with_real_texts(compute: ComputeCost, single: Counted, several: Counted, lanes: int) -> ComputeCost:
-    """`compute` with what real texts took beyond it: one at a time, and many."""
-
-    def excess(found: Counted, others: int) -> float:
-        length = found.tokens / found.rows
-        fitted_s = compute.batch_s * found.batches + (compute.token_s + compute.pair_s * length) * found.tokens
-        return max(0.0, found.compute_s / (fitted_s * (1 + compute.beside * others)) - 1)
-
-    return replace(compute, single=excess(single, 0), several=excess(several, lanes - 1))
 
 
 def _is_alone(load: Load) -> bool:

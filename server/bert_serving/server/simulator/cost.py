@@ -16,9 +16,7 @@ class ComputeCost:
     """A worker's: a micro-batch costs something whatever is in it, then by its tokens, then by pairs in attention.
 
     Dense layers run on packed tokens, so padding costs in attention alone, where a row takes the square of the
-    longest row's length. `beside` is what each lane that is busy on the same machine adds, as a share; `single` and
-    `several` are what real texts at random times add to a batch of one row, and real texts of unlike lengths to a batch
-    of several.
+    longest row's length. `beside` is what each lane that is busy on the same machine adds, as a share.
     """
 
     batch_s: float
@@ -27,14 +25,11 @@ class ComputeCost:
     beside: float
     tokenize_token_s: float
     tokenize_part_s: float
-    single: float = 0.0
-    several: float = 0.0
 
     def run_s(self, lengths: Sequence[int], others: int) -> float:
         """Of a micro-batch of rows of these lengths, while `others` lanes are busy beside it."""
         alone_s = self.batch_s + self.token_s * sum(lengths) + self.pair_s * len(lengths) * max(lengths) ** 2
-        real = self.single if len(lengths) == 1 else self.several
-        return alone_s * (1 + real) * (1 + self.beside * others)
+        return alone_s * (1 + self.beside * others)
 
     def tokenize_s(self, lengths: Sequence[int]) -> float:
         """Of a part of these rows."""
