@@ -321,6 +321,13 @@ class ServerConfig:
         """How many there may ever be."""
         return self.num_worker if self.max_worker is None else self.max_worker
 
+    @property
+    def pad_to(self) -> int | None:
+        """The T of `[B, T, D]` replies; None for the longest row of each request, or where there is no T."""
+        if self.pooling_strategy is not PoolingStrategy.NONE:
+            return None
+        return self.max_positions if self.fixed_embed_length else self.max_seq_len
+
     def with_model_defaults(self, **defaults: Any) -> ServerConfig:
         """This config with what the model's folder suggests, where nobody said otherwise."""
         return replace(self, **{name: value for name, value in defaults.items() if name not in self.given})

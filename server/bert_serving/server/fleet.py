@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.config import ServerConfig
 from bert_serving.server.core.restarts import Restarts
 from bert_serving.server.core.roster import Member, Roster, State
 from bert_serving.server.devices import device_environment, device_name, lanes_for
@@ -118,7 +118,7 @@ class Fleet:
         verbose, insider, remote = self._config.verbose, meeting.insider, meeting.remote
         common = {"ventilator_address": meeting.address, "socket_folder": str(meeting.folder)}
         public = insider.public.decode() if insider else None
-        sink = {**common, "pad_to": _pad_to(self._config), "insider": public, "remote": remote and remote.as_orders()}
+        sink = {**common, "pad_to": self._config.pad_to, "insider": public, "remote": remote and remote.as_orders()}
         self._start(Orders("sink", SINK, "SINK", sink), "cpu")
         if self._config.http_port is not None:
             gateway = {**common, "curve": str(insider.folder) if insider else None}
@@ -305,10 +305,3 @@ class Fleet:
         """Tell all to end and wait for them."""
         told = [name for name in self._supervisor.names if self._send(name, Stop())]
         self._supervisor.stop(told, STOP_TIMEOUT_S)
-
-
-def _pad_to(config: ServerConfig) -> int | None:
-    """The T of `[B, T, D]` replies; None for the longest row of each request."""
-    if config.pooling_strategy is not PoolingStrategy.NONE:
-        return None
-    return config.max_positions if config.fixed_embed_length else config.max_seq_len

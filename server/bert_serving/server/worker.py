@@ -221,13 +221,11 @@ class Worker:
                 self._start_lanes(said)
 
     def _start_lanes(self, engine: Engine) -> None:
-        max_tokens = self._config.max_batch_tokens or (GPU_BATCH_TOKENS if engine.on_gpu else CPU_BATCH_TOKENS)
-        limits = Limits(self._config.max_batch_size, max_tokens, sys.maxsize if engine.on_gpu else CPU_SPARE_PAIRS)
         device = self._device if engine.on_gpu else "cpu"
         if self._where:
             device += f" at {self._where}"
         self._engine = engine
-        self._lanes = Lanes(engine, limits, self._wakeup.notify)
+        self._lanes = Lanes(engine, limits_of(self._config, engine.on_gpu), self._wakeup.notify)
         log.info("ready on %s with %d compute lane(s)", device, engine.lanes)
         self._send(Ready(device))
 
@@ -276,6 +274,12 @@ class Worker:
 
     def _send(self, message: Message) -> None:
         self._ventilator.send_multipart(encode(message))
+
+
+def limits_of(config: ServerConfig, on_gpu: bool) -> Limits:
+    """Of the micro-batches of an engine."""
+    max_tokens = config.max_batch_tokens or (GPU_BATCH_TOKENS if on_gpu else CPU_BATCH_TOKENS)
+    return Limits(config.max_batch_size, max_tokens, sys.maxsize if on_gpu else CPU_SPARE_PAIRS)
 
 
 def _rows(part: Part, assembly: Assembly) -> Rows:

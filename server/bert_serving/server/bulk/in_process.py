@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import importlib
 import logging
-import sys
 from math import inf
 from typing import Any
 
 from bert_serving.server.bulk.encoding import Block, block_of
 from bert_serving.server.bulk.records import Record
-from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.config import ServerConfig
 from bert_serving.server.core.assembly import Assembly
-from bert_serving.server.core.batcher import Limits
 from bert_serving.server.core.tickets import PartKey
 from bert_serving.server.engine.contract import Engine, Row
 from bert_serving.server.faults import with_faults
 from bert_serving.server.lanes import Lanes, PlacedRow
-from bert_serving.server.worker import CPU_BATCH_TOKENS, CPU_SPARE_PAIRS, GPU_BATCH_TOKENS
+from bert_serving.server.worker import limits_of
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +30,8 @@ class InProcess:
         module = importlib.import_module(config.engine)
         module.preload()
         self._engine: Engine = with_faults(module.load(config, prepared, num_lanes, log.info))
-        self._lanes = Lanes(self._engine, _limits(config, self._engine.on_gpu), lambda: None)
-        self._pad_to = None
-        if config.pooling_strategy is PoolingStrategy.NONE:
-            self._pad_to = config.max_positions if config.fixed_embed_length else config.max_seq_len
+        self._lanes = Lanes(self._engine, limits_of(config, self._engine.on_gpu), lambda: None)
+        self._pad_to = config.pad_to
 
     def block(self, records: list[Record]) -> Block:
         """What becomes of each record."""
@@ -78,8 +74,3 @@ class InProcess:
     def close(self) -> None:
         self._lanes.close()
         self._engine.close()
-
-
-def _limits(config: ServerConfig, on_gpu: bool) -> Limits:
-    max_tokens = config.max_batch_tokens or (GPU_BATCH_TOKENS if on_gpu else CPU_BATCH_TOKENS)
-    return Limits(config.max_batch_size, max_tokens, sys.maxsize if on_gpu else CPU_SPARE_PAIRS)

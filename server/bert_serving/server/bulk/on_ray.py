@@ -38,7 +38,6 @@ from bert_serving.server.devices import device_environment
 from bert_serving.server.errors import StartError
 from bert_serving.server.launchers.base import Orders
 from bert_serving.server.launchers.ray import RayLauncher, resources_of
-from bert_serving.server.launchers.ray_bundle import fetch_bundle
 from bert_serving.server.version import __version__
 
 _KILLED_S = 10.0
@@ -86,11 +85,6 @@ def ray_encoder(config: ServerConfig, rests: Sequence[Rest], batch_size: int) ->
         rows = _rows(config, shared, rests, batch_size, end_s)
         opened.callback(rows.close)
         yield RayEncoder(config, _answers(rows))
-
-
-def fetched(shared: str) -> str:
-    """In an actor: what the engine's `load` takes, out of what the launcher has shared."""
-    return fetch_bundle(shared)
 
 
 def _prepared(launcher: RayLauncher, verbose: bool, end_s: float) -> str:

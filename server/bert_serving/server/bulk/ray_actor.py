@@ -90,14 +90,14 @@ class BulkActor:
         try:
             os.environ.update(self._orders["environment"])
             from bert_serving.server.bulk.in_process import InProcess
-            from bert_serving.server.bulk.on_ray import fetched
             from bert_serving.server.bulk.records import Record
             from bert_serving.server.config import ServerConfig
+            from bert_serving.server.launchers.ray_bundle import fetch_bundle
             from bert_serving.server.log import set_up_logging
 
             config = ServerConfig.from_json(self._orders["config"])
             set_up_logging("BULK", config.verbose)
-            engine = InProcess(config, fetched(self._orders["prepared"]), self._orders["lanes"])
+            engine = InProcess(config, fetch_bundle(self._orders["prepared"]), self._orders["lanes"])
             self._shape = engine.block([Record(0, "hello")]).vectors[0].shape
             self._engine = engine
         except Exception as error:

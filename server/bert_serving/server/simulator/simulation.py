@@ -17,7 +17,6 @@ from bert_serving.client.wire import EncodeRequest
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.core.admission import Admission
 from bert_serving.server.core.assembly import Array
-from bert_serving.server.core.batcher import Limits
 from bert_serving.server.core.work import Work
 from bert_serving.server.simulator.cost import Costs
 from bert_serving.server.simulator.events import Clock
@@ -27,7 +26,7 @@ from bert_serving.server.simulator.processes import Encoded, Sink, Ventilator
 from bert_serving.server.simulator.trace import Filler, Outage, Trace
 from bert_serving.server.transport.messages import Delivered, Done, Part, Ready, Received
 from bert_serving.server.ventilator import ROWS_PER_PREFETCH
-from bert_serving.server.worker import CPU_BATCH_TOKENS, CPU_SPARE_PAIRS
+from bert_serving.server.worker import limits_of
 
 LONGEST_S = 600.0
 """What is not answered so long after the last request counts as unanswered."""
@@ -199,7 +198,7 @@ class Simulation:
 
     def _start_worker(self, number: int) -> None:
         name, config = f"worker-{number}", self._config
-        limits = Limits(config.max_batch_size, config.max_batch_tokens or CPU_BATCH_TOKENS, CPU_SPARE_PAIRS)
+        limits = limits_of(config, on_gpu=False)
         machine = self._machines[number // self._fleet.workers_a_machine]
 
         def reply(part: Part, lengths: list[int]) -> None:
