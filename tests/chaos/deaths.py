@@ -22,18 +22,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
+from checked_load import CheckedLoad
 from command import Command
 
 from bert_serving.client import BertClient, BertServingError
 
 TINY = Path(__file__).parents[1] / "golden" / "tiny_bert"
 DISTINCT = 400
-MOST_TEXTS = 12
 STOPS_AMONG = 8
 """One in so many blows is a SIGSTOP."""
-TOLERANCE = 1e-5
 A_DAY_S = 86_400
 
 
@@ -44,25 +42,24 @@ def distinct_texts(rng: random.Random) -> list[str]:
 
 
 class Chaos:
-    """One run; `counts` says what became of the requests and how many blows fell."""
+    """One run; `load` knows what became of the requests, `blows` how many fell."""
 
     def __init__(self, server: Command, options: argparse.Namespace) -> None:
         self._ports: dict[str, Any] = {"port": server.port, "port_out": server.port_out}
         self._options = options
         self._rng = random.Random(options.seed)
-        self._texts = distinct_texts(self._rng)
+        texts = distinct_texts(self._rng)
         with BertClient(**self._ports) as client:
-            self._vectors = client.encode(self._texts)
+            self.load = CheckedLoad(self._ports, texts, client.encode(texts), options.patience)
         self._lock = threading.Lock()
         self._left: int = options.requests
-        self.counts: Counter[str] = Counter()
-        self.slowest_s = 0.0
+        self.blows: Counter[str] = Counter()
 
     def run(self) -> None:
         done = threading.Event()
         with ThreadPoolExecutor(self._options.clients + 1) as pool:
             blows = pool.submit(self._strike, done)
-            clients = [pool.submit(self._ask, seed) for seed in range(self._options.clients)]
+            clients = [pool.submit(self.load.ask, seed, self._take) for seed in range(self._options.clients)]
             for client in clients:
                 client.result()
             done.set()
@@ -73,26 +70,6 @@ class Chaos:
             self._left -= 1
             return self._left >= 0
 
-    def _ask(self, seed: int) -> None:
-        rng = random.Random(seed)
-        with BertClient(timeout=int(self._options.patience * 1000), connect_timeout=60_000, **self._ports) as client:
-            while self._take():
-                chosen = [rng.randrange(DISTINCT) for _ in range(rng.randint(1, MOST_TEXTS))]
-                begin_s = time.monotonic()
-                outcome = self._outcome(client, chosen)
-                with self._lock:
-                    self.counts[outcome] += 1
-                    self.slowest_s = max(self.slowest_s, time.monotonic() - begin_s)
-
-    def _outcome(self, client: BertClient, chosen: list[int]) -> str:
-        try:
-            vectors = client.encode([self._texts[number] for number in chosen])
-        except Exception as error:
-            return f"failed: {type(error).__name__}: {error}"
-        expected = self._vectors[chosen]
-        is_close = vectors.shape == expected.shape and np.allclose(vectors, expected, rtol=0, atol=TOLERANCE)
-        return "right" if is_close else "wrong"
-
     def _strike(self, done: threading.Event) -> None:
         with BertClient(connect_timeout=60_000, timeout=60_000, **self._ports) as client:
             while not done.wait(self._options.every):
@@ -100,7 +77,7 @@ class Chaos:
                     victim = self._rng.choice(client.server_status["processes"])
                     blow = signal.SIGSTOP if self._rng.randrange(STOPS_AMONG) == 0 else signal.SIGKILL
                     os.kill(victim["pid"], blow)
-                    self.counts[f"{blow.name} to {victim['name'].rstrip('0123456789-')}"] += 1
+                    self.blows[f"{blow.name} to {victim['name'].rstrip('0123456789-')}"] += 1
 
 
 def main() -> None:
@@ -131,10 +108,11 @@ def main() -> None:
             reader.join()
     if options.log:
         print(server.log, file=sys.stderr)
-    for outcome, number in sorted(chaos.counts.items()):
+    for outcome, number in sorted((chaos.load.counts + chaos.blows).items()):
         print(f"{number:>8}  {outcome}")
-    print(f"{took_s:.0f} s, slowest request {chaos.slowest_s:.1f} s, the server's own process grew by {grown:.1f} MiB")
-    sys.exit(0 if chaos.counts["right"] == options.requests else 1)
+    slowest_s = chaos.load.slowest_s
+    print(f"{took_s:.0f} s, slowest request {slowest_s:.1f} s, the server's own process grew by {grown:.1f} MiB")
+    sys.exit(0 if chaos.load.counts["right"] == options.requests else 1)
 
 
 if __name__ == "__main__":

@@ -26,62 +26,33 @@ from typing import Any
 
 import numpy as np
 import psutil
+from checked_load import CheckedLoad
 from fake_command import start_command, wait_until_ready
 from fake_engine import vector_of
 from ports import free_ports
 from ray_machines import Machines, add_machine, ray_machines
 
-from bert_serving.client import BertClient, BertServingError
+from bert_serving.client import BertClient
 
 WORKERS = 3
 KINDS = 3
 """Of deaths; each comes at least once."""
 VICTIM_S = 30.0
 DISTINCT = 2_000
-MOST_TEXTS = 12
-TOLERANCE = 1e-5
 SLOW_S = 0.002
 """What a text takes in the fake engine, so that deaths strike work under way."""
 
 
-class Load:
-    """Clients that ask until `done`; `counts` says what became of their requests."""
-
-    def __init__(self, ports: dict[str, Any], options: argparse.Namespace) -> None:
-        self._ports = ports
-        self._patience_ms = int(options.patience * 1000)
-        if options.model:
-            self._texts = [f"text {number} of many" for number in range(DISTINCT)]
-            with BertClient(**ports) as client:
-                self._vectors = client.encode(self._texts)
-        else:
-            self._texts = [f"!slow {SLOW_S} {number}" for number in range(DISTINCT)]
-            self._vectors = np.stack([vector_of(text) for text in self._texts])
-        self.done = threading.Event()
-        self.counts: Counter[str] = Counter()
-        self.slowest_s = 0.0
-        self._lock = threading.Lock()
-
-    def run(self, seed: int) -> None:
-        """One client."""
-        rng = random.Random(seed)
-        with BertClient(timeout=self._patience_ms, connect_timeout=60_000, **self._ports) as client:
-            while not self.done.is_set():
-                chosen = rng.choices(range(DISTINCT), k=rng.randint(1, MOST_TEXTS))
-                begin_s = time.monotonic()
-                outcome = self._outcome(client, chosen)
-                with self._lock:
-                    self.counts[outcome] += 1
-                    self.slowest_s = max(self.slowest_s, time.monotonic() - begin_s)
-
-    def _outcome(self, client: BertClient, chosen: list[int]) -> str:
-        try:
-            vectors = client.encode([self._texts[number] for number in chosen])
-        except BertServingError as error:
-            return f"lost: {type(error).__name__}: {error}"
-        expected = self._vectors[chosen]
-        is_close = vectors.shape == expected.shape and np.allclose(vectors, expected, rtol=0, atol=TOLERANCE)
-        return "right" if is_close else "wrong"
+def checked_load(ports: dict[str, Any], options: argparse.Namespace) -> CheckedLoad:
+    """What clients ask of the model, or of the fake engine."""
+    if options.model:
+        texts = [f"text {number} of many" for number in range(DISTINCT)]
+        with BertClient(**ports) as client:
+            vectors = client.encode(texts)
+    else:
+        texts = [f"!slow {SLOW_S} {number}" for number in range(DISTINCT)]
+        vectors = np.stack([vector_of(text) for text in texts])
+    return CheckedLoad(ports, texts, vectors, options.patience)
 
 
 class Deaths:
@@ -160,14 +131,15 @@ def main() -> None:
     parser.add_argument("--log", help="a file for the server's log")
     options = parser.parse_args()
     with ray_machines(head_cpus=1, others=WORKERS - 1) as machines, served(machines, options) as ports:
-        load, deaths = Load(ports, options), Deaths(machines, ports, options.seed)
+        load, deaths = checked_load(ports, options), Deaths(machines, ports, options.seed)
+        done = threading.Event()
         with ThreadPoolExecutor(options.clients) as pool:
-            clients = [pool.submit(load.run, seed) for seed in range(options.clients)]
+            clients = [pool.submit(load.ask, seed, lambda: not done.is_set()) for seed in range(options.clients)]
             end_s = time.monotonic() + options.seconds
             while time.monotonic() < end_s or deaths.counts.total() < KINDS:
                 time.sleep(options.every)
                 deaths.strike()
-            load.done.set()
+            done.set()
             for client in clients:
                 client.result()
     for what, number in (deaths.counts + load.counts).items():

@@ -6,18 +6,26 @@ from dataclasses import replace
 from typing import Any
 
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.simulator.cost import ComputeCost, Costs, SinkCost, VentilatorCost
+from bert_serving.server.simulator.cost import ClientCost, ComputeCost, Costs, InOutCost, SinkCost, VentilatorCost
 
 NOTHING = 0.0
 
 
-def made_costs(*, hop_s: float = 0.0, ventilator: dict[str, Any] | None = None, **compute: Any) -> Costs:
+def made_costs(
+    *,
+    hop_s: float = 0.0,
+    client_s: float = 0.0,
+    ventilator: dict[str, Any] | None = None,
+    in_out: dict[str, Any] | None = None,
+    **compute: Any,
+) -> Costs:
     """A batch takes 10 ms and a millisecond for each token; what is not given costs nothing."""
-    worker = ComputeCost(0.010, 0.001, NOTHING, NOTHING, NOTHING, NOTHING)
+    worker = ComputeCost(0.010, 0.001, NOTHING, NOTHING, NOTHING, longest=128)
+    worker_io = InOutCost(NOTHING, NOTHING, NOTHING)
     free = VentilatorCost(**dict.fromkeys(VentilatorCost.__slots__, NOTHING))
     return Costs(
-        replace(worker, **compute), replace(free, **(ventilator or {})), SinkCost(NOTHING, NOTHING, NOTHING), hop_s,
-        (5, 10, 20), {},
+        replace(worker, **compute), replace(worker_io, **(in_out or {})), replace(free, **(ventilator or {})),
+        SinkCost(NOTHING, NOTHING, NOTHING, NOTHING), ClientCost(client_s, NOTHING), hop_s, (5, 10, 20), {},
     )  # fmt: skip
 
 

@@ -7,17 +7,28 @@ from pathlib import Path
 import pytest
 
 from bert_serving.server.benchmark.workloads import TextPool
-from bert_serving.server.simulator.calibration import LOADS, Measured, fit_compute, fit_sink
-from bert_serving.server.simulator.cost import ComputeCost, Costs
+from bert_serving.server.core.scheduler import part_rows
+from bert_serving.server.simulator.calibration import (
+    LOADS,
+    Measured,
+    fit_client,
+    fit_compute,
+    fit_in_out,
+    fit_sink,
+)
+from bert_serving.server.simulator.cost import ClientCost, ComputeCost, Costs, InOutCost, SinkCost
 from bert_serving.server.simulator.probe import Counted
 from bert_serving.server.simulator.report import figures, jain, rows_by_client, table
 from bert_serving.server.simulator.simulation import Asked, Fleet, Simulation
 from bert_serving.server.simulator.trace import Filler, Outage, bulk_beside_interactive
-from bert_serving.server.simulator.validation import BESIDE, BULK, OPEN, Compared, predict
+from bert_serving.server.simulator.validation import BESIDE, BULK, OPEN, Observed, compare, predict
 from bert_serving.server.simulator.validation import table as compared_table
 from simulator.costs import made_config, made_costs
 
-COST = ComputeCost(batch_s=0.002, token_s=1e-4, pair_s=1e-7, beside=0.25, tokenize_token_s=1e-6, tokenize_part_s=1e-4)
+COST = ComputeCost(batch_s=0.002, token_s=1e-4, pair_s=1e-7, beside=0.25, spread=0.1, longest=120)
+IN_OUT = InOutCost(message_s=5e-4, row_s=2e-5, token_s=1e-6)
+SINK = SinkCost(wake_s=3e-4, message_s=0.001, row_s=1e-5, answer_s=0.002)
+CLIENT = ClientCost(request_s=0.001, row_s=2e-5)
 
 
 def test_jains_index() -> None:
@@ -35,8 +46,15 @@ def test_rows_count_by_the_share_of_a_request_that_lies_between() -> None:
 
 
 def test_padding_costs_in_attention_alone() -> None:
-    assert COST.run_s([10, 20], 0) == pytest.approx(0.002 + 30e-4 + 2 * 400 * 1e-7)
+    assert COST.run_s([10, 20], 0) == pytest.approx(0.002 + 30e-4 + 2 * 32**2 * 1e-7)
     assert COST.run_s([10, 20], 1) == pytest.approx(1.25 * COST.run_s([10, 20], 0))
+
+
+def test_a_batch_costs_what_its_shape_costs() -> None:
+    assert COST.sizes([64], 120) == (64, 64**2)
+    assert COST.sizes([65], 120) == (80, 80**2)  # a long list ends at a multiple of 16, and so do rows
+    assert COST.sizes([113], 120) == (128, 120**2)  # but rows where no row is longer
+    assert COST.sizes([16] * 17, 120) == (272, 24 * 16**2)  # many rows come in eights
 
 
 def test_costs_come_back_from_json() -> None:
@@ -50,38 +68,54 @@ def test_the_costs_of_the_repository_can_be_read() -> None:
     assert len(costs.lengths) > 1000
 
 
-def test_the_fit_finds_the_costs_that_were_there() -> None:
+def test_the_fits_find_the_costs_that_were_there() -> None:
     measured = []
     for load in LOADS:
-        rows = 1 if load.rows == 1 else max(1, 1024 // load.length)
-        took_s = COST.run_s([load.length] * rows, 0 if load.rows == load.clients == 1 else 1)
-        parts, requests = (1 if load.rows == 1 else 4), 10
-        tokens = requests * load.rows * load.length
-        batches = requests * load.rows // rows
+        rows = load.clients // 2 if load.clients > 2 else 1 if load.rows == 1 else max(1, 1024 // load.length)
+        _, pairs = COST.sizes([load.length], COST.longest)
+        run_s = COST.batch_s + rows * (load.length * COST.token_s + pairs * COST.pair_s)
+        parts, requests = -(-load.rows // part_rows(load.rows, 1, 256)), 64
+        all_rows, all_parts = requests * load.rows, requests * parts
+        batches, tokens = all_rows // rows, all_rows * load.length
         counted = Counted(
-            batches=batches, rows=requests * load.rows, tokens=tokens, padded_tokens=tokens,
-            tokenize_s=requests * parts * COST.tokenize_part_s + tokens * COST.tokenize_token_s,
-            compute_s=batches * took_s, sink_s=requests * (parts * 0.001 + load.rows * 1e-5 + 0.002),
+            batches=batches, rows=all_rows, tokens=tokens,
+            lanes_s=batches * run_s * (1 if load.is_alone else 1 + COST.beside),
+            in_out_s=(all_parts + batches) * IN_OUT.message_s + all_rows * IN_OUT.row_s + tokens * IN_OUT.token_s,
+            sink_s=min(batches, all_parts) * SINK.wake_s
+            + all_parts * SINK.message_s + requests * SINK.answer_s + all_rows * SINK.row_s,
+            aside_s=requests * CLIENT.request_s + all_rows * CLIENT.row_s,
         )  # fmt: skip
-        measured.append(Measured(load, requests, counted, 0.0))
-    found = fit_compute(measured, lanes=2)
-    for name in ComputeCost.__slots__:
-        assert getattr(found, name) == pytest.approx(getattr(COST, name), rel=0.02), name
-    sink = fit_sink(measured)
-    assert (sink.message_s, sink.row_s, sink.answer_s) == pytest.approx((0.001, 1e-5, 0.002), rel=0.02)
+        measured.append(Measured(load, requests, counted, 0.0, COST.spread))
+    for found, there in (
+        (fit_compute(measured, 2, COST.longest), COST),
+        (fit_in_out(measured), IN_OUT),
+        (fit_sink(measured), SINK),
+        (fit_client(measured), CLIENT),
+    ):
+        for name in type(there).__slots__:
+            assert getattr(found, name) == pytest.approx(getattr(there, name), rel=0.02), name
 
 
 def test_a_prediction_has_the_figures_of_its_load() -> None:
     pool = TextPool(("a", "b c"), (3, 4))
     found = {load: predict(load, 2, made_costs(), made_config(), pool, 1.0, 1) for load in (OPEN, BULK, BESIDE)}
-    assert [("rows/s" in found[load], "p99 ms" in found[load]) for load in found] == [
+    assert [(found[load].rows_per_s is not None, bool(found[load].latencies_s)) for load in found] == [
         (False, True),
         (True, False),
         (True, True),
     ]
-    assert "| open | 1 | p50 ms | 10.0 | 11.0 | +10% |" in compared_table(
-        [Compared(OPEN, 1, "p50 ms", 10.0, (10.0,), 11.0)]
-    )
+
+
+def test_latencies_of_all_rounds_count_together_and_next_to_nothing_is_left_out() -> None:
+    real = [Observed(40.0, [0.1] * 3, 0.2, 0.001), Observed(60.0, [0.3] * 2, 0.4, 0.001)]
+    predicted = [Observed(55.0, [0.2], 0.3, 0.2), Observed(55.0, [0.2], 0.3, 0.2)]
+    found = {row.figure: row for row in compare(BESIDE, 1, real, predicted)}
+    assert list(found) == ["rows/s", "p50 ms", "p99 ms", "ventilator busy %"]
+    assert (found["rows/s"].measured, found["rows/s"].rounds) == (50.0, (40.0, 60.0))
+    assert found["p50 ms"].measured == pytest.approx(100.0)
+    assert found["p50 ms"].rounds == pytest.approx((100.0, 300.0))
+    assert found["p50 ms"].error == pytest.approx(1.0)
+    assert "| beside | 1 | rows/s | 50.0 | 55.0 | +10% |" in compared_table([found["rows/s"]])
 
 
 def test_tables_and_plots_are_made(tmp_path: Path) -> None:

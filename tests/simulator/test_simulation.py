@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import log
+from statistics import stdev
 from typing import Any
 
 import pytest
@@ -34,10 +36,11 @@ def test_one_text_takes_what_its_steps_take() -> None:
         "part_s": 0.016,
         "wake_s": 0.032,
     }
-    costs = made_costs(hop_s=0.1, ventilator=ventilator, tokenize_token_s=0.0005, tokenize_part_s=0.001)
+    in_out = {"token_s": 0.0005, "message_s": 0.128, "row_s": 0.064}
+    costs = made_costs(hop_s=0.1, ventilator=ventilator, in_out=in_out, client_s=100.0)
     result = simulated(Trace("one", 1.0, (Arrival(0.0, b"a", (20,)),)), Fleet(1, lanes=1), costs)
     ventilator_s = 0.001 + 0.002 + 0.004 + 0.016 + 0.032
-    worker_s = 0.001 + 20 * 0.0005 + 0.010 + 20 * 0.001
+    worker_s = 2 * 0.128 + 0.064 + 20 * 0.0005 + 0.010 + 20 * 0.001
     assert latencies(result) == [pytest.approx(4 * 0.1 + ventilator_s + worker_s)]
 
 
@@ -47,10 +50,25 @@ def test_two_texts_wait_for_one_lane_share_a_batch_or_run_side_by_side() -> None
     assert latencies(simulated(both, Fleet(1, lanes=2), made_costs())) == pytest.approx([0.030, 0.030])
     slowed = simulated(both, Fleet(1, lanes=2), made_costs(beside=0.5))
     assert latencies(slowed) == pytest.approx([0.030, 0.045])
-    apart = simulated(both, Fleet(2, lanes=1, workers_a_machine=1), made_costs(beside=0.5))
+    apart = simulated(both, Fleet(2, lanes=1), made_costs(beside=0.5))
     assert latencies(apart) == pytest.approx([0.030, 0.030])
+    together = simulated(both, Fleet(2, lanes=1, on_one_machine=True), made_costs(beside=0.5))
+    assert latencies(together) == pytest.approx([0.030, 0.045])
     at_once = replace(both, arrivals=(Arrival(0.0, b"a", (20, 20)),))
     assert latencies(simulated(at_once, Fleet(1, lanes=1), made_costs())) == pytest.approx([0.050])
+
+
+def test_lanes_clients_and_loops_share_the_cores_of_one_machine() -> None:
+    both = Trace("both", 1.0, (Arrival(0.0, b"a", (20,)), Arrival(0.001, b"b", (20,))))
+    # the first lane has a millisecond for itself, then both go at half speed; the second one has it at the end
+    one_core = Fleet(1, lanes=2, cores=1)
+    assert latencies(simulated(both, one_core, made_costs())) == pytest.approx([0.059, 0.059])
+    alone = replace(both, arrivals=both.arrivals[:1])
+    fleet = Fleet(1, lanes=1, cores=1, on_one_machine=True)
+    assert latencies(simulated(alone, fleet, made_costs(client_s=0.006))) == pytest.approx([0.036])
+    # of the 72 ms that both need the last one is the second client's, with half of the core until then
+    shared = simulated(both, replace(fleet, lanes=2), made_costs(client_s=0.006))
+    assert latencies(shared) == pytest.approx([0.071, 0.071])
 
 
 def test_an_urgent_text_waits_for_one_batch_and_not_for_all_bulk() -> None:
@@ -124,6 +142,14 @@ def test_the_same_trace_gives_the_same_figures() -> None:
     trace = bulk_beside_interactive((5, 10, 20), workers=3, duration_s=1.0, seed=5)
     first, second = (figures(simulated(trace, Fleet(3), made_costs(hop_s=0.001))) for _ in range(2))
     assert first == second
+
+
+def test_batches_of_one_shape_are_spread_around_their_cost() -> None:
+    arrivals = tuple(Arrival(float(number), b"a", (20,)) for number in range(400))
+    trace = Trace("apart", 400.0, arrivals)
+    took_s = latencies(simulated(trace, Fleet(1, lanes=1), made_costs(spread=0.2)))
+    assert sum(took_s) / 400 == pytest.approx(0.030, rel=0.05)
+    assert stdev(map(log, took_s)) == pytest.approx(0.2, rel=0.15)
 
 
 def test_two_bulk_clients_get_the_same() -> None:

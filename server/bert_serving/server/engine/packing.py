@@ -16,6 +16,11 @@ LONG_LIST = 64
 """Tokens. Up to here N is what it is: a few tokens more would be felt in a short sentence."""
 
 
+def listed(tokens: int) -> int:
+    """Tokens in the list of a micro-batch that has so many."""
+    return tokens if tokens <= LONG_LIST else tokens + -tokens % LIST_STEP
+
+
 class Packing(ABC):
     """Between a list of tokens and rows."""
 

@@ -10,21 +10,20 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bert_serving.client import BertServingError
-from bert_serving.server.benchmark.machine import describe_machine
 from bert_serving.server.benchmark.tokens import counter_of_model
-from bert_serving.server.benchmark.workloads import TextPool, counted, mixed_passages
+from bert_serving.server.benchmark.workloads import counted, mixed_passages
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.bert_engine import resolve
 from bert_serving.server.errors import BertServerError
-from bert_serving.server.simulator.calibration import calibrate
 from bert_serving.server.simulator.cost import Costs
 from bert_serving.server.simulator.plots import draw_run, draw_sweep
 from bert_serving.server.simulator.report import Figures, figures, table
 from bert_serving.server.simulator.simulation import Fleet, Simulation
 from bert_serving.server.simulator.trace import Outage, bulk_beside_interactive
+from bert_serving.server.simulator.validation import measure_all
 from bert_serving.server.simulator.validation import table as compared_table
-from bert_serving.server.simulator.validation import validate
 
+COSTS = "costs.json"
 _QUEUED_A_WORKER = 2_000
 """Texts that may be open for each worker: the usual -max_queue is too little for a thousand."""
 
@@ -42,64 +41,41 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bert_serving.server.simulator", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    measure = commands.add_parser("calibrate", help="measure the costs with a real server on this machine")
-    measure.set_defaults(run=_calibrate, seed=1)
-    compare = commands.add_parser("validate", help="predict a load, and measure it on a real server")
-    compare.set_defaults(run=_validate, seed=2)
-    simulate = commands.add_parser("run", help="simulate services of many workers")
+    measure = commands.add_parser("measure", help="measure costs on this machine, and what they predict of it")
+    measure.set_defaults(run=_measure)
+    simulate = commands.add_parser("run", help="simulate services of many workers with the costs")
     simulate.set_defaults(run=_simulate)
-    for command in (measure, compare, simulate):
-        command.add_argument("costs", type=Path, help="JSON file of the costs")
-    for command, seconds in ((measure, 3.0), (compare, 20.0)):
-        command.add_argument("-model_dir", required=True, help="folder of a BERT model")
-        command.add_argument("-max_seq_len", type=int, default=128, help="as of bert-serving-start (default: 128)")
-        command.add_argument("-text", type=Path, default=Path("README.md"), help="file whose sentences are asked")
-        command.add_argument("-rounds", type=int, default=3, help="to be measured (default: 3)")
-        command.add_argument("-duration", type=float, default=seconds, help=f"seconds a load (default: {seconds:g})")
-        command.add_argument("-log", type=Path, default=Path("simulator.log"), help="file for what the server logs")
-    compare.add_argument("-output", type=Path, default=Path("validation.json"), help="JSON file for the comparison")
+    for command in (measure, simulate):
+        command.add_argument("folder", type=Path, help="for costs.json and what is made of it")
+    measure.add_argument("-model_dir", required=True, help="folder of a BERT model")
+    measure.add_argument("-max_seq_len", type=int, default=128, help="as of bert-serving-start (default: 128)")
+    measure.add_argument("-text", type=Path, default=Path("README.md"), help="file whose sentences are asked")
+    measure.add_argument("-rounds", type=int, default=3, help="that count (default: 3)")
+    measure.add_argument("-duration", type=float, default=20.0, help="seconds of each load (default: 20)")
+    measure.add_argument("-log", type=Path, default=Path("simulator.log"), help="file for what the servers log")
     simulate.add_argument("-workers", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000])
     simulate.add_argument("-closely", type=int, nargs="*", default=[8, 64, 1000], help="those that get a plot each")
     simulate.add_argument("-duration", type=float, default=8.0, help="simulated seconds (default: 8)")
     simulate.add_argument("-rate", type=float, default=10.0, help="single texts a second for each worker (default: 10)")
-    simulate.add_argument("-seed", type=int, default=1)
-    simulate.add_argument("-output", type=Path, default=Path("scaling"), help="folder for plots and JSON")
+    for command in (measure, simulate):
+        command.add_argument("-seed", type=int, default=1, help="of texts and times (default: 1)")
     return parser
 
 
-def _config(args: argparse.Namespace) -> ServerConfig:
-    values = {"model_dir": args.model_dir, "cpu": True, "max_seq_len": args.max_seq_len}
-    return ServerConfig.from_mapping(values)
-
-
-def _pool(args: argparse.Namespace, config: ServerConfig) -> TextPool:
-    pool = mixed_passages(args.text.read_text("utf-8"), args.seed)
-    return counted(pool, counter_of_model(resolve(config)))
-
-
-def _calibrate(args: argparse.Namespace) -> None:
-    config = _config(args)
-    lengths = _pool(args, config).tokens or ()
-    costs = calibrate(config, lengths, args.log, rounds=args.rounds, duration_s=args.duration)
-    args.costs.write_text(costs.to_json())
+def _measure(args: argparse.Namespace) -> None:
+    config = ServerConfig.from_mapping({"model_dir": args.model_dir, "cpu": True, "max_seq_len": args.max_seq_len})
+    pool = counted(mixed_passages(args.text.read_text("utf-8"), args.seed), counter_of_model(resolve(config)))
+    costs, found = measure_all(config, pool, args.log, rounds=args.rounds, duration_s=args.duration, seed=args.seed)
+    args.folder.mkdir(parents=True, exist_ok=True)
+    (args.folder / COSTS).write_text(costs.to_json())
     shown = {name: value for name, value in asdict(costs).items() if name not in ("lengths", "about")}
-    print(json.dumps(shown, indent=1), *costs.about["fit"], sep="\n")
-
-
-def _validate(args: argparse.Namespace) -> None:
-    config = _config(args)
-    costs = Costs.from_json(args.costs.read_text())
-    found = validate(
-        config, costs, _pool(args, config), args.log, rounds=args.rounds, duration_s=args.duration, seed=args.seed
-    )
-    content = {"machine": describe_machine(), "compared": [asdict(row) for row in found]}
-    args.output.write_text(json.dumps(content, indent=1) + "\n")
-    print(compared_table(found))
+    print(json.dumps(shown, indent=1), *costs.about["fit"], compared_table(found), sep="\n")
+    content = {"machine": costs.about, "compared": [asdict(row) for row in found]}
+    (args.folder / "validation.json").write_text(json.dumps(content, indent=1) + "\n")
 
 
 def _simulate(args: argparse.Namespace) -> None:
-    costs = Costs.from_json(args.costs.read_text())
-    args.output.mkdir(parents=True, exist_ok=True)
+    costs = Costs.from_json((args.folder / COSTS).read_text())
     rows: list[Figures] = []
     for workers in args.workers:
         rows.append(figures(_simulation(args, costs, workers, None).run(finish=False)))
@@ -107,9 +83,9 @@ def _simulate(args: argparse.Namespace) -> None:
     for workers in args.closely:
         # a fifth of the workers are gone for a while: then all is finished, and each answer checked
         outage = Outage(args.duration * 0.5, args.duration * 0.7, tuple(range(0, workers, 5)))
-        draw_run(_simulation(args, costs, workers, outage).run(), args.output / f"workers-{workers}.png")
-    (args.output / "scaling.json").write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
-    draw_sweep(rows, args.output / "scaling.png")
+        draw_run(_simulation(args, costs, workers, outage).run(), args.folder / f"workers-{workers}.png")
+    (args.folder / "scaling.json").write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+    draw_sweep(rows, args.folder / "scaling.png")
     print(table(rows))
 
 
@@ -123,7 +99,8 @@ def _simulation(args: argparse.Namespace, costs: Costs, workers: int, outage: Ou
         outage=outage,
     )
     max_queue = max(ServerConfig.max_queue, _QUEUED_A_WORKER * workers)
-    return Simulation(trace, Fleet(workers), costs, ServerConfig(model_dir="simulated", max_queue=max_queue))
+    fleet = Fleet(workers, costs.about["lanes"], costs.about["cores"])
+    return Simulation(trace, fleet, costs, ServerConfig(model_dir="simulated", max_queue=max_queue))
 
 
 if __name__ == "__main__":

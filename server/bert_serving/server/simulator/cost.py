@@ -1,4 +1,4 @@
-"""What each step of the service takes, in seconds, as measured on one machine. Pure data with its JSON.
+"""What each step of the service takes, in seconds of a core, as measured on one machine. Pure data with its JSON.
 
 `calibration.py` measures the costs; the simulation spends them.
 """
@@ -10,30 +10,49 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bert_serving.server.engine.features import common_shape
+from bert_serving.server.engine.packing import listed
+
 
 @dataclass(frozen=True, slots=True)
 class ComputeCost:
-    """A worker's: a micro-batch costs something whatever is in it, then by its tokens, then by pairs in attention.
+    """A micro-batch costs something whatever is in it, then by its tokens in a list, then by pairs in attention.
 
-    Dense layers run on packed tokens, so padding costs in attention alone, where a row takes the square of the
-    longest row's length. `beside` is what each lane that is busy on the same machine adds, as a share.
+    Both are those of the shape that the engine gives it. `longest` is the most tokens of a row. `beside` is what each
+    lane that is busy on the same machine adds, as a share. `spread` is how far apart batches of the same shape are, as
+    the standard deviation of the logarithm.
     """
 
     batch_s: float
     token_s: float
     pair_s: float
     beside: float
-    tokenize_token_s: float
-    tokenize_part_s: float
+    spread: float
+    longest: int
 
     def run_s(self, lengths: Sequence[int], others: int) -> float:
-        """Of a micro-batch of rows of these lengths, while `others` lanes are busy beside it."""
-        alone_s = self.batch_s + self.token_s * sum(lengths) + self.pair_s * len(lengths) * max(lengths) ** 2
-        return alone_s * (1 + self.beside * others)
+        """Of a micro-batch of rows of these lengths, while `others` lanes are busy beside it; on the average."""
+        tokens, pairs = self.sizes(lengths, self.longest)
+        return (self.batch_s + self.token_s * tokens + self.pair_s * pairs) * (1 + self.beside * others)
 
-    def tokenize_s(self, lengths: Sequence[int]) -> float:
-        """Of a part of these rows."""
-        return self.tokenize_part_s + self.tokenize_token_s * sum(lengths)
+    @staticmethod
+    def sizes(lengths: Sequence[int], longest: int) -> tuple[int, int]:
+        """Tokens in the list, and pairs in attention, padding included."""
+        rows, row_tokens = common_shape(len(lengths), max(lengths), longest)
+        return listed(sum(lengths)), rows * row_tokens**2
+
+
+@dataclass(frozen=True, slots=True)
+class InOutCost:
+    """Of a worker's I/O thread: of a part that comes in and of a micro-batch that is ready, of rows and of tokens."""
+
+    message_s: float
+    row_s: float
+    token_s: float
+
+    def take_s(self, lengths: Sequence[int]) -> float:
+        """To make features of a part of these rows. To send on what a micro-batch completes costs the message alone."""
+        return self.message_s + self.row_s * len(lengths) + self.token_s * sum(lengths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +84,26 @@ class VentilatorCost:
 
 @dataclass(frozen=True, slots=True)
 class SinkCost:
-    """Of each message of rows, of each row, and of each answer."""
+    """Of waking up, of each message of rows, of each row, and of each answer."""
 
+    wake_s: float
     message_s: float
     row_s: float
     answer_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCost:
+    """Of each request and each row, half of it to ask: the client, and the threads of ZeroMQ in all processes.
+
+    It counts where clients run on the machine of the service.
+    """
+
+    request_s: float
+    row_s: float
+
+    def half_s(self, rows: int) -> float:
+        return (self.request_s + self.row_s * rows) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +114,10 @@ class Costs:
     """
 
     compute: ComputeCost
+    in_out: InOutCost
     ventilator: VentilatorCost
     sink: SinkCost
+    client: ClientCost
     hop_s: float
     lengths: tuple[int, ...]
     about: Mapping[str, Any]
@@ -97,8 +133,10 @@ class Costs:
         content = json.loads(text)
         return Costs(
             ComputeCost(**content["compute"]),
+            InOutCost(**content["in_out"]),
             VentilatorCost(**content["ventilator"]),
             SinkCost(**content["sink"]),
+            ClientCost(**content["client"]),
             float(content["hop_s"]),
             tuple(content["lengths"]),
             content["about"],

@@ -29,7 +29,8 @@ class Bell:
             clock.resume(process, 0.0)
 
 
-Process = Generator[Union[float, Bell], None, None]
+Pause = Union[float, Bell]
+Process = Generator[Pause, None, None]
 
 
 class Clock:

@@ -1,4 +1,4 @@
-"""The workers of a simulation and the machines that they run on.
+"""The workers of a simulation.
 
 Each worker forms its micro-batches with the service's own `Batcher`, and spends what they were measured to cost. A
 text says its own length in tokens: that is all that the model would need to know of it here.
@@ -7,6 +7,7 @@ text says its own length in tokens: that is all that the model would need to kno
 from __future__ import annotations
 
 import json
+import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,19 +15,13 @@ from typing import Union
 
 from bert_serving.server.core.batcher import Batcher, Limits, Waiting
 from bert_serving.server.core.tickets import PartKey
-from bert_serving.server.simulator.cost import ComputeCost
+from bert_serving.server.simulator.cost import ComputeCost, InOutCost
 from bert_serving.server.simulator.events import Bell, Clock, Process
+from bert_serving.server.simulator.machine import Machine
 from bert_serving.server.simulator.meter import Meter
 from bert_serving.server.transport.messages import Part
 
 PlacedRow = Waiting[PartKey]
-
-
-@dataclass(slots=True)
-class Machine:
-    """Lanes slow one another down where they share one."""
-
-    busy_lanes: int = 0
 
 
 @dataclass(slots=True)
@@ -52,26 +47,30 @@ class _OpenPart:
 class Worker:
     """One I/O thread that takes parts in and tokenizes, and lanes that compute.
 
-    `busy` counts the seconds of the lanes, `computed` the rows that came out, `reply` gets each finished part.
+    `busy` counts the seconds of a core that the lanes take, `computed` the rows that came out, `reply` gets each
+    finished part.
     """
 
     def __init__(
         self,
         clock: Clock,
         cost: ComputeCost,
+        in_out: InOutCost,
         machine: Machine,
         limits: Limits,
         lanes: int,
         busy: Meter,
         computed: Meter,
         reply: Callable[[Part, list[int]], None],
+        draw: random.Random,
     ) -> None:
         self.tally = Tally()
         self._clock = clock
-        self._cost = cost
+        self._cost, self._in_out = cost, in_out
         self._machine = machine
         self._busy, self._computed = busy, computed
         self._reply = reply
+        self._draw = draw
         self._batcher: Batcher[PartKey] = Batcher(limits, lanes)
         self._inbox: deque[Union[Part, list[PlacedRow]]] = deque()
         self._open: dict[PartKey, _OpenPart] = {}
@@ -104,9 +103,10 @@ class Worker:
             message = self._inbox.popleft()
             if isinstance(message, Part):
                 lengths = [int(text) for text in json.loads(message.texts)]
-                yield self._cost.tokenize_s(lengths)
+                yield self._machine.spend(self._in_out.take_s(lengths))
                 self._begin(message, lengths)
             else:
+                yield self._machine.spend(self._in_out.message_s)
                 self._collect(message)
 
     def _begin(self, part: Part, lengths: list[int]) -> None:
@@ -123,16 +123,21 @@ class Worker:
                 yield self._has_rows
                 continue
             lengths = [row.length for row in rows]
-            took_s = self._cost.run_s(lengths, self._machine.busy_lanes)
+            work_s = self._cost.run_s(lengths, self._machine.busy_lanes) * self._luck()
             self._count(lengths)
-            self._busy.add(self._clock.now_s, took_s)
+            self._busy.add(self._clock.now_s, work_s)
             self._machine.busy_lanes += 1
             self._lanes_at_work.add(lane)
-            yield took_s
+            yield self._machine.spend(work_s)
             self._machine.busy_lanes -= 1
             self._lanes_at_work.discard(lane)
             self._computed.add(self._clock.now_s, len(rows))
             self._put(rows)
+
+    def _luck(self) -> float:
+        """By how much a batch is slower than others of its shape; 1 on the average."""
+        spread = self._cost.spread
+        return self._draw.lognormvariate(-(spread**2) / 2, spread)
 
     def _count(self, lengths: list[int]) -> None:
         self.tally.batches += 1

@@ -20,7 +20,8 @@ from bert_serving.server.core.scheduler import part_rows
 from bert_serving.server.core.tickets import PartKey
 from bert_serving.server.core.work import Work
 from bert_serving.server.simulator.cost import SinkCost, VentilatorCost
-from bert_serving.server.simulator.events import Bell, Clock, Process
+from bert_serving.server.simulator.events import Bell, Clock, Pause, Process
+from bert_serving.server.simulator.machine import Machine
 from bert_serving.server.simulator.meter import Meter
 from bert_serving.server.transport.messages import Delivered, Done, Part, Ready, Received, Rows
 from bert_serving.server.transport.sockets import BURST_S
@@ -43,6 +44,7 @@ class Ventilator:
     def __init__(
         self,
         clock: Clock,
+        machine: Machine,
         cost: VentilatorCost,
         work: Work,
         num_workers: int,
@@ -54,6 +56,7 @@ class Ventilator:
         self.busy = Meter()
         self.messages = 0
         self._clock = clock
+        self._machine = machine
         self._cost = cost
         self._work = work
         self._num_workers = num_workers
@@ -90,9 +93,9 @@ class Ventilator:
                 yield self._spend(self._on_request(self._requests.popleft()))
             yield from self._dispatch()
 
-    def _spend(self, seconds: float) -> float:
-        self.busy.add(self._clock.now_s, seconds)
-        return seconds
+    def _spend(self, work_s: float) -> Pause:
+        self.busy.add(self._clock.now_s, work_s)
+        return self._machine.spend(work_s)
 
     # What follows tells how long it took; what it does is seen by nobody before the dispatch.
 
@@ -147,12 +150,14 @@ class Sink:
     def __init__(
         self,
         clock: Clock,
+        machine: Machine,
         cost: SinkCost,
         answer: Callable[[bytes, bytes, Array | None], None],
         tell: Callable[[Received | Delivered], None],
     ) -> None:
         self.busy = Meter()
         self._clock = clock
+        self._machine = machine
         self._cost = cost
         self._answer, self._tell = answer, tell
         self._inbox: deque[Encoded | Rows] = deque()
@@ -170,6 +175,7 @@ class Sink:
         while True:
             if not self._inbox:
                 yield self._bell
+                yield self._spend(self._cost.wake_s)
                 continue
             message = self._inbox.popleft()
             source = message.part if isinstance(message, Encoded) else message
@@ -187,9 +193,9 @@ class Sink:
             self._answer(source.identity, source.request_id, None if assembly.failures else assembly.result(None))
             self._tell(Delivered(source.job, is_kept=False))
 
-    def _spend(self, seconds: float) -> float:
-        self.busy.add(self._clock.now_s, seconds)
-        return seconds
+    def _spend(self, work_s: float) -> Pause:
+        self.busy.add(self._clock.now_s, work_s)
+        return self._machine.spend(work_s)
 
     def _place(self, assembly: Assembly, message: Encoded | Rows) -> None:
         if isinstance(message, Rows):

@@ -5,6 +5,7 @@ Checks at its end that every accepted request was answered exactly once, with it
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -19,8 +20,9 @@ from bert_serving.server.core.admission import Admission
 from bert_serving.server.core.assembly import Array
 from bert_serving.server.core.work import Work
 from bert_serving.server.simulator.cost import Costs
-from bert_serving.server.simulator.events import Clock
-from bert_serving.server.simulator.fleet import Machine, Tally, Worker
+from bert_serving.server.simulator.events import Clock, Process
+from bert_serving.server.simulator.fleet import Tally, Worker
+from bert_serving.server.simulator.machine import Machine
 from bert_serving.server.simulator.meter import Meter
 from bert_serving.server.simulator.processes import Encoded, Sink, Ventilator
 from bert_serving.server.simulator.trace import Filler, Outage, Trace
@@ -38,11 +40,16 @@ class Broken(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """The workers of a service. `noticed_s` is how long it takes until the end of one is noticed."""
+    """The workers of a service. `noticed_s` is how long it takes until the end of one is noticed.
+
+    Each has a machine of its own with so many cores, and ventilator and sink have one where they never wait for a core;
+    or with `on_one_machine` all of them and the clients share one.
+    """
 
     workers: int
     lanes: int = 2
-    workers_a_machine: int = 1
+    cores: float = inf
+    on_one_machine: bool = False
     noticed_s: float = 0.01
 
 
@@ -67,7 +74,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What happened. Meters hold busy seconds of ventilator, sink and all lanes, and the rows that lanes computed."""
+    """What happened. Meters hold what ventilator, sink and all lanes took of cores, and the rows that were computed."""
 
     fleet: Fleet
     trace: Trace
@@ -83,16 +90,18 @@ class Result:
 
 
 class Simulation:
-    """One run of one trace; `config` gives the limits of the service."""
+    """One run of one trace; `config` gives the limits of the service, `seed` the luck of micro-batches."""
 
-    def __init__(self, trace: Trace, fleet: Fleet, costs: Costs, config: ServerConfig) -> None:
+    def __init__(self, trace: Trace, fleet: Fleet, costs: Costs, config: ServerConfig, seed: int = 0) -> None:
         self._trace = trace
         self._fleet = fleet
         self._costs = costs
         self._config = config
         self._clock = Clock()
+        self._draw = random.Random(seed)
         self._requests: list[Asked] = []
         self._unanswered = 0
+        self._home = Machine(self._clock, fleet.cores if fleet.on_one_machine else inf)
         step = min(ROWS_PER_PREFETCH, config.max_batch_size)
         work = Work(
             Admission(config.max_queue, config.max_queue_mb << 20),
@@ -102,11 +111,10 @@ class Simulation:
             window_rows=config.prefetch_size * step,
         )
         self._ventilator = Ventilator(
-            self._clock, costs.ventilator, work, fleet.workers, config.max_batch_size, self._send_part, self._refuse,
-            lambda rows: self._hop(lambda: self._sink.take(rows)),
+            self._clock, self._home, costs.ventilator, work, fleet.workers, config.max_batch_size, self._send_part,
+            self._refuse, lambda rows: self._hop(lambda: self._sink.take(rows)),
         )  # fmt: skip
-        self._sink = Sink(self._clock, costs.sink, self._answer, self._tell)
-        self._machines = [Machine() for _ in range(-(-fleet.workers // fleet.workers_a_machine))]
+        self._sink = Sink(self._clock, self._home, costs.sink, self._answer, self._tell)
         self._workers: dict[str, Worker] = {}
         self._lanes, self._rows = Meter(), Meter()
         self._tallies: list[Tally] = []
@@ -142,7 +150,19 @@ class Simulation:
     def _send_request(self, number: int) -> None:
         asked = self._requests[number]
         request = EncodeRequest(asked.client, b"%d" % number, [str(length) for length in asked.lengths])
-        self._hop(lambda: self._ventilator.ask(request))
+        self._as_client(len(asked.lengths), lambda: self._hop(lambda: self._ventilator.ask(request)))
+
+    def _as_client(self, rows: int, then: Callable[[], None]) -> None:
+        """Do what a client does to ask, or with an answer."""
+
+        def work() -> Process:
+            yield self._home.spend(self._costs.client.half_s(rows))
+            then()
+
+        if self._fleet.on_one_machine:
+            self._clock.start(work())
+        else:
+            then()
 
     def _fill(self, filler: Filler) -> None:
         for number in range(filler.in_flight):
@@ -150,7 +170,8 @@ class Simulation:
 
     def _answer(self, identity: bytes, request_id: bytes, rows: Array | None) -> None:
         number = int(request_id)
-        self._hop(lambda: self._on_answer(number, identity, rows))
+        count = len(self._requests[number].lengths)
+        self._hop(lambda: self._as_client(count, lambda: self._on_answer(number, identity, rows)))
 
     def _on_answer(self, number: int, identity: bytes, rows: Array | None) -> None:
         asked = self._requests[number]
@@ -199,7 +220,7 @@ class Simulation:
     def _start_worker(self, number: int) -> None:
         name, config = f"worker-{number}", self._config
         limits = limits_of(config, on_gpu=False)
-        machine = self._machines[number // self._fleet.workers_a_machine]
+        machine = self._home if self._fleet.on_one_machine else Machine(self._clock, self._fleet.cores)
 
         def reply(part: Part, lengths: list[int]) -> None:
             self._hop(lambda: self._sink.take(Encoded(part, lengths)))
@@ -207,8 +228,9 @@ class Simulation:
             self._hop(lambda: self._ventilator.hear(name, done))
 
         worker = Worker(
-            self._clock, self._costs.compute, machine, limits, self._fleet.lanes, self._lanes, self._rows, reply
-        )
+            self._clock, self._costs.compute, self._costs.in_out, machine, limits, self._fleet.lanes, self._lanes,
+            self._rows, reply, self._draw,
+        )  # fmt: skip
         self._workers[name] = worker
         self._tallies.append(worker.tally)
         self._ventilator.hear(name, Ready("cpu"))

@@ -1,41 +1,66 @@
 """The same load on a real server and in a simulation, side by side: how far the prediction is from the measurement.
 
-The texts and times of arrival are others than those of the calibration. Real sentences and passages, in three ways:
-single texts at random times (open loop), a client that keeps the server full (bulk), and both at once (beside).
+Costs are measured with texts of one length (`calibration.py`); what is predicted are real sentences and passages, in
+three ways: single texts at random times (open loop), a client that keeps the server full (bulk), and both at once
+(beside). The rounds of both take turns, as the speed of a machine that others share drifts within minutes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 from bert_serving.server.benchmark.figures import MS, percentile, sentence_rates
 from bert_serving.server.benchmark.load import BULK_IN_FLIGHT, Closed, beside_bulk, open_loop
+from bert_serving.server.benchmark.machine import describe_machine
 from bert_serving.server.benchmark.report import number
 from bert_serving.server.benchmark.workloads import TextPool, poisson_schedule
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.devices import lanes_for
+from bert_serving.server.devices import available_cores, lanes_for
+from bert_serving.server.simulator import calibration
 from bert_serving.server.simulator.cost import Costs
 from bert_serving.server.simulator.probe import TIMEOUT_S, Probe, latencies_s, started
 from bert_serving.server.simulator.report import rows_by_client
-from bert_serving.server.simulator.simulation import Fleet, Result, Simulation
+from bert_serving.server.simulator.simulation import Fleet, Simulation
 from bert_serving.server.simulator.trace import Arrival, Filler, Trace
 
 OPEN, BULK, BESIDE = "open", "bulk", "beside"
-RATE, RATE_BESIDE = 40.0, 20.0
-"""Single texts a second, alone and beside bulk."""
+RATE, RATE_BESIDE = 30.0, 10.0
+"""Single texts a second, alone and beside bulk: near to what two slow cores can do, latency is too steep to compare."""
 BULK_ROWS = 256
+CALIBRATION_S = 3.0
+"""Of each load of the calibration."""
 LEAD_S = 1.0
 """The bulk client begins so much earlier than the arrivals, as `beside_bulk` does."""
+DRAWS = 5
+"""Each trace is simulated so many times: of a few hundred texts, the slowest hundredth is a matter of luck."""
+LEAST_BUSY = 0.01
+"""Who works less than this share of the time is left out: one status request would be felt in it."""
 
+Case = tuple[int, str]
+"""So many workers under one of the loads."""
 Named = Mapping[str, float]
+
+
+@dataclass(slots=True)
+class Observed:
+    """A round of a load, real or simulated: texts a second of the bulk client, latencies of single texts, busy shares.
+
+    What a load does not have is None or empty.
+    """
+
+    rows_per_s: float | None = None
+    latencies_s: Sequence[float] = ()
+    ventilator: float = 0.0
+    sink: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One figure of one load: the median of the measured rounds, and what was predicted."""
+    """One figure of one load over all rounds, measured and predicted; `rounds` are those measured, one by one."""
 
     load: str
     workers: int
@@ -50,60 +75,107 @@ class Compared:
         return self.predicted / self.measured - 1
 
 
-def validate(
-    config: ServerConfig, costs: Costs, pool: TextPool, log: Path, *, rounds: int, duration_s: float, seed: int
-) -> list[Compared]:
-    """With one and with two workers on this machine. `pool` knows its tokens."""
-    found = []
-    for workers in (1, 2):
-        with started(replace(config, num_worker=workers), log) as probe:
-            measure(probe, BULK, pool, duration_s, seed)  # brings in all shapes
-            for load in (OPEN, BULK, BESIDE):
-                real = [measure(probe, load, pool, duration_s, seed) for _ in range(rounds)]
-                simulated = predict(load, workers, costs, config, pool, duration_s, seed)
-                for name, value in simulated.items():
-                    values = tuple(figures[name] for figures in real)
-                    found.append(Compared(load, workers, name, median(values), values, value))
-    return found
+def measure_all(
+    config: ServerConfig, pool: TextPool, log: Path, *, rounds: int, duration_s: float, seed: int
+) -> tuple[Costs, list[Compared]]:
+    """The costs on this machine, and how they predict one and two workers on it. `pool` knows its tokens.
+
+    Takes about four minutes a round, and as long before the first one: a shape is slow at its first time.
+    """
+    assert pool.tokens is not None
+    measured: list[calibration.Measured] = []
+    real: dict[Case, list[Observed]] = {(workers, load): [] for workers in (1, 2) for load in (OPEN, BULK, BESIDE)}
+    with ExitStack() as opened:
+        # the service that has nothing to do takes next to nothing from the other one
+        probes = {
+            workers: opened.enter_context(started(config, workers, log.with_suffix(f".{workers}{log.suffix}")))
+            for workers in (1, 2)
+        }
+        for number in range(rounds + 1):
+            for place, ((workers, load), observed) in enumerate(real.items()):
+                some = calibration.LOADS[place :: len(real)]
+                found = [calibration.measure(probes[1], each, CALIBRATION_S) for each in some]
+                observed.append(measure(probes[workers], load, pool, duration_s, seed + number))
+                if number:
+                    measured += found
+            print(f"round {number} of {rounds}", flush=True)
+    about = {**describe_machine(), "model_dir": config.model_dir, "lanes": lanes_for(None, 1), "rounds": rounds}
+    costs = calibration.fit(measured, pool.tokens, lanes_for(None, 1), about)
+    compared: list[Compared] = []
+    for (workers, load), observed in real.items():
+        predicted = [
+            predict(load, workers, costs, config, pool, duration_s, seed + number, draw)
+            for number in range(1, rounds + 1)
+            for draw in range(DRAWS)
+        ]
+        compared += compare(load, workers, observed[1:], predicted)
+    return costs, compared
 
 
-def measure(probe: Probe, load: str, pool: TextPool, duration_s: float, seed: int) -> Named:
-    """The figures of one load on a real server."""
+def compare(load: str, workers: int, real: Sequence[Observed], predicted: Sequence[Observed]) -> list[Compared]:
+    """All figures of a load; the rounds of `predicted` have the traces of those of `real`."""
+    figures, expected = named(real), named(predicted)
+    by_round = [named([observed]) for observed in real]
+    return [
+        Compared(load, workers, name, value, tuple(values[name] for values in by_round), expected[name])
+        for name, value in figures.items()
+        if not name.endswith("busy %") or value >= 100 * LEAST_BUSY
+    ]
+
+
+def named(rounds: Sequence[Observed]) -> Named:
+    """Figures by name: medians over rounds, and percentiles of all latencies together."""
+    figures: dict[str, float] = {}
+    if rates := [observed.rows_per_s for observed in rounds if observed.rows_per_s is not None]:
+        figures["rows/s"] = median(rates)
+    if seconds := [latency_s for observed in rounds for latency_s in observed.latencies_s]:
+        figures |= {f"p{percent} ms": MS * percentile(seconds, percent) for percent in (50, 99)}
+    figures["ventilator busy %"] = 100 * median(observed.ventilator for observed in rounds)
+    figures["sink busy %"] = 100 * median(observed.sink for observed in rounds)
+    return figures
+
+
+def measure(probe: Probe, load: str, pool: TextPool, duration_s: float, seed: int) -> Observed:
+    """One round of a load on a real server."""
     before = probe.counted()
-    named: dict[str, float] = {}
+    found = Observed()
+    span_s = duration_s
     if load == BULK:
         _, filling = probe.closed(pool, BULK_ROWS, BULK_IN_FLIGHT, duration_s)
-        named["rows/s"] = _rows_per_s(filling)
+        found.rows_per_s = _rows_per_s(filling)
         span_s = max(sample.ended_s for sample in filling.samples) - filling.began_s
     else:
         singles_at = poisson_schedule(RATE if load == OPEN else RATE_BESIDE, duration_s, seed)
         single = probe.target.session(TIMEOUT_S)
         if load == OPEN:
             singles = open_loop(single, pool, singles_at, duration_s)
-            span_s = duration_s
         else:
             bulk = probe.target.session(TIMEOUT_S)
             filling, singles = beside_bulk(bulk, BULK_ROWS, single, pool, singles_at, duration_s)
             bulk.close()
-            named["rows/s"] = _rows_per_s(filling)
+            found.rows_per_s = _rows_per_s(filling)
             span_s = max(sample.ended_s for sample in filling.samples) - filling.began_s + LEAD_S
-        named |= _latencies(latencies_s(singles))
+        found.latencies_s = latencies_s(singles)
     spent = probe.counted().since(before)
-    return named | {"ventilator busy %": 100 * spent.ventilator_s / span_s, "sink busy %": 100 * spent.sink_s / span_s}
+    found.ventilator, found.sink = spent.ventilator_s / span_s, spent.sink_s / span_s
+    return found
 
 
 def _rows_per_s(filling: Closed) -> float:
     return sentence_rates(filling.samples, filling.began_s, filling.ended_s, 1)[0]
 
 
-def _latencies(seconds: Sequence[float]) -> dict[str, float]:
-    return {f"p{percent} ms": MS * percentile(seconds, percent) for percent in (50, 99)}
-
-
 def predict(
-    load: str, workers: int, costs: Costs, config: ServerConfig, pool: TextPool, duration_s: float, seed: int
-) -> Named:
-    """The figures of the same load, simulated."""
+    load: str,
+    workers: int,
+    costs: Costs,
+    config: ServerConfig,
+    pool: TextPool,
+    duration_s: float,
+    seed: int,
+    draw: int = 0,
+) -> Observed:
+    """The same round, simulated; `draw` is the seed of what nobody can know."""
     assert pool.tokens is not None
     lead_s = LEAD_S if load == BESIDE else 0.0
     end_s = lead_s + duration_s
@@ -117,19 +189,13 @@ def predict(
         )
     if load != OPEN:
         fillers = (Filler(b"bulk", BULK_ROWS, BULK_IN_FLIGHT, pool.tokens, end_s),)
-    fleet = Fleet(workers, lanes_for(None, workers), workers_a_machine=workers)
-    result = Simulation(Trace(load, end_s, arrivals, fillers), fleet, costs, config).run()
-    return _predicted(result, lead_s, end_s)
-
-
-def _predicted(result: Result, begin_s: float, end_s: float) -> Named:
-    named: dict[str, float] = {}
-    if result.trace.fillers:
-        named["rows/s"] = sum(rows_by_client(result.requests, begin_s, end_s).values()) / (end_s - begin_s)
-    if result.trace.arrivals:
-        named |= _latencies([asked.latency_s for asked in result.requests if asked.filler is None])
-    ventilator, sink = result.ventilator.rate(0.0, end_s), result.sink.rate(0.0, end_s)
-    return named | {"ventilator busy %": 100 * ventilator, "sink busy %": 100 * sink}
+    fleet = Fleet(workers, lanes_for(None, workers), available_cores(), on_one_machine=True)
+    result = Simulation(Trace(load, end_s, arrivals, fillers), fleet, costs, config, draw).run()
+    found = Observed(ventilator=result.ventilator.rate(0.0, end_s), sink=result.sink.rate(0.0, end_s))
+    if fillers:
+        found.rows_per_s = sum(rows_by_client(result.requests, lead_s, end_s).values()) / (end_s - lead_s)
+    found.latencies_s = [asked.latency_s for asked in result.requests if asked.filler is None]
+    return found
 
 
 def table(found: Sequence[Compared]) -> str:
