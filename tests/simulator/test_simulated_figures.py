@@ -106,15 +106,15 @@ def test_a_prediction_has_the_figures_of_its_load() -> None:
     ]
 
 
-def test_latencies_of_all_rounds_count_together_and_next_to_nothing_is_left_out() -> None:
-    real = [Observed(40.0, [0.1] * 3, 0.2, 0.001), Observed(60.0, [0.3] * 2, 0.4, 0.001)]
-    predicted = [Observed(55.0, [0.2], 0.3, 0.2), Observed(55.0, [0.2], 0.3, 0.2)]
+def test_medians_of_rounds_are_compared_and_next_to_nothing_is_left_out() -> None:
+    real = [Observed(rate, [latency_s] * 3, 0.2, 0.001) for rate, latency_s in ((40.0, 0.1), (50.0, 0.3), (99.0, 0.2))]
+    predicted = [Observed(55.0, [latency_s], 0.3, 0.2) for latency_s in (0.1, 0.3, 0.3)]
     found = {row.figure: row for row in compare(BESIDE, 1, real, predicted)}
     assert list(found) == ["rows/s", "p50 ms", "p99 ms", "ventilator busy %"]
-    assert (found["rows/s"].measured, found["rows/s"].rounds) == (50.0, (40.0, 60.0))
-    assert found["p50 ms"].measured == pytest.approx(100.0)
-    assert found["p50 ms"].rounds == pytest.approx((100.0, 300.0))
-    assert found["p50 ms"].error == pytest.approx(1.0)
+    assert (found["rows/s"].measured, found["rows/s"].rounds) == (50.0, (40.0, 50.0, 99.0))
+    assert found["p50 ms"].measured == pytest.approx(200.0)
+    assert found["p50 ms"].rounds == pytest.approx((100.0, 300.0, 200.0))
+    assert found["p50 ms"].error == pytest.approx(0.5)
     assert "| beside | 1 | rows/s | 50.0 | 55.0 | +10% |" in compared_table([found["rows/s"]])
 
 

@@ -52,7 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument("-text", type=Path, default=Path("README.md"), help="file whose sentences are asked")
     measure.add_argument("-rounds", type=int, default=3, help="that count (default: 3)")
     measure.add_argument("-duration", type=float, default=20.0, help="seconds of each load (default: 20)")
-    measure.add_argument("-log", type=Path, default=Path("simulator.log"), help="file for what the servers log")
+    measure.add_argument(
+        "-log", type=Path, default=Path("simulator.log"), help="for what servers log (default: simulator.log)"
+    )
     simulate.add_argument("-workers", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000])
     simulate.add_argument("-closely", type=int, nargs="*", default=[8, 64, 1000], help="those that get a plot each")
     simulate.add_argument("-duration", type=float, default=8.0, help="simulated seconds (default: 8)")

@@ -60,7 +60,7 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One figure of one load over all rounds, measured and predicted; `rounds` are those measured, one by one."""
+    """One figure of one load, measured and predicted, each the median of rounds; `rounds` are those measured."""
 
     load: str
     workers: int
@@ -83,6 +83,7 @@ def measure_all(
     Takes about four minutes a round, and as long before the first one: a shape is slow at its first time.
     """
     assert pool.tokens is not None
+    about = {**describe_machine(), "model_dir": config.model_dir, "lanes": lanes_for(None, 1), "rounds": rounds}
     measured: list[calibration.Measured] = []
     real: dict[Case, list[Observed]] = {(workers, load): [] for workers in (1, 2) for load in (OPEN, BULK, BESIDE)}
     with ExitStack() as opened:
@@ -99,7 +100,6 @@ def measure_all(
                 if number:
                     measured += found
             print(f"round {number} of {rounds}", flush=True)
-    about = {**describe_machine(), "model_dir": config.model_dir, "lanes": lanes_for(None, 1), "rounds": rounds}
     costs = calibration.fit(measured, pool.tokens, lanes_for(None, 1), about)
     compared: list[Compared] = []
     for (workers, load), observed in real.items():
@@ -114,25 +114,24 @@ def measure_all(
 
 def compare(load: str, workers: int, real: Sequence[Observed], predicted: Sequence[Observed]) -> list[Compared]:
     """All figures of a load; the rounds of `predicted` have the traces of those of `real`."""
-    figures, expected = named(real), named(predicted)
-    by_round = [named([observed]) for observed in real]
-    return [
-        Compared(load, workers, name, value, tuple(values[name] for values in by_round), expected[name])
-        for name, value in figures.items()
-        if not name.endswith("busy %") or value >= 100 * LEAST_BUSY
-    ]
+    measured, expected = [named(observed) for observed in real], [named(observed) for observed in predicted]
+    found = []
+    for name in measured[0]:
+        rounds = tuple(figures[name] for figures in measured)
+        middle = median(rounds)
+        if not name.endswith("busy %") or middle >= 100 * LEAST_BUSY:
+            found.append(Compared(load, workers, name, middle, rounds, median(figures[name] for figures in expected)))
+    return found
 
 
-def named(rounds: Sequence[Observed]) -> Named:
-    """Figures by name: medians over rounds, and percentiles of all latencies together."""
+def named(observed: Observed) -> Named:
+    """Its figures by name."""
     figures: dict[str, float] = {}
-    if rates := [observed.rows_per_s for observed in rounds if observed.rows_per_s is not None]:
-        figures["rows/s"] = median(rates)
-    if seconds := [latency_s for observed in rounds for latency_s in observed.latencies_s]:
-        figures |= {f"p{percent} ms": MS * percentile(seconds, percent) for percent in (50, 99)}
-    figures["ventilator busy %"] = 100 * median(observed.ventilator for observed in rounds)
-    figures["sink busy %"] = 100 * median(observed.sink for observed in rounds)
-    return figures
+    if observed.rows_per_s is not None:
+        figures["rows/s"] = observed.rows_per_s
+    if observed.latencies_s:
+        figures |= {f"p{percent} ms": MS * percentile(observed.latencies_s, percent) for percent in (50, 99)}
+    return figures | {"ventilator busy %": 100 * observed.ventilator, "sink busy %": 100 * observed.sink}
 
 
 def measure(probe: Probe, load: str, pool: TextPool, duration_s: float, seed: int) -> Observed:
