@@ -99,6 +99,8 @@ def _over_time(axis: Axes, result: Result) -> None:
 
 
 def _latency(axis: Axes, result: Result) -> None:
+    from matplotlib.ticker import FixedLocator, NullFormatter
+
     begin_s = WARM_UP_SHARE * result.trace.duration_s
     for urgent, name, color in ((True, "single texts", _RED), (False, "bulk requests", _BLUE)):
         found = sorted(
@@ -107,6 +109,10 @@ def _latency(axis: Axes, result: Result) -> None:
         if found:
             axis.plot(found, [100 * (place + 1) / len(found) for place in range(len(found))], color=color, label=name)
     axis.set(title="Latency", xlabel="ms", ylabel="answered within (% of requests)", xscale="log", ylim=(0, 102))
+    axis.xaxis.set_major_locator(FixedLocator([step * 10**power for power in range(6) for step in (1, 2, 5)]))
+    axis.xaxis.set_major_formatter("{x:,.0f}")
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.tick_params(axis="x", labelsize=9)
     axis.legend(frameon=False, loc="upper left")
 
 
