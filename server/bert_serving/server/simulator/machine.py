@@ -16,8 +16,8 @@ from bert_serving.server.simulator.events import Bell, Clock, Pause
 class Machine:
     """`busy_lanes` counts the lanes that compute on it: they slow one another down beyond what they take of the cores.
 
-    Everything at work has come equally far since it began, so one number says how far: `_done_s`, which grows with the
-    speed of the moment. What began at 3 and needs 2 is ready at 5.
+    All that is at work goes at the same speed, so one number follows it all: `_done_s`, which grows with the speed of
+    the moment. What begins when it is 3 and needs 2 is ready when it is 5.
     """
 
     def __init__(self, clock: Clock, cores: float = inf) -> None:
