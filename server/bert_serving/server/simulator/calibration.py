@@ -127,6 +127,7 @@ def _batch_s(load: Load, measured: Sequence[Measured]) -> float:
 
 
 def fit_in_out(measured: Sequence[Measured]) -> InOutCost:
+    """A part that comes in and a micro-batch that is ready count alike: with single texts there are as many of both."""
     sides = []
     for found in measured:
         counted = found.counted
@@ -174,6 +175,7 @@ def fit_sink(measured: Sequence[Measured]) -> SinkCost:
 
 
 def fit_client(measured: Sequence[Measured]) -> ClientCost:
+    """Of clients that ran in this process."""
     sides = [[float(found.requests), float(found.counted.rows)] for found in measured]
     (request_s, row_s), _ = _relative_fit(sides, [found.counted.aside_s for found in measured])
     return ClientCost(request_s, row_s)
