@@ -8,17 +8,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from bert_serving.server.benchmark.figures import account, percentile
-from bert_serving.server.benchmark.load import BULK_IN_FLIGHT, Open, beside_bulk, closed_loop, open_loop
+from bert_serving.server.benchmark.figures import percentile
+from bert_serving.server.benchmark.load import BULK_IN_FLIGHT, beside_bulk, closed_loop, open_loop
 from bert_serving.server.benchmark.targets import TargetError
 from bert_serving.server.benchmark.workloads import TextPool
 
 POOL = TextPool(("a", "b", "c", "d"), (1, 2, 3, 4))
-
-
-def latencies_of(done: Open) -> list[float]:
-    answered_s = [None if answer is None else answer.ended_s for answer in done.answers]
-    return account(done.scheduled_s, answered_s, done.ended_s).latencies_s
 
 
 class Pretender:
@@ -85,7 +80,7 @@ def test_an_open_loop_sends_on_although_nothing_is_answered() -> None:
     assert None not in done.answers
     late = [sent - due for sent, due in zip(done.sent_s, done.scheduled_s, strict=True)]
     assert min(late) >= 0
-    latencies = latencies_of(done)
+    latencies = done.arrivals().latencies_s
     # the first one waited for the whole stall, those after it less and less, each by its schedule
     assert latencies[0] == max(latencies)
     assert percentile(latencies, 75) > 10 * min(latencies)
@@ -94,7 +89,7 @@ def test_an_open_loop_sends_on_although_nothing_is_answered() -> None:
 def test_latency_counts_from_the_schedule_where_the_server_takes_one_at_a_time() -> None:
     session = Pretender(0.02, serial=True)
     done = open_loop(session, POOL, [number / 100 for number in range(20)], 0.4)
-    latencies = latencies_of(done)
+    latencies = done.arrivals().latencies_s
     assert latencies[19] > 5 * latencies[0]
 
 

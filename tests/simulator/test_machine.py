@@ -10,10 +10,12 @@ from bert_serving.server.simulator.events import Clock, Process
 from bert_serving.server.simulator.machine import Machine
 
 
-def ends_s(jobs: list[tuple[float, float]], cores: float) -> list[float]:
+def ends_s(
+    jobs: list[tuple[float, float]], cores: float, swings: tuple[float, ...] = (1.0,), first: int = 0
+) -> list[float]:
     """When each job of (begin, work) is done."""
     clock, ended = Clock(), dict[int, float]()
-    machine = Machine(clock, cores)
+    machine = Machine(clock, cores, swings, first)
 
     def work(number: int, begin_s: float, work_s: float) -> Process:
         yield begin_s
@@ -35,6 +37,15 @@ def test_more_than_there_are_cores_go_on_at_the_same_lower_speed() -> None:
     assert ends_s([(0.0, 2.0), (0.0, 2.0), (0.0, 2.0)], 2) == pytest.approx([3.0, 3.0, 3.0])
     # alone for a second, then half as fast until the second one is done
     assert ends_s([(0.0, 3.0), (1.0, 1.0)], 1) == pytest.approx([4.0, 3.0])
+
+
+def test_cores_that_swing_are_slow_for_a_quarter_of_a_second() -> None:
+    swings = (1.0, 0.5, 2.0)
+    assert ends_s([(0.0, 0.25)], 1, swings) == pytest.approx([0.25])
+    assert ends_s([(0.0, 0.375), (0.0, 0.25)], 2, swings) == pytest.approx([0.5, 0.25])
+    assert ends_s([(0.0, 0.375)], 1, swings, 1) == pytest.approx([0.375])
+    assert ends_s([(0.0, 0.875), (5.0, 1.75)], 1, swings) == pytest.approx([0.75, 6.5])
+    assert ends_s([(0.0, 0.25), (0.0, 0.25)], 1, swings) == pytest.approx([0.5625, 0.5625])
 
 
 @given(st.lists(st.tuples(st.floats(0, 5), st.floats(0, 5)), min_size=1, max_size=12), st.integers(1, 4))

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
 
+from bert_serving.server.benchmark.figures import Sample
+from bert_serving.server.benchmark.load import Closed, Open
 from bert_serving.server.benchmark.workloads import TextPool
 from bert_serving.server.core.scheduler import part_rows
 from bert_serving.server.simulator.calibration import (
     LOADS,
+    Load,
     Measured,
+    Round,
     fit_client,
     fit_compute,
     fit_in_out,
     fit_sink,
+    swings,
+    together,
 )
 from bert_serving.server.simulator.cost import ClientCost, ComputeCost, Costs, InOutCost, SinkCost
 from bert_serving.server.simulator.probe import Counted
@@ -25,7 +32,7 @@ from bert_serving.server.simulator.validation import BESIDE, BULK, OPEN, Observe
 from bert_serving.server.simulator.validation import table as compared_table
 from simulator.costs import made_config, made_costs
 
-COST = ComputeCost(batch_s=0.002, token_s=1e-4, pair_s=1e-7, beside=0.25, spread=0.1, longest=120)
+COST = ComputeCost(batch_s=0.002, token_s=1e-4, pair_s=1e-7, beside=0.25, longest=120)
 IN_OUT = InOutCost(message_s=5e-4, row_s=2e-5, token_s=1e-6)
 SINK = SinkCost(wake_s=3e-4, message_s=0.001, row_s=1e-5, answer_s=0.002)
 CLIENT = ClientCost(request_s=0.001, row_s=2e-5)
@@ -58,7 +65,7 @@ def test_a_batch_costs_what_its_shape_costs() -> None:
 
 
 def test_costs_come_back_from_json() -> None:
-    costs = made_costs(hop_s=0.5)
+    costs = made_costs(hop_s=0.5, swings=(0.9, 1.1))
     assert Costs.from_json(costs.to_json()) == costs
 
 
@@ -71,7 +78,7 @@ def test_the_costs_of_the_repository_can_be_read() -> None:
 def test_the_fits_find_the_costs_that_were_there() -> None:
     measured = []
     for load in LOADS:
-        rows = load.clients // 2 if load.clients > 2 else 1 if load.rows == 1 else max(1, 1024 // load.length)
+        rows = max(1, load.clients // 2) if load.rows == 1 else 1024 // load.length
         _, pairs = COST.sizes([load.length], COST.longest)
         run_s = COST.batch_s + rows * (load.length * COST.token_s + pairs * COST.pair_s)
         parts, requests = -(-load.rows // part_rows(load.rows, 1, 256)), 64
@@ -85,7 +92,7 @@ def test_the_fits_find_the_costs_that_were_there() -> None:
             + all_parts * SINK.message_s + requests * SINK.answer_s + all_rows * SINK.row_s,
             aside_s=requests * CLIENT.request_s + all_rows * CLIENT.row_s,
         )  # fmt: skip
-        measured.append(Measured(load, requests, counted, 0.0, COST.spread))
+        measured.append(Measured(load, requests, counted, 0.0))
     for found, there in (
         (fit_compute(measured, 2, COST.longest), COST),
         (fit_in_out(measured), IN_OUT),
@@ -94,6 +101,36 @@ def test_the_fits_find_the_costs_that_were_there() -> None:
     ):
         for name in type(there).__slots__:
             assert getattr(found, name) == pytest.approx(getattr(there, name), rel=0.02), name
+
+
+def closed(clients: list[list[float]], duration_s: float) -> Closed:
+    """The answers of each client, one after the other: how long they took."""
+    samples = []
+    for took_s in clients:
+        ends_s = [10.0 + end_s for end_s in accumulate(took_s)]
+        samples += [Sample(ended_s - each_s, ended_s, 1) for each_s, ended_s in zip(took_s, ends_s, strict=True)]
+    return Closed(10.0, 10.0 + duration_s, samples)
+
+
+def test_rounds_of_a_load_come_together_and_show_how_the_machine_swings() -> None:
+    two, many = Load(8, 1, 2), Load(64, 256, 2)
+    rounds = [
+        Round(two, Counted(batches=10, lanes_s=1.0), closed(2 * [[0.125] * 4 + [0.25] * 2], 1.0)),
+        Round(many, Counted(batches=3), closed([[1.0]], 1.0)),
+        Round(two, Counted(batches=20, lanes_s=2.0), closed(2 * [[0.5, *[0.0625] * 4, 0.5]], 1.0)),
+        Round(Load(8), Counted(), Open(0.0, 1.0, [0.5], [0.5], [Sample(0.6, 0.7, 1)])),
+    ]
+    measured = together(rounds)
+    usual_s = 2.25 / 12
+    assert measured == [
+        Measured(two, 24, Counted(batches=30, lanes_s=3.0), usual_s),
+        Measured(many, 1, Counted(batches=3), 1.0),
+        Measured(Load(8), 1, Counted(), 0.7 - 0.5),  # it was late, and that counts
+    ]
+    fast, slow, slower, fastest = (usual_s / took_s for took_s in (0.125, 0.25, 0.5, 0.0625))
+    assert swings(rounds, measured) == pytest.approx(
+        [fast, fast, slow, slow, slower, slower, fastest, slower], abs=1e-3
+    )
 
 
 def test_a_prediction_has_the_figures_of_its_load() -> None:

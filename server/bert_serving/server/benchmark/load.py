@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from bert_serving.client import BertServingError
-from bert_serving.server.benchmark.figures import Sample
+from bert_serving.server.benchmark.figures import Arrivals, Sample, account
 from bert_serving.server.benchmark.targets import Session, TargetError
 from bert_serving.server.benchmark.workloads import TextPool
 
@@ -49,6 +49,11 @@ class Open:
     sent_s: list[float]
     answers: list[Sample | None]
     errors: list[str] = field(default_factory=list)
+
+    def arrivals(self) -> Arrivals:
+        """The latencies, see `figures.account`."""
+        answered_s = [None if answer is None else answer.ended_s for answer in self.answers]
+        return account(self.scheduled_s, answered_s, self.ended_s)
 
 
 def closed_loop(sessions: Sequence[Session], pool: TextPool, size: int, duration_s: float) -> Closed:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from bert_serving.server.benchmark import load
 from bert_serving.server.benchmark.figures import (
     MS,
-    account,
     latency,
     number_of_repeats,
     padding_share,
@@ -127,12 +126,11 @@ class Measurement:
 
 def _with_latencies(point: Point, done: load.Open) -> Point:
     """The point with the latencies of an open loop."""
-    answered_s = [None if answer is None else answer.ended_s for answer in done.answers]
-    arrivals = account(done.scheduled_s, answered_s, done.ended_s)
+    arrivals = done.arrivals()
     late_s = [sent - due for sent, due in zip(done.sent_s, done.scheduled_s, strict=True)]
     return replace(
         point,
-        requests=len(answered_s),
+        requests=len(done.answers),
         latency_ms=latency(arrivals.latencies_s),
         lag_ms=percentile(late_s, 99) * MS,
         failed=point.failed + len(done.errors),

@@ -19,15 +19,13 @@ class ComputeCost:
     """A micro-batch costs something whatever is in it, then by its tokens in a list, then by pairs in attention.
 
     Both are those of the shape that the engine gives it. `longest` is the most tokens of a row. `beside` is what each
-    lane that is busy on the same machine adds, as a share. `spread` is how far apart batches of the same shape are, as
-    the standard deviation of the logarithm.
+    lane that is busy on the same machine adds, as a share.
     """
 
     batch_s: float
     token_s: float
     pair_s: float
     beside: float
-    spread: float
     longest: int
 
     def run_s(self, lengths: Sequence[int], others: int) -> float:
@@ -110,6 +108,7 @@ class ClientCost:
 class Costs:
     """All of them. `hop_s` is how long a message takes from one process to the next, beside what the two spend on it.
 
+    `swings` are the speeds that the machine had, one for each `machine.SWING_S`, beside what it had on the average.
     `lengths` are the tokens of the texts that they were measured with, for traces. `about` says where and how.
     """
 
@@ -119,13 +118,15 @@ class Costs:
     sink: SinkCost
     client: ClientCost
     hop_s: float
+    swings: tuple[float, ...]
     lengths: tuple[int, ...]
     about: Mapping[str, Any]
 
     def to_json(self) -> str:
         content = asdict(self)
-        lengths = json.dumps(content.pop("lengths"))  # thousands: not one a line
-        return json.dumps({**content, "lengths": None}, indent=1).replace("null", lengths) + "\n"
+        long = {name: content.pop(name) for name in ("swings", "lengths")}  # thousands: not one a line
+        lines = "".join(f',\n "{name}": {json.dumps(values)}' for name, values in long.items())
+        return json.dumps(content, indent=1).removesuffix("\n}") + lines + "\n}\n"
 
     @staticmethod
     def from_json(text: str) -> Costs:
@@ -138,6 +139,7 @@ class Costs:
             SinkCost(**content["sink"]),
             ClientCost(**content["client"]),
             float(content["hop_s"]),
+            tuple(content["swings"]),
             tuple(content["lengths"]),
             content["about"],
         )

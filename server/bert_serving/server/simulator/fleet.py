@@ -7,7 +7,6 @@ text says its own length in tokens: that is all that the model would need to kno
 from __future__ import annotations
 
 import json
-import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -62,7 +61,6 @@ class Worker:
         busy: Meter,
         computed: Meter,
         reply: Callable[[Part, list[int]], None],
-        draw: random.Random,
     ) -> None:
         self.tally = Tally()
         self._clock = clock
@@ -70,7 +68,6 @@ class Worker:
         self._machine = machine
         self._busy, self._computed = busy, computed
         self._reply = reply
-        self._draw = draw
         self._batcher: Batcher[PartKey] = Batcher(limits, lanes)
         self._inbox: deque[Union[Part, list[PlacedRow]]] = deque()
         self._open: dict[PartKey, _OpenPart] = {}
@@ -123,7 +120,7 @@ class Worker:
                 yield self._has_rows
                 continue
             lengths = [row.length for row in rows]
-            work_s = self._cost.run_s(lengths, self._machine.busy_lanes) * self._luck()
+            work_s = self._cost.run_s(lengths, self._machine.busy_lanes)
             self._count(lengths)
             self._busy.add(self._clock.now_s, work_s)
             self._machine.busy_lanes += 1
@@ -133,11 +130,6 @@ class Worker:
             self._lanes_at_work.discard(lane)
             self._computed.add(self._clock.now_s, len(rows))
             self._put(rows)
-
-    def _luck(self) -> float:
-        """By how much a batch is slower than others of its shape; 1 on the average."""
-        spread = self._cost.spread
-        return self._draw.lognormvariate(-(spread**2) / 2, spread)
 
     def _count(self, lengths: list[int]) -> None:
         self.tally.batches += 1

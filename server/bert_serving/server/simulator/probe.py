@@ -6,7 +6,7 @@ Calibration and validation measure with it. Linux alone tells the time of a thre
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,6 +48,12 @@ class Counted:
         names = self.__slots__
         return Counted(**{name: getattr(self, name) - getattr(earlier, name) for name in names})
 
+    @staticmethod
+    def sum(some: Iterable[Counted]) -> Counted:
+        """All of them together."""
+        counted = list(some)
+        return Counted(**{name: sum(getattr(each, name) for each in counted) for name in Counted.__slots__})
+
 
 class Probe:
     """A server that runs, and its counters."""
@@ -78,21 +84,22 @@ class Probe:
         )
 
     def closed(self, pool: TextPool, rows: int, clients: int, duration_s: float) -> tuple[Counted, Closed]:
-        """A closed loop, and what the server counted in it."""
-        return self._measured(lambda: self._closed(pool, rows, clients, duration_s))
+        """A closed loop, and what the server counted in it. RuntimeError if a request failed."""
+
+        def load() -> Closed:
+            sessions = [self.target.session(TIMEOUT_S) for _ in range(clients)]
+            try:
+                return closed_loop(sessions, pool, rows, duration_s)
+            finally:
+                for session in sessions:
+                    session.close()
+
+        return self._measured(load)
 
     def paced(self, pool: TextPool, interval_s: float, duration_s: float) -> tuple[Counted, Open]:
-        """One text every `interval_s`, and what the server counted in it."""
+        """One text every `interval_s`, and what the server counted. RuntimeError if a request failed."""
         schedule = [number * interval_s for number in range(int(duration_s / interval_s))]
         return self._measured(lambda: open_loop(self.target.session(TIMEOUT_S), pool, schedule, duration_s))
-
-    def _closed(self, pool: TextPool, rows: int, clients: int, duration_s: float) -> Closed:
-        sessions = [self.target.session(TIMEOUT_S) for _ in range(clients)]
-        try:
-            return closed_loop(sessions, pool, rows, duration_s)
-        finally:
-            for session in sessions:
-                session.close()
 
     def _measured(self, load: Callable[[], Loop]) -> tuple[Counted, Loop]:
         before = self.counted()
@@ -113,14 +120,6 @@ def started(config: ServerConfig, num_worker: int, log: Path) -> Iterator[Probe]
     config = replace(config, host=HERE, port=port, port_out=port_out, num_worker=num_worker, given=given)
     with OwnServer(config, log, START_S) as target:
         yield Probe(target, config)
-
-
-def latencies_s(done: Closed | Open) -> list[float]:
-    """From asking, or from the scheduled arrival, to the answer."""
-    if isinstance(done, Closed):
-        return [sample.ended_s - sample.began_s for sample in done.samples]
-    pairs = zip(done.scheduled_s, done.answers, strict=True)
-    return [(done.ended_s if answer is None else answer.ended_s) - when_s for when_s, answer in pairs]
 
 
 def _parent(pid: int) -> int:

@@ -90,7 +90,7 @@ class Result:
 
 
 class Simulation:
-    """One run of one trace; `config` gives the limits of the service, `seed` the luck of micro-batches."""
+    """One run of one trace; `config` gives the limits of the service, `seed` where in its swings a machine begins."""
 
     def __init__(self, trace: Trace, fleet: Fleet, costs: Costs, config: ServerConfig, seed: int = 0) -> None:
         self._trace = trace
@@ -101,7 +101,7 @@ class Simulation:
         self._draw = random.Random(seed)
         self._requests: list[Asked] = []
         self._unanswered = 0
-        self._home = Machine(self._clock, fleet.cores if fleet.on_one_machine else inf)
+        self._home = self._machine(fleet.cores if fleet.on_one_machine else inf)
         step = min(ROWS_PER_PREFETCH, config.max_batch_size)
         work = Work(
             Admission(config.max_queue, config.max_queue_mb << 20),
@@ -220,7 +220,7 @@ class Simulation:
     def _start_worker(self, number: int) -> None:
         name, config = f"worker-{number}", self._config
         limits = limits_of(config, on_gpu=False)
-        machine = self._home if self._fleet.on_one_machine else Machine(self._clock, self._fleet.cores)
+        machine = self._home if self._fleet.on_one_machine else self._machine(self._fleet.cores)
 
         def reply(part: Part, lengths: list[int]) -> None:
             self._hop(lambda: self._sink.take(Encoded(part, lengths)))
@@ -229,11 +229,15 @@ class Simulation:
 
         worker = Worker(
             self._clock, self._costs.compute, self._costs.in_out, machine, limits, self._fleet.lanes, self._lanes,
-            self._rows, reply, self._draw,
+            self._rows, reply,
         )  # fmt: skip
         self._workers[name] = worker
         self._tallies.append(worker.tally)
         self._ventilator.hear(name, Ready("cpu"))
+
+    def _machine(self, cores: float) -> Machine:
+        swings = self._costs.swings
+        return Machine(self._clock, cores, swings, self._draw.randrange(len(swings)))
 
     def _end_workers(self, outage: Outage) -> None:
         for number in outage.workers:

@@ -22,7 +22,7 @@ from bert_serving.server.config import ServerConfig
 from bert_serving.server.devices import available_cores, lanes_for
 from bert_serving.server.simulator import calibration
 from bert_serving.server.simulator.cost import Costs
-from bert_serving.server.simulator.probe import TIMEOUT_S, Probe, latencies_s, started
+from bert_serving.server.simulator.probe import TIMEOUT_S, Probe, started
 from bert_serving.server.simulator.report import rows_by_client
 from bert_serving.server.simulator.simulation import Fleet, Simulation
 from bert_serving.server.simulator.trace import Arrival, Filler, Trace
@@ -31,7 +31,7 @@ OPEN, BULK, BESIDE = "open", "bulk", "beside"
 RATE, RATE_BESIDE = 30.0, 10.0
 """Single texts a second, alone and beside bulk: near to what two slow cores can do, latency is too steep to compare."""
 BULK_ROWS = 256
-CALIBRATION_S = 3.0
+CALIBRATION_S = 6.0
 """Of each load of the calibration."""
 LEAD_S = 1.0
 """The bulk client begins so much earlier than the arrivals, as `beside_bulk` does."""
@@ -80,11 +80,12 @@ def measure_all(
 ) -> tuple[Costs, list[Compared]]:
     """The costs on this machine, and how they predict one and two workers on it. `pool` knows its tokens.
 
-    Takes about four minutes a round, and as long before the first one: a shape is slow at its first time.
+    A round of 30 s takes about five and a half minutes in all, and one goes before those that count: a shape is slow at
+    its first time.
     """
     assert pool.tokens is not None
     about = {**describe_machine(), "model_dir": config.model_dir, "lanes": lanes_for(None, 1), "rounds": rounds}
-    measured: list[calibration.Measured] = []
+    calibrated: list[calibration.Round] = []
     real: dict[Case, list[Observed]] = {(workers, load): [] for workers in (1, 2) for load in (OPEN, BULK, BESIDE)}
     with ExitStack() as opened:
         # the service that has nothing to do takes next to nothing from the other one
@@ -98,9 +99,9 @@ def measure_all(
                 found = [calibration.measure(probes[1], each, CALIBRATION_S) for each in some]
                 observed.append(measure(probes[workers], load, pool, duration_s, seed + number))
                 if number:
-                    measured += found
+                    calibrated += found
             print(f"round {number} of {rounds}", flush=True)
-    costs = calibration.fit(measured, pool.tokens, lanes_for(None, 1), about)
+    costs = calibration.fit(calibrated, pool.tokens, lanes_for(None, 1), about)
     compared: list[Compared] = []
     for (workers, load), observed in real.items():
         predicted = [
@@ -154,7 +155,7 @@ def measure(probe: Probe, load: str, pool: TextPool, duration_s: float, seed: in
             bulk.close()
             found.rows_per_s = _rows_per_s(filling)
             span_s = max(sample.ended_s for sample in filling.samples) - filling.began_s + LEAD_S
-        found.latencies_s = latencies_s(singles)
+        found.latencies_s = singles.arrivals().latencies_s
     spent = probe.counted().since(before)
     found.ventilator, found.sink = spent.ventilator_s / span_s, spent.sink_s / span_s
     return found
