@@ -145,10 +145,17 @@ def test_the_same_trace_gives_the_same_figures() -> None:
 @pytest.mark.parametrize("on_one_machine", [True, False])
 def test_a_machine_that_swings_is_slow_for_a_while(on_one_machine: bool) -> None:
     arrivals = tuple(Arrival(number / 8, b"a", (20,)) for number in range(8))
+    trace, costs = Trace("apart", 1.0, arrivals), made_costs(swings=(1.0, 0.5))
     fleet = Fleet(1, lanes=1, cores=1, on_one_machine=on_one_machine)
-    took_s = latencies(simulated(Trace("apart", 1.0, arrivals), fleet, made_costs(swings=(1.0, 0.5))))
-    first, later = [pytest.approx(0.030)] * 2, [pytest.approx(0.060)] * 2
-    assert took_s in ([*first, *later] * 2, [*later, *first] * 2)  # by luck it begins here or there
+    assert latencies(simulated(trace, fleet, costs)) == pytest.approx([0.030, 0.030, 0.060, 0.060] * 2)
+    later = Simulation(trace, fleet, costs, made_config(), begin=0.5).run()
+    assert latencies(later) == pytest.approx([0.060, 0.060, 0.030, 0.030] * 2)
+
+
+def test_workers_swing_each_in_its_own_time() -> None:
+    both = Trace("both", 1.0, (Arrival(0.0, b"a", (20,)), Arrival(0.001, b"b", (20,))))
+    apart = simulated(both, Fleet(2, lanes=1, cores=1), made_costs(swings=(1.0, 0.5)))
+    assert latencies(apart) == pytest.approx([0.030, 0.060])
 
 
 def test_two_bulk_clients_get_the_same() -> None:

@@ -5,7 +5,6 @@ Checks at its end that every accepted request was answered exactly once, with it
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -90,18 +89,21 @@ class Result:
 
 
 class Simulation:
-    """One run of one trace; `config` gives the limits of the service, `seed` where in its swings a machine begins."""
+    """One run of one trace; `config` gives the limits of the service.
 
-    def __init__(self, trace: Trace, fleet: Fleet, costs: Costs, config: ServerConfig, seed: int = 0) -> None:
+    Machines begin at places of the swings that are far apart; the first one where the share `begin` of them is over.
+    """
+
+    def __init__(self, trace: Trace, fleet: Fleet, costs: Costs, config: ServerConfig, begin: float = 0.0) -> None:
         self._trace = trace
         self._fleet = fleet
         self._costs = costs
         self._config = config
         self._clock = Clock()
-        self._draw = random.Random(seed)
+        self._begin = begin
         self._requests: list[Asked] = []
         self._unanswered = 0
-        self._home = self._machine(fleet.cores if fleet.on_one_machine else inf)
+        self._home = self._machine(0, fleet.cores if fleet.on_one_machine else inf)
         step = min(ROWS_PER_PREFETCH, config.max_batch_size)
         work = Work(
             Admission(config.max_queue, config.max_queue_mb << 20),
@@ -220,7 +222,7 @@ class Simulation:
     def _start_worker(self, number: int) -> None:
         name, config = f"worker-{number}", self._config
         limits = limits_of(config, on_gpu=False)
-        machine = self._home if self._fleet.on_one_machine else self._machine(self._fleet.cores)
+        machine = self._home if self._fleet.on_one_machine else self._machine(number, self._fleet.cores)
 
         def reply(part: Part, lengths: list[int]) -> None:
             self._hop(lambda: self._sink.take(Encoded(part, lengths)))
@@ -235,9 +237,10 @@ class Simulation:
         self._tallies.append(worker.tally)
         self._ventilator.hear(name, Ready("cpu"))
 
-    def _machine(self, cores: float) -> Machine:
+    def _machine(self, number: int, cores: float) -> Machine:
         swings = self._costs.swings
-        return Machine(self._clock, cores, swings, self._draw.randrange(len(swings)))
+        place = self._begin + number / self._fleet.workers
+        return Machine(self._clock, cores, swings, int(place * len(swings)))
 
     def _end_workers(self, outage: Outage) -> None:
         for number in outage.workers:

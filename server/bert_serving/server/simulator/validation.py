@@ -36,7 +36,7 @@ CALIBRATION_S = 6.0
 LEAD_S = 1.0
 """The bulk client begins so much earlier than the arrivals, as `beside_bulk` does."""
 DRAWS = 5
-"""Each trace is simulated so many times: of a few hundred texts, the slowest hundredth is a matter of luck."""
+"""Each trace is simulated so many times, on a machine that begins at another place of its swings."""
 LEAST_BUSY = 0.01
 """Who works less than this share of the time is left out: one status request would be felt in it."""
 
@@ -105,7 +105,7 @@ def measure_all(
     compared: list[Compared] = []
     for (workers, load), observed in real.items():
         predicted = [
-            predict(load, workers, costs, config, pool, duration_s, seed + number, draw)
+            predict(load, workers, costs, config, pool, duration_s, seed + number, draw / DRAWS)
             for number in range(1, rounds + 1)
             for draw in range(DRAWS)
         ]
@@ -173,9 +173,9 @@ def predict(
     pool: TextPool,
     duration_s: float,
     seed: int,
-    draw: int = 0,
+    begin: float = 0.0,
 ) -> Observed:
-    """The same round, simulated; `draw` is the seed of what nobody can know."""
+    """The same round, simulated; for `begin` see `Simulation`."""
     assert pool.tokens is not None
     lead_s = LEAD_S if load == BESIDE else 0.0
     end_s = lead_s + duration_s
@@ -190,7 +190,7 @@ def predict(
     if load != OPEN:
         fillers = (Filler(b"bulk", BULK_ROWS, BULK_IN_FLIGHT, pool.tokens, end_s),)
     fleet = Fleet(workers, lanes_for(None, workers), available_cores(), on_one_machine=True)
-    result = Simulation(Trace(load, end_s, arrivals, fillers), fleet, costs, config, draw).run()
+    result = Simulation(Trace(load, end_s, arrivals, fillers), fleet, costs, config, begin).run()
     found = Observed(ventilator=result.ventilator.rate(0.0, end_s), sink=result.sink.rate(0.0, end_s))
     if fillers:
         found.rows_per_s = sum(rows_by_client(result.requests, lead_s, end_s).values()) / (end_s - lead_s)
