@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import socket
+from collections import deque
 from contextlib import ExitStack
+
+_last_given: deque[int] = deque(maxlen=100)
+"""Ports that a test may have asked for and not bound yet."""
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports, all held at once while they are chosen."""
+    """Different ports, and none of those given last."""
+    found: list[int] = []
     with ExitStack() as held:
-        socks = [held.enter_context(socket.socket()) for _ in range(count)]
-        for sock in socks:
+        while len(found) < count:
+            sock = held.enter_context(socket.socket())
             sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in socks]
+            if (port := sock.getsockname()[1]) not in _last_given:
+                found.append(port)
+    _last_given.extend(found)
+    return found
 
 
 def is_free(port: int) -> bool:
