@@ -119,7 +119,7 @@ def fit(rounds: Sequence[Round], lengths: Sequence[int], lanes: int, about: Mapp
     in_out = fit_in_out(measured)
     ventilator = _with_wake(ventilator_cost.measure("x" * _TYPICAL_CHARACTERS), measured)
     sink, client = fit_sink(measured), fit_client(measured)
-    hop_s = _hop_s(measured, compute, in_out, ventilator, sink, client)
+    hop_s = _hop_s(measured, in_out, ventilator, sink, client)
     about = {**about, "fit": [_fit_line(found, compute, lanes) for found in measured]}
     return Costs(compute, in_out, ventilator, sink, client, hop_s, swings(rounds, measured), tuple(lengths), about)
 
@@ -222,7 +222,6 @@ def _with_wake(cost: VentilatorCost, measured: Sequence[Measured]) -> Ventilator
 
 def _hop_s(
     measured: Sequence[Measured],
-    compute: ComputeCost,
     in_out: InOutCost,
     ventilator: VentilatorCost,
     sink: SinkCost,
