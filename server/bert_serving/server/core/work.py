@@ -69,8 +69,11 @@ class Work:
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
-    def accept(self, request: EncodeRequest, now_s: float) -> None:
-        """Take a request in, unless the very same is open or its answer is kept. Raises ServerBusy."""
+    def accept(self, request: EncodeRequest, number: int, now_s: float) -> bool:
+        """Take a request in as the job of that number.
+
+        False if the very same is open or its answer is kept: then nothing comes of this one. Raises ServerBusy.
+        """
         total = len(request.texts)
         step = part_rows(total, self._num_workers, self._max_part_rows)
         parts, digest, size = {}, hashlib.blake2b(digest_size=16), 0
@@ -82,13 +85,14 @@ class Work:
             parts[offset] = (len(texts), content)
         key = RequestKey(request.identity, request.request_id, digest.digest())
         if self._ledger.holds(key):
-            return
+            return False
         if not self._admission.admit(total, size):
             raise self._busy(total, now_s)
         deadline_s = float("inf") if request.timeout_ms is None else now_s + request.timeout_ms / 1000
-        job = Job(self._ledger.next_number(), key, total, total <= self._priority_rows, size, now_s, deadline_s, parts)
+        job = Job(number, key, total, total <= self._priority_rows, size, now_s, deadline_s, parts)
         self._ledger.open(job)
         self._submit(job)
+        return True
 
     def _busy(self, rows: int, now_s: float) -> ServerBusy:
         wait_ms = int(1000 * self._admission.wait_s(rows, now_s))
@@ -163,10 +167,13 @@ class Work:
             poison = job.poison_rows()[-1:]
         return Recovered(len(lost.requeued), poison)
 
-    def lose_sink(self) -> list[Rows]:
-        """Begin all that is open again; returns the rows that are given up already, for the next sink."""
+    def lose_sink(self) -> None:
+        """Begin all that is open again."""
         self._scheduler.start_again()
         self._ledger.forget_kept()
         for job in self._ledger:
             self._submit(job)
+
+    def poison(self) -> list[Rows]:
+        """The rows of open requests that are given up, for a sink that knows nothing of it."""
         return [rows for job in self._ledger for rows in job.poison_rows()]

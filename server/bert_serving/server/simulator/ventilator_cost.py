@@ -23,6 +23,7 @@ from bert_serving.server.core.work import Work
 from bert_serving.server.simulator.cost import VentilatorCost
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.messages import Delivered, Done, Part, Received, decode, encode
+from bert_serving.server.transport.run_keys import RunKeys
 
 REPEATS = 200
 ROUNDS = 5
@@ -47,7 +48,7 @@ def measure(text: str) -> VentilatorCost:
             kind: wire.receive_s(message)
             for kind, message in (
                 ("done", Done(1, 0, 100, 1000, 10000, 11000, 1.2345678, 12.345678)),
-                ("received", Received(1, 0, 12345)),
+                ("received", Received(1, 0)),
                 ("delivered", Delivered(1, False)),
             )
         }
@@ -100,7 +101,7 @@ def _request(texts: list[str]) -> float:
     def step(number: int) -> None:
         request = decode_request(asked[number])
         assert isinstance(request, EncodeRequest)
-        work.accept(request, _NOW_S)
+        work.accept(request, number + 1, _NOW_S)
 
     return _median_s(step)
 
@@ -115,10 +116,10 @@ class _Wire:
 
     def __init__(self, opened: ExitStack) -> None:
         context: zmq.Context[Any] = opened.enter_context(zmq.Context())
-        folder = Path(opened.enter_context(sockets.socket_folder()))
-        self._router, address = sockets.bind_internal(context, zmq.ROUTER, folder, "measured")
+        folder, keys = Path(opened.enter_context(sockets.socket_folder())), RunKeys.make()
+        self._router, address = sockets.bind_internal(context, zmq.ROUTER, folder, "measured", keys)
         opened.enter_context(self._router)
-        self._dealer = opened.enter_context(sockets.connect_internal(context, zmq.DEALER, address, "worker-0"))
+        self._dealer = opened.enter_context(sockets.connect_internal(context, zmq.DEALER, address, keys, "worker-0"))
         self._dealer.send(b"")
         self._router.recv_multipart()
 
@@ -169,11 +170,11 @@ def _scheduler_costs() -> tuple[float, float, float]:
     for workers in FLEETS:
         work = _work(workers, _PART_ROWS, PARTS_HELD * _PART_ROWS)
         rows = (workers * PARTS_HELD + 1) * _PART_ROWS  # one part more than there is room for
-        work.accept(EncodeRequest(b"bulk", b"1", ["37"] * rows), _NOW_S)
+        work.accept(EncodeRequest(b"bulk", b"1", ["37"] * rows), 1, _NOW_S)
         for _ in work.assign(_NOW_S):
             pass
         for number in range(REPEATS):
-            work.accept(EncodeRequest(b"urgent", b"%d" % number, ["37"]), _NOW_S)
+            work.accept(EncodeRequest(b"urgent", b"%d" % number, ["37"]), number + 2, _NOW_S)
         out: list[tuple[str, Part]] = []
         choose_s = _taken_s(lambda work=work, out=out: out.extend(work.assign(_NOW_S)))  # type: ignore[misc]
         keys = [(name, PartKey(part.job, part.offset)) for name, part in out]
