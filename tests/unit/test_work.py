@@ -146,7 +146,8 @@ class WorkLife(RuleBasedStateMachine):
         self.received.clear()
         for hand in self.hands.values():
             hand.clear()  # NewSink tells them to
-        self.work.lose_sink()
+        for job in self.work.lose_sink():
+            del self.totals[int(job.key.request_id)]
         for failed in self.work.poison():
             self.take(failed.job, failed.total, failed.offset, None)
 
@@ -249,3 +250,24 @@ def test_what_a_dead_sink_kept_is_done_again_when_it_is_asked_for() -> None:
     work.lose_sink()
     work.accept(request(1, ["a"]), 2, 0.0)
     assert len(assigned(work)) == 1
+
+
+def test_a_request_that_ends_each_sink_runs_alone_and_is_given_up() -> None:
+    work = make_work()
+    work.add_worker("w0")
+    work.accept(request(1, ["harmless"]), 1, 0.0)
+    work.accept(request(2, ["deadly"]), 2, 0.0)
+    for _ in range(2):  # both are there
+        for part in assigned(work):
+            work.finished("w0", PartKey(part.job, 0))
+        assert work.lose_sink() == []
+    work.accept(request(3, ["another"]), 3, 0.0)
+    assert [part.job for part in assigned(work)] == [1]
+    work.delivered(1, is_kept=False, now_s=0.0)
+    given_up = []
+    for _ in range(2):
+        assert [part.job for part in assigned(work)] == [2]
+        work.finished("w0", PartKey(2, 0))
+        given_up += work.lose_sink()
+    assert [job.number for job in given_up] == [2]
+    assert [part.job for part in assigned(work)] == [3]

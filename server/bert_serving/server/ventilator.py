@@ -18,7 +18,7 @@ from typing import Any
 
 import zmq
 
-from bert_serving.client.errors import DeadlineExceeded, ServerError, ServerRestarted, ServerStopping
+from bert_serving.client.errors import DeadlineExceeded, RowFailed, ServerError, ServerRestarted, ServerStopping
 from bert_serving.client.wire import Command, CommandRequest, dump_json
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.core.admission import Admission
@@ -266,7 +266,9 @@ class Ventilator:
         if line not in self._peers:
             return
         if line == self._peers.sink:
-            self._work.lose_sink()
+            for job in self._work.lose_sink():
+                log.error("a request that ended each sink which had its rows is given up")
+                self._answer_error(job.number, job.key.identity, job.key.request_id, _too_much())
             self._outbox.start_again()
             log.warning("the sink is gone: %d open request(s) begin again", len(self._work))
         else:
@@ -406,6 +408,10 @@ def _tally(worker: str, last: Done) -> dict[str, Any]:
 
 def _stopping() -> ServerStopping:
     return ServerStopping("the server is stopping; send the request to another one, or again when it is back")
+
+
+def _too_much() -> RowFailed:
+    return RowFailed("each process that put its rows together ended: send fewer texts at once")
 
 
 def _restarted() -> ServerRestarted:

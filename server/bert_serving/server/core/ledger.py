@@ -104,6 +104,9 @@ class Ledger:
         if job.deadline_s < inf:
             heappush(self._deadlines, (job.deadline_s, job.number))
 
+    def __getitem__(self, number: int) -> Job:
+        return self._jobs[number]
+
     def find(self, number: int) -> Job | None:
         return self._jobs.get(number)
 

@@ -16,6 +16,7 @@ from bert_serving.server.core.admission import Admission
 from bert_serving.server.core.ledger import Job, Ledger, RequestKey
 from bert_serving.server.core.loads import Loads
 from bert_serving.server.core.scheduler import Scheduler, part_rows
+from bert_serving.server.core.sink_suspects import SinkSuspects
 from bert_serving.server.core.tickets import PartKey
 from bert_serving.server.transport.messages import Part, Rows
 
@@ -40,6 +41,7 @@ class Work:
         self._priority_rows = priority_rows
         self._ledger = Ledger()
         self._scheduler = Scheduler(window_rows)
+        self._suspects = SinkSuspects()
 
     def __len__(self) -> int:
         """How many requests are open."""
@@ -112,6 +114,7 @@ class Work:
 
     def _close(self, job: Job) -> None:
         self._admission.release(job.total, job.size)
+        self._suspects.closed(job.number)
         for ticket in job.tickets():
             self._scheduler.confirmed(ticket.key)
 
@@ -123,7 +126,9 @@ class Work:
 
     def assign(self, now_s: float) -> Iterator[tuple[str, Part]]:
         """The parts that go to workers now."""
-        for worker, ticket in self._scheduler.assign():
+        if self._suspects.are_waiting:
+            self._submit(self._ledger[self._suspects.next()])
+        for worker, ticket in self._scheduler.assign(self._suspects.alone):
             job = self._ledger.find(ticket.key.job)
             if job is None:  # its time was over, or a worker delivered it that died before it could say so
                 self._scheduler.confirmed(ticket.key)
@@ -132,6 +137,8 @@ class Work:
 
     def finished(self, worker: str, key: PartKey) -> None:
         """A worker has sent the rows of a part."""
+        if self._ledger.find(key.job) is not None:
+            self._suspects.has_rows(key.job)
         self._scheduler.finished(worker, key)
 
     def received(self, key: PartKey) -> None:
@@ -167,12 +174,17 @@ class Work:
             poison = job.poison_rows()[-1:]
         return Recovered(len(lost.requeued), poison)
 
-    def lose_sink(self) -> None:
-        """Begin all that is open again."""
+    def lose_sink(self) -> list[Job]:
+        """Begin all that is open again; returns the requests that are given up, for the sink died of them."""
         self._scheduler.start_again()
         self._ledger.forget_kept()
+        given_up = [job for number in self._suspects.sink_died() if (job := self._ledger.close(number))]
+        for job in given_up:
+            self._close(job)
         for job in self._ledger:
-            self._submit(job)
+            if not self._suspects.is_held(job.number):
+                self._submit(job)
+        return given_up
 
     def poison(self) -> list[Rows]:
         """The rows of open requests that are given up, for a sink that knows nothing of it."""
