@@ -26,7 +26,6 @@ from bert_serving.client import BertClient, ConnectFailed, RowFailed, ServerStop
 from bert_serving.client.wire import RowsReply, decode_reply, encode_request
 from bert_serving.server import BertServer, ServiceError
 from bert_serving.server.core import restarts
-from bert_serving.server.transport import sockets
 
 SLOW = [f"!slow 0.01 {number}" for number in range(200)]
 

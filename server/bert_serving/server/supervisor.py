@@ -18,6 +18,7 @@ import zmq
 
 from bert_serving.server.children import GATEWAY, OPTIMIZER, SINK, VENTILATOR, Children
 from bert_serving.server.config import ServerConfig
+from bert_serving.server.descriptors import shortage
 from bert_serving.server.errors import BertServerError, ServiceError, StartError
 from bert_serving.server.open_log import make_files
 from bert_serving.server.processes import Processes
@@ -76,6 +77,8 @@ class Supervisor:
         self._wakeup.notify()
 
     def run(self) -> None:
+        if (too_few := shortage(self._config.max_clients)) is not None:
+            log.warning("%s", too_few)
         with ExitStack() as opened:
             listeners = opened.enter_context(open_listeners(self._config))
             log_files = opened.enter_context(make_files())

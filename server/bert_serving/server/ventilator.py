@@ -192,8 +192,10 @@ class Ventilator:
 
     @property
     def _is_receiving(self) -> bool:
-        """Whether more may be taken in: not before a predecessor's clients are told, nor if the sink is far behind."""
-        return len(self._outbox) < MOST_UNCONFIRMED and not self._open_log.inherited
+        """Whether more may be taken in: not before this one knows of all children and a predecessor's clients are told,
+        nor if the sink is far behind."""
+        is_begun = bool(self._peers.census.processes) and not self._open_log.inherited
+        return is_begun and len(self._outbox) < MOST_UNCONFIRMED
 
     def _receive(self) -> None:
         if not self._is_receiving:

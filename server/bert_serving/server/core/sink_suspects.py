@@ -1,4 +1,4 @@
-"""Requests that were in the sink when it died, more than once: each of them runs alone, and in the end is given up. Pure.
+"""Requests that were in the sink at more than one of its deaths: each runs alone, and in the end is given up. Pure.
 
 A sink that dies takes what it has with it, and all of it comes again. If an answer itself is what the sink cannot hold,
 that would go on for ever. So a request that was there at `SUSPECT_DEATHS` deaths runs before all others, and alone;
