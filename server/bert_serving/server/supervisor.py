@@ -19,7 +19,8 @@ import zmq
 from bert_serving.server.children import GATEWAY, OPTIMIZER, SINK, VENTILATOR, Children
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.descriptors import shortage
-from bert_serving.server.errors import BertServerError, ServiceError, StartError
+from bert_serving.server.errors import ServiceError, StartError
+from bert_serving.server.guard import Guard
 from bert_serving.server.open_log import make_files
 from bert_serving.server.processes import Processes
 from bert_serving.server.status import Description
@@ -66,6 +67,7 @@ class Supervisor:
         self._wakeup = wakeup
         self._on_ready = on_ready
         self._is_serving = self._is_drained = False
+        self._guard = Guard(log)
         self._stop_reason: str | None = None
         self._stop_at_once = False
         self._drain_until_s: float | None = None
@@ -92,10 +94,8 @@ class Supervisor:
             self._children.start(meeting, self._orders(listeners, log_files), time.monotonic())
             while not self._is_over(time.monotonic()):
                 self._wait(poller)
-                for line, message in self._lines.receive():
-                    self._hear(line, message, time.monotonic())
-                self._watch(time.monotonic())
-                self._children.tell_ventilator()
+                for step in (self._hear, self._watch, self._children.tell_ventilator):
+                    self._guard(step)
 
     def _meet(self, context: zmq.Context[Any], folder: Path) -> Meeting:
         """Open the lines that children connect to: for those on this machine, and for workers elsewhere if any."""
@@ -147,15 +147,10 @@ class Supervisor:
 
     # -- what children say --------------------------------------------------------------------------------------------
 
-    def _hear(self, line: str, message: Message, now_s: float) -> None:
-        if not self._children.knows(line):
-            return  # the last words of one that was released, or that has a successor
-        try:
-            self._on_message(line, message, now_s)
-        except BertServerError:
-            raise
-        except Exception:  # one strange message must not end the service
-            log.error("a message of %s was dropped by an error", line, exc_info=True)
+    def _hear(self) -> None:
+        for line, message in self._lines.receive():
+            if self._children.knows(line):  # else it is the last word of one that was released, or has a successor
+                self._guard(self._on_message, line, message, time.monotonic())
 
     def _on_message(self, line: str, message: Message, now_s: float) -> None:
         if isinstance(message, (Hello, Stage, Ready, Alive)):
@@ -173,7 +168,8 @@ class Supervisor:
 
     # -- watch --------------------------------------------------------------------------------------------------------
 
-    def _watch(self, now_s: float) -> None:
+    def _watch(self) -> None:
+        now_s = time.monotonic()
         for child, stage in self._children.lost():
             reason = child.reason or "it ended without a reason"
             if self._is_serving:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from math import ceil
@@ -27,7 +27,7 @@ from bert_serving.server.core.outbox import Outbox
 from bert_serving.server.core.tickets import PartKey
 from bert_serving.server.core.work import Work
 from bert_serving.server.door import Door, Request
-from bert_serving.server.log import Throttle
+from bert_serving.server.guard import Guard
 from bert_serving.server.open_log import OpenLog
 from bert_serving.server.peers import SINK, Peers
 from bert_serving.server.stats import Statistic
@@ -61,8 +61,6 @@ from bert_serving.server.transport.messages import (
 log = logging.getLogger(__name__)
 
 POLL_MS = 1_000
-MOST_FAILURES = 100
-"""Turns in a row that may fail before a successor takes over, which begins with nothing that could be broken."""
 MOST_UNCONFIRMED = 5_000
 """Answers that the sink has not confirmed; nothing more is read from clients while there are so many."""
 ROWS_PER_PREFETCH = 128
@@ -145,8 +143,7 @@ class Ventilator:
         self._statistic = Statistic()
         self._probed_s = 0.0
         self._is_draining = self._is_drained = self._is_stopping = False
-        self._failures = 0
-        self._failed = Throttle(log, "%d step(s) of the ventilator failed")
+        self._guard = Guard(log)
         self._disown(open_log)
 
     def _disown(self, open_log: OpenLog) -> None:
@@ -171,22 +168,10 @@ class Ventilator:
             poller.poll(self._wait_ms(time.monotonic()))
             for step in (*steps, self._dispatch):
                 self._guard(step)
-        self._end()
+        self._guard(self._end)
 
     def _wait_ms(self, now_s: float) -> int:
         return ceil(min(POLL_MS, max(0.0, 1000 * (self._work.next_deadline_s - now_s))))
-
-    def _guard(self, step: Callable[[], None]) -> None:
-        """Nothing that comes from outside may end the loop."""
-        try:
-            step()
-            self._failures = 0
-        except Exception:
-            self._failures += 1
-            self._failed.count(1, time.monotonic())
-            log.debug("a step of the ventilator failed", exc_info=True)
-            if self._failures > MOST_FAILURES:
-                raise
 
     # -- receive: from clients ----------------------------------------------------------------------------------------
 

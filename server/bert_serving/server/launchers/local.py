@@ -66,7 +66,8 @@ class LocalProcess:
         *lines, self._unread = self._unread.split(b"\n")
         report: dict[str, Any] = {}
         for line in lines:
-            report.update(json.loads(line))
+            with suppress(ValueError, TypeError):  # a library that writes to the descriptor itself
+                report.update(json.loads(line))
         return report
 
     def exit_status(self) -> int | None:
