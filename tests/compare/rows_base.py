@@ -1,11 +1,12 @@
 """Rows 3, 4, 5, 9 and 12 of two commits, taking turns: the base, what stands here, and the base once more.
 
-The base is measured by two servers of its own, so that what they differ by is what any two servers differ by. Each
-server is asked by the client of its commit.
+The base has two servers, and all are started anew for each round: even servers of one commit differ from start to
+start, by some percent for as long as they run. Each server is asked by the client of its commit.
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
 import tempfile
 from collections import defaultdict
@@ -13,7 +14,6 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from compare import rows_inside, rows_legacy
 from compare.commits import Commit
@@ -21,7 +21,7 @@ from compare.contenders import ALL_LAYERS
 from compare.environments import Missing
 from compare.noop_engine import WORKERS
 from compare.processes import Contestant, Server
-from compare.setup import CLIENTS, MESSAGE_CLIENTS, Setup
+from compare.setup import CLIENTS, MESSAGE_CLIENTS, QUICK, Setup, Sizes
 from compare.table import Side
 from compare.verdict import Beside, Figures, turns
 
@@ -36,6 +36,9 @@ TOGETHER = ({3, 4, 5}, {9}, {12})
 """Rows of the same servers."""
 
 WARM_UP_TEXTS = 64
+
+Found = dict[tuple[str, str], list[float]]
+"""Values, one a round, by a figure's number and by side."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +92,18 @@ def rows(setup: Setup, wanted: set[int], commits: Mapping[str, Commit]) -> list[
         start, texts = [sys.executable, "-m", "compare.noop_server"], setup.short_texts
     else:
         start, texts = [sys.executable, "-m", "compare.checked_server", *_options(setup, wanted)], setup.texts
-    tasks = [task for task in _tasks(setup) if task.row in wanted]
-    with ExitStack() as opened:
-        members = {side: Member(commits[side], start, texts, opened) for side in SIDES}
-        if 12 in wanted and not all(member.workers() for member in members.values()):
-            raise Missing("no worker told its process id, so the CPU time of the others is not known")
-        found = _measure(setup, tasks, members)
-    figures = [figure for task in tasks for figure in task.figures]
+    small, whole = ([task for task in _tasks(sizes) if task.row in wanted] for sizes in (QUICK, setup.sizes))
+    found: Found = defaultdict(list)
+    for number in range(setup.rounds):
+        order = turns(SIDES, number)
+        with ExitStack() as opened:
+            members = {side: Member(commits[side], start, texts, opened) for side in order}
+            if 12 in wanted and not all(member.workers() for member in members.values()):
+                raise Missing("no worker told its process id, so the CPU time of the others is not known")
+            for task, member in itertools.product(small, members.values()):
+                member.ask(task)
+            _measure(setup, whole, members, found)
+    figures = [figure for task in whole for figure in task.figures]
     return [_beside(figure, found) for figure in sorted(figures, key=lambda figure: figure.number)]
 
 
@@ -106,8 +114,7 @@ def _options(setup: Setup, wanted: set[int]) -> list[str]:
     return ["-cpu", "-num_worker", "1", "-max_seq_len", "128", "-model_dir", setup.google_model]
 
 
-def _tasks(setup: Setup) -> list[Task]:
-    sizes = setup.sizes
+def _tasks(sizes: Sizes) -> list[Task]:
     bulk, many = f"1 client x {sizes.messages} texts", f"{MESSAGE_CLIENTS} clients x 1 text"
     texts, requests = sizes.message_bulks * sizes.messages, MESSAGE_CLIENTS * sizes.message_calls
     cpu = "CPU time of the server's processes but the workers"
@@ -134,21 +141,18 @@ def _tasks(setup: Setup) -> list[Task]:
     ]  # fmt: skip
 
 
-def _measure(setup: Setup, tasks: list[Task], members: Mapping[str, Member]) -> dict[tuple[str, str], list[float]]:
-    """Values by figure and side; in each round all sides do one thing before the next comes. One round warms up."""
-    found: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for number in range(setup.rounds + 1):
-        for task in tasks:
-            for side in turns(SIDES, number):
-                answer = members[side].ask(task)
-                for figure in task.figures if number else ():
-                    value = figure.read(answer)
-                    found[figure.number, side].append(value)
-                    setup.record(f"{figure.number}, {side}", value, figure.unit)
-    return found
+def _measure(setup: Setup, tasks: list[Task], members: Mapping[str, Member], found: Found) -> None:
+    """All sides do one thing before the next comes."""
+    for task in tasks:
+        for side, member in members.items():
+            answer = member.ask(task)
+            for figure in task.figures:
+                value = figure.read(answer)
+                found[figure.number, side].append(value)
+                setup.record(f"{figure.number}, {side}", value, figure.unit)
 
 
-def _beside(figure: Figure, found: Mapping[tuple[str, str], Any]) -> Beside:
+def _beside(figure: Figure, found: Found) -> Beside:
     base, ours, again = (Side(side, tuple(found[figure.number, side])) for side in SIDES)
     return Beside(
         figure.number, figure.title, figure.unit, Figures(base, ours, again), less_is_better=figure.less_is_better

@@ -18,13 +18,14 @@ from compare import rows_base, texts
 from compare.checkpoint import BERT_BASE, MINILM, Size, google_name, shapes
 from compare.commits import Commit, NoCommit, check_out, here
 from compare.contenders import worst_cosine
-from compare.environments import Missing
+from compare.environments import ROOT, Missing
 from compare.matrix_products import flops
 from compare.noop_engine import DIM, NoopEngine
 from compare.own_engine import micro_batches
 from compare.peer import mean, padded
 from compare.processes import READY, Contestant, Server, environment
 from compare.run import TITLES
+from compare.setup import Setup, Sizes
 from compare.sources import WrongSources
 from compare.table import PeerResult, Report, Row, Side, chosen_rows, fastest
 from compare.verdict import Beside, BesideReport, Figures, Verdict, gain, spread, turns, verdict
@@ -317,3 +318,18 @@ def test_cpu_time_of_a_server_is_that_of_all_its_processes_but_some() -> None:
         most_s = server.cpu_s(but={worker})
         assert most_s >= 0.2
         assert server.cpu_s() - most_s >= 0.6
+
+
+def test_messages_of_two_commits_are_measured_side_by_side(tmp_path: Path) -> None:
+    sizes = Sizes(messages=8, message_bulks=1, message_calls=1)
+    setup = Setup(rounds=1, sizes=sizes, folder=tmp_path)
+    setup.passages = ["one two three"] * sizes.messages
+    commits = {side: Commit(side, ROOT) for side in rows_base.SIDES}
+    found = rows_base.rows(setup, {12}, commits)
+    assert [row.number for row in found] == ["12a", "12b", "12c", "12d"]
+    for row in found:
+        assert row.figures is not None
+        assert [side.name for side in (row.figures.base, row.figures.ours, row.figures.again)] == list(rows_base.SIDES)
+        assert all(value > 0 for side in (row.figures.base, row.figures.ours) for value in side.figures)
+        assert len(row.figures.again.figures) == 1
+        assert row.verdict is not None
