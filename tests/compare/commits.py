@@ -37,7 +37,8 @@ class Commit:
         env = environment(self.folder)
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=CHECK_TIMEOUT_S)
         if done.returncode:
-            raise sources.WrongSources(f"{self.name} cannot be measured: {done.stderr.strip()[-500:]}")
+            reason = (done.stderr.strip().splitlines() or ["?"])[-1]
+            raise sources.WrongSources(f"{self.name} cannot be measured: {reason[:500]}")
 
 
 def here(root: Path = ROOT) -> Commit:
@@ -58,9 +59,11 @@ def check_out(commit: str, folder: Path, root: Path = ROOT) -> Commit:
 
 
 def _short(root: Path, commit: str) -> str:
-    return (
-        _git(root, "rev-parse", "--short=12", "--verify", "--end-of-options", f"{commit}^{{commit}}").decode().strip()
-    )
+    asked = ("rev-parse", "--short=12", "--verify", "--end-of-options", f"{commit}^{{commit}}")
+    try:
+        return _git(root, *asked).decode().strip()
+    except NoCommit as error:
+        raise NoCommit(f"{commit!r} is no commit of {root}: name one that git log shows ({error})") from None
 
 
 def _git(root: Path, *arguments: str) -> bytes:
@@ -69,5 +72,5 @@ def _git(root: Path, *arguments: str) -> bytes:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NoCommit(f"git cannot be asked: {error}") from None
     if done.returncode:
-        raise NoCommit(done.stderr.decode(errors="replace").strip()[-300:])
+        raise NoCommit(f"git {arguments[0]} failed: {done.stderr.decode(errors='replace').strip()[-300:]}")
     return done.stdout
