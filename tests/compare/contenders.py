@@ -17,6 +17,7 @@ from compare.protocol import cores
 from compare.setup import Setup
 
 PREPARE_TIMEOUT_S = 600
+ALL_LAYERS = ("-pooling_layer", "-1", "-no_normalize")
 KINDS = {TORCH: ("float32", "bfloat16", "autocast"), ONNXRUNTIME: ("float32",), CTRANSLATE2: ("float32", "int8")}
 
 
@@ -63,7 +64,7 @@ Contender = InProcess | Service
 
 def start_service(setup: Setup, opened: ExitStack, kind: str, *options: str) -> Service:
     """This server with all layers of MiniLM, asked by its own client."""
-    model = ("-model_dir", setup.hugging_face_model, "-pooling_layer", "-1", "-no_normalize")
+    model = ("-model_dir", setup.hugging_face_model, *ALL_LAYERS)
     dtype = ("-dtype", kind) if kind != "float32" else ()
     server = opened.enter_context(Server(our_start(), "-cpu", "-max_seq_len", "128", *model, *dtype, *options))
     ports = (str(server.port), str(server.port_out))

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from bert_serving.client import BertClient
+from compare import sources
 from compare.protocol import serve, texts_of, timed
 from compare.texts import sentences
 
@@ -55,6 +56,12 @@ class Load:
         if save:
             np.save(save, np.asarray(vectors, np.float32))
         return {"rate": count / took_s}
+
+    def bulks(self, count: int, calls: int) -> dict[str, Any]:
+        """One big call after the other by one client; the rate of the median one."""
+        with self._client() as client:
+            took = [timed(partial(client.encode, self._texts[:count])) for _ in range(calls)]
+        return {"rate": count / statistics.median(took)}
 
     def single(self, calls: int) -> dict[str, Any]:
         """One sentence a call, nobody else there."""
@@ -120,8 +127,9 @@ def _side_by_side(actions: Sequence[Callable[[], None]]) -> None:
 
 
 def main() -> None:
+    sources.check(sources.CLIENT)
     load = Load(int(sys.argv[1]), int(sys.argv[2]), texts_of(sys.argv[3]))
-    names = ("warm_up", "bulk", "single", "many", "mixed")
+    names = ("warm_up", "bulk", "bulks", "single", "many", "mixed")
     serve({name: getattr(load, name) for name in names})
 
 

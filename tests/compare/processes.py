@@ -13,13 +13,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import psutil
 from ports import free_ports
 
+from compare import sources as whose
 from compare.environments import Missing
 from compare.protocol import CORE
 
@@ -30,10 +33,17 @@ START_TIMEOUT_S = 300
 STOP_TIMEOUT_S = 20
 ANSWER_TIMEOUT_S = 1200
 
+_CPUCLOCK_SCHED = 2
+"""With this a process id makes a clock, as in clock_getcpuclockid(3): /proc counts in hundredths of a second only."""
 
-def environment(**more: str) -> dict[str, str]:
-    """The variables of every process: our modules are found; NumPy's own products keep to one core."""
-    paths = os.pathsep.join([str(TESTS), str(TESTS / "support")])
+
+def environment(sources: Path | None = None, **more: str) -> dict[str, str]:
+    """The variables of every process: our modules are found; NumPy's own products keep to one core.
+
+    With `sources` client and server come from that folder, which the process checks, see `sources.py`.
+    """
+    paths = os.pathsep.join([*(whose.paths(sources) if sources else ()), str(TESTS), str(TESTS / "support")])
+    more |= {whose.VARIABLE: str(sources)} if sources else {}
     quiet = {"HF_HUB_OFFLINE": "1", "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONWARNINGS": "ignore"}
     return {**os.environ, **quiet, "PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1", **more}
 
@@ -86,10 +96,12 @@ class Process:
 class Contestant(Process):
     """A module of this folder that calls `protocol.serve`, in the environment of `python`."""
 
-    def __init__(self, python: str | Path, module: str, *arguments: str, core: int | None = None) -> None:
+    def __init__(
+        self, python: str | Path, module: str, *arguments: str, core: int | None = None, sources: Path | None = None
+    ) -> None:
         pinned = {} if core is None else {CORE: str(core)}
         command = [str(python), "-m", f"compare.{module}", *arguments]
-        super().__init__(command, environment(**pinned), pipes=True)
+        super().__init__(command, environment(sources, **pinned), pipes=True)
         self.name = module
 
     def __enter__(self) -> Contestant:
@@ -128,12 +140,15 @@ class Contestant(Process):
 
 
 class Server(Process):
-    """A server on free ports of this machine. `start` is a command to which its ports are added."""
+    """A server on free ports of this machine. `start` is a command to which its ports are added.
 
-    def __init__(self, start: Sequence[str], *options: str) -> None:
+    `sources` are as for `environment`, which `variables` are added to.
+    """
+
+    def __init__(self, start: Sequence[str], *options: str, sources: Path | None = None, **variables: str) -> None:
         self.port, self.port_out = free_ports(2)
         ports = ["-port", str(self.port), "-port_out", str(self.port_out)]
-        super().__init__([*start, *options, *ports], environment())
+        super().__init__([*start, *options, *ports], environment(sources, **variables))
 
     def __enter__(self) -> Server:
         deadline_s = time.monotonic() + START_TIMEOUT_S
@@ -146,6 +161,17 @@ class Server(Process):
             self.stop()
             raise
         return self
+
+    def cpu_s(self, but: Collection[int] = ()) -> float:
+        """CPU seconds of its process and all that came of it, so far; `but` are process ids to leave out."""
+        main = psutil.Process(self.popen.pid)
+        return sum(_cpu_s(process) for process in (main, *main.children(recursive=True)) if process.pid not in but)
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    with suppress(OSError):  # it ended meanwhile
+        return time.clock_gettime(~process.pid << 3 | _CPUCLOCK_SCHED)
+    return 0.0
 
 
 def our_start() -> list[str]:

@@ -25,11 +25,12 @@ class Sizes:
     product_calls: int = 2
     messages: int = 4096
     message_calls: int = 32
+    message_bulks: int = 16
 
 
 QUICK = Sizes(
     legacy_bulk=192, bulk=192, singles=10, many_calls=2, mixed_calls=3, mixed_bulk=192, layers=2, product_calls=1,
-    message_calls=4,
+    message_calls=4, message_bulks=2,
 )  # fmt: skip
 CLIENTS = 32
 MESSAGE_CLIENTS = 64

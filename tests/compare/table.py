@@ -96,7 +96,7 @@ class Report:
         if self.peers:
             lines += ["", "| in process, bulk | texts/s | worst cosine to its float32 |", "|---|---|---|"]
             lines += [f"| {peer.name} | {peer.side.median:.0f} | {_cosine(peer.worst_cosine)} |" for peer in self.peers]
-        return "\n".join([*lines, "", *_lines(self.about), ""])
+        return "\n".join([*lines, "", *about_lines(self.about), ""])
 
 
 def fastest(sides: Collection[Side]) -> Side:
@@ -111,22 +111,24 @@ def chosen_rows(text: str, known: Collection[int]) -> set[int]:
         first, _, last = part.partition("-")
         chosen |= set(range(int(first), int(last or first) + 1))
     if chosen - set(known):
-        raise ValueError(f"there is no row {min(chosen - set(known))}; the rows are {min(known)} to {max(known)}")
+        rows = ", ".join(map(str, sorted(known)))
+        raise ValueError(f"there is no row {min(chosen - set(known))} here; the rows are {rows}")
     return chosen or set(known)
 
 
 def _markdown(row: Row) -> str:
     name = f"| {row.number} | {row.what} "
     if row.ours is None:
-        return f"{name}| | | - | | {_cell(row.note)} |"
+        return f"{name}| | | - | | {cell(row.note)} |"
     own = f"| {row.ours.median:.4g} {row.unit} "
     if row.other is None or row.ratio is None or row.spread is None:
-        return f"{name}{own}| | | | {_cell(row.note)} |"
+        return f"{name}{own}| | | | {cell(row.note)} |"
     other = f"| {row.other.median:.4g} {row.unit}, {row.other.name} "
-    return f"{name}{own}{other}| {row.ratio:.2f} | {row.spread[0]:.2f} to {row.spread[1]:.2f} | {_cell(row.note)} |"
+    return f"{name}{own}{other}| {row.ratio:.2f} | {row.spread[0]:.2f} to {row.spread[1]:.2f} | {cell(row.note)} |"
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """A text that does not break a table."""
     return " ".join(text.split()).replace("|", "/")[:400]
 
 
@@ -134,5 +136,6 @@ def _cosine(value: float | None) -> str:
     return "" if value is None else f"{value:.6f}"
 
 
-def _lines(about: Mapping[str, Any]) -> Sequence[str]:
+def about_lines(about: Mapping[str, Any]) -> Sequence[str]:
+    """What a table was measured on."""
     return [f"* {name}: {value}" for name, value in about.items()]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -11,17 +14,21 @@ import pytest
 
 from bert_serving.server.engine import contract
 from bert_serving.server.worker import CPU_BATCH_TOKENS
-from compare import texts
+from compare import rows_base, texts
 from compare.checkpoint import BERT_BASE, MINILM, Size, google_name, shapes
+from compare.commits import Commit, NoCommit, check_out, here
 from compare.contenders import worst_cosine
-from compare.environments import Missing
+from compare.environments import ROOT, Missing
 from compare.matrix_products import flops
 from compare.noop_engine import DIM, NoopEngine
 from compare.own_engine import micro_batches
 from compare.peer import mean, padded
-from compare.processes import Contestant, Server, environment
+from compare.processes import READY, Contestant, Server, environment
 from compare.run import TITLES
+from compare.setup import Setup, Sizes
+from compare.sources import WrongSources
 from compare.table import PeerResult, Report, Row, Side, chosen_rows, fastest
+from compare.verdict import Beside, BesideReport, Figures, Verdict, gain, spread, turns, verdict
 
 
 def test_texts_are_many_of_mixed_length_and_always_the_same() -> None:
@@ -163,3 +170,166 @@ def test_protocol_answers_in_turn_whatever_a_library_prints() -> None:
     ready, answer, error = done.stdout.splitlines()
     assert (ready, answer) == ('{"ready": true}', '{"twice": 8}')
     assert "TypeError" in error
+
+
+BASE, OURS, AGAIN = Side("base", (10, 12, 11)), Side("this tree", (20, 22, 24)), Side("base again", (11, 11, 11))
+
+
+def beside(factor: float, *, less_is_better: bool = True) -> Beside:
+    ours = Side("this tree", tuple(factor * value for value in AGAIN.figures))
+    return Beside("12a", "messages", "us", Figures(BASE, ours, AGAIN), less_is_better=less_is_better)
+
+
+def test_spread_is_how_far_apart_figures_of_one_thing_usually_lie() -> None:
+    assert spread((10, 12, 11), (11, 11, 11)) == pytest.approx(1)
+    assert spread((10, 10, 10), (11, 12, 10)) == pytest.approx(1.1)
+    assert spread((10, 12), (12, 10)) == pytest.approx(1.2)
+    assert spread((100, 10, 10), (10, 11, 10)) == pytest.approx(1.1)  # one round disturbed makes no wide spread
+    assert spread((7,), (7,)) == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [((3, 9, 5), (4, 4, 8)), ((1, 2, 3, 4), (4, 3, 2, 1)), ((5, 6, 5, 7, 9), (6, 6, 5, 9, 3))]
+)
+def test_spread_is_the_farthest_of_all_swaps(first: tuple[float, ...], second: tuple[float, ...]) -> None:
+    found = []
+    for swapped in itertools.product((False, True), repeat=len(first)):
+        pairs = [(b, a) if swap else (a, b) for a, b, swap in zip(first, second, swapped, strict=True)]
+        one, other = ([pair[side] for pair in pairs] for side in (0, 1))
+        found.append(statistics.median(one) / statistics.median(other))
+    assert spread(first, second) == pytest.approx(max(found))
+
+
+def test_verdict_is_of_what_lies_beyond_the_spread_in_either_direction() -> None:
+    assert verdict(0.94, 1.05) is Verdict.WORSE
+    assert [verdict(ratio, 1.05) for ratio in (0.96, 1, 1.04)] == [Verdict.WITHIN] * 3
+    assert verdict(1.06, 1.05) is Verdict.BETTER
+    assert [verdict(ratio, 1) for ratio in (0.999, 1, 1.001)] == [Verdict.WORSE, Verdict.WITHIN, Verdict.BETTER]
+    assert verdict(0.5, 2) is Verdict.WITHIN
+
+
+def test_ratio_to_the_base_is_above_one_for_the_better() -> None:
+    assert beside(2).ratio == 0.5
+    assert beside(2, less_is_better=False).ratio == 2
+    assert (beside(2).verdict, beside(0.8).verdict, beside(1).verdict) == (
+        Verdict.WORSE,
+        Verdict.BETTER,
+        Verdict.WITHIN,
+    )
+    assert gain(0, 0, less_is_better=True) == 1  # no CPU time at all is no reason to fail
+
+
+def test_base_is_both_of_its_servers() -> None:
+    row = Beside("3", "rate", "texts/s", Figures(Side("base", (8,)), Side("this tree", (10,)), Side("again", (12,))))
+    assert (row.ratio, row.spread, row.verdict) == (1, 1.5, Verdict.WITHIN)
+
+
+def test_report_with_a_base_is_good_if_all_is_measured_and_nothing_worse() -> None:
+    assert BesideReport({}, [beside(1), beside(0.8)]).is_good
+    assert not BesideReport({}, [beside(1), beside(2)]).is_good
+    assert not BesideReport({}, [beside(1), Beside("9", "bulk", note="left out: no | such")]).is_good
+
+
+def test_table_with_a_base() -> None:
+    report = BesideReport({"base": "0123abc"}, [beside(2), Beside("9", "bulk", note="left out: no | such")])
+    text = " ".join(report.as_markdown().split())
+    assert "| 12a | messages | 11 us | 11 us | 22 us | 0.500 | 1.000 to 1.000 | WORSE |" in text
+    assert "| 9 | bulk | | | | - | | left out: no / such |" in text
+    assert "* base: 0123abc" in text
+    row, missing = json.loads(json.dumps(report.as_json()))["rows"]
+    assert (row["verdict"], row["figures"]["base"]["figures"]) == ("WORSE", [10, 12, 11])
+    assert (missing["verdict"], missing["ratio"]) == (None, None)
+
+
+def test_each_side_begins_a_round_and_ends_one() -> None:
+    rounds = [turns("ABC", number) for number in range(3)]
+    assert all(set(places) == set("ABC") for places in (*rounds, *zip(*rounds, strict=True)))
+
+
+def test_rows_with_a_base_belong_to_one_group_each() -> None:
+    assert sorted(itertools.chain(*rows_base.TOGETHER)) == sorted(rows_base.TITLES) == [3, 4, 5, 9, 12]
+    with pytest.raises(ValueError, match="no row 1 here; the rows are 3, 4, 5, 9, 12"):
+        chosen_rows("1,3", rows_base.TITLES)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """Two commits, with a client and a server that know which one they are of, and changes after them."""
+    root = tmp_path / "repository"
+    files = [root / "client/bert_serving/client/__init__.py", root / "server/bert_serving/server/__init__.py"]
+    git = ["git", "-C", str(root), "-c", "user.name=nobody", "-c", "user.email=nobody@localhost"]
+    for number in (1, 2, 3):
+        for file in files:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(f"NUMBER = {number}\n")
+        commands = [["init", "-q"], ["add", "."], ["commit", "-q", "--no-gpg-sign", "-m", "more"]] if number < 3 else []
+        for command in commands:
+            subprocess.run([*git, *command], check=True, timeout=60)
+    return root
+
+
+def test_commit_is_checked_out_apart_from_what_stands_here(repository: Path, tmp_path: Path) -> None:
+    base, ours = check_out("HEAD~1", tmp_path / "base", repository), here(repository)
+    assert ours.name.endswith(", with changes")
+    assert not ours.name.startswith(base.name)
+    code = "import bert_serving.client as c, bert_serving.server as s; print(c.NUMBER, s.NUMBER)"
+    for commit, number in ((base, 1), (ours, 3)):
+        commit.check()
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, env=environment(commit.folder), capture_output=True, text=True, timeout=60)
+        assert done.stdout.split() == [str(number)] * 2
+
+
+@pytest.mark.parametrize("commit", ["no-such", "", "--all", "HEAD:client"])
+def test_what_is_no_commit_is_refused(repository: Path, tmp_path: Path, commit: str) -> None:
+    with pytest.raises(NoCommit, match="is no commit of"):
+        check_out(commit, tmp_path / "base", repository)
+    with pytest.raises(NoCommit):
+        check_out("HEAD", tmp_path / "base", tmp_path)
+
+
+def test_other_sources_than_the_commit_s_are_noticed(repository: Path, tmp_path: Path) -> None:
+    (repository / "server/bert_serving/server/__init__.py").unlink()  # so that the one of this environment is found
+    with pytest.raises(WrongSources, match=r"HEAD cannot be measured: .*bert_serving\.server is .*PYTHONPATH"):
+        Commit("HEAD", repository).check()
+    for module in ("load", "noop_server", "checked_server"):
+        with (
+            pytest.raises(Missing, match="is not in"),
+            Contestant(sys.executable, module, "1", "2", "texts", sources=tmp_path),
+        ):
+            pass
+
+
+def test_cpu_time_of_a_server_is_that_of_all_its_processes_but_some() -> None:
+    child = (
+        "import signal, sys, time\n"
+        "while time.process_time() < float(sys.argv[1]): pass\n"
+        "print(flush=True); signal.pause()"
+    )
+    parent = (
+        "import signal, subprocess, sys\n"
+        f"start = lambda s: subprocess.Popen([sys.executable, '-c', {child!r}, s], stdout=subprocess.PIPE)\n"
+        "worker, sink = start('0.6'), start('0.2')\n"
+        "worker.stdout.readline(), sink.stdout.readline()\n"
+        f"print(worker.pid, {READY!r}, flush=True); signal.pause()"
+    )
+    with Server([sys.executable, "-c", parent]) as server:
+        worker = int(server.log.read_text().split()[0])
+        most_s = server.cpu_s(but={worker})
+        assert most_s >= 0.2
+        assert server.cpu_s() - most_s >= 0.6
+
+
+def test_messages_of_two_commits_are_measured_side_by_side(tmp_path: Path) -> None:
+    sizes = Sizes(messages=8, message_bulks=1, message_calls=1)
+    setup = Setup(rounds=1, sizes=sizes, folder=tmp_path)
+    setup.passages = ["one two three"] * sizes.messages
+    commits = {side: Commit(side, ROOT) for side in rows_base.SIDES}
+    found = rows_base.rows(setup, {12}, commits)
+    assert [row.number for row in found] == ["12a", "12b", "12c", "12d"]
+    for row in found:
+        assert row.figures is not None
+        assert [side.name for side in (row.figures.base, row.figures.ours, row.figures.again)] == list(rows_base.SIDES)
+        assert all(value > 0 for side in (row.figures.base, row.figures.ours) for value in side.figures)
+        assert len(row.figures.again.figures) == 1
+        assert row.verdict is not None
