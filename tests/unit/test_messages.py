@@ -25,13 +25,13 @@ from bert_serving.server.transport.messages import (
 )
 
 MESSAGES: list[Message] = [
-    Hello(1, "ipc://x"),
+    Hello(1, {"address": "ipc://x", "keys": None}),
     Stage("loading \u4f60"),
     Ready("gpu:0"),
     Done(1, 256, 2, 30, 400, 512, 0.5, 1.5),
     Delivered(7, True),
     Left(7),
-    Load("/tmp/graph.pb", "ipc://y"),
+    Load("/tmp/graph.pb", {"address": "ipc://y", "keys": None}),
     Part(1, 300, 256, 44, False, None, b"\xff\x01id", b"12", b'["a"]'),
     Answer(b"id", b"{}", b"1", True, 3),
     Stop(),

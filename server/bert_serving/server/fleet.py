@@ -16,7 +16,7 @@ from bert_serving.server.devices import device_environment, device_name, lanes_f
 from bert_serving.server.errors import StartError
 from bert_serving.server.launchers.base import Orders
 from bert_serving.server.supervisor import ChildEnded, Supervisor
-from bert_serving.server.transport.meeting import Meeting
+from bert_serving.server.transport.meeting import Line, Meeting
 from bert_serving.server.transport.messages import (
     Alive,
     Draining,
@@ -65,7 +65,7 @@ class Fleet:
         self._prepared: str | None = None
         self._meeting: Meeting | None = None
         self._started_s = self._last_progress_s = 0.0
-        self.rows_address = ""
+        self.rows: Line | None = None
 
     def fileno(self) -> int:
         """Readable when a child has reported or ended."""
@@ -79,7 +79,7 @@ class Fleet:
     @property
     def has_sink(self) -> bool:
         """Whether answers can be published."""
-        return bool(self.rows_address)
+        return self.rows is not None
 
     @property
     def sink_pid(self) -> int | None:
@@ -116,7 +116,7 @@ class Fleet:
         """Start all; they connect to the ventilator as `meeting` says."""
         self._started_s = self._last_progress_s = now_s
         verbose, insider, remote = self._config.verbose, meeting.insider, meeting.remote
-        common = {"ventilator_address": meeting.address, "socket_folder": str(meeting.folder)}
+        common = {"ventilator": meeting.line.as_orders(), "socket_folder": str(meeting.folder)}
         public = insider.public.decode() if insider else None
         sink = {**common, "pad_to": self._config.pad_to, "insider": public, "remote": remote and remote.as_orders()}
         self._start(Orders("sink", SINK, "SINK", sink), "cpu")
@@ -137,8 +137,7 @@ class Fleet:
             "name": name,
             "device": device_name(gpu),
             "lanes": lanes_for(gpu, self._config.most_workers),
-            "ventilator_address": remote.address if remote else self._meeting.address,
-            "keys": remote.keys.as_orders() if remote else None,
+            "ventilator": (remote or self._meeting).line.as_orders(),
         }
         environment = device_environment(gpu, self._config.verbose)
         self._start(Orders("worker", name, name.upper(), arguments, environment), device_name(gpu))
@@ -197,26 +196,26 @@ class Fleet:
         elif isinstance(message, Hello) and name in (SINK, GATEWAY):
             member.state = State.READY
             self._restarts.ready(name)
-            if name == SINK:
-                self._introduce(message.rows_address)
+            if name == SINK and message.rows is not None:
+                self._introduce(Line.of(message.rows))
         elif isinstance(message, Hello):
             member.state, member.stage, member.pid = State.CONNECTED, "waiting for the graph", message.pid
         self._load_where_possible()
 
-    def _introduce(self, rows_address: str) -> None:
+    def _introduce(self, rows: Line) -> None:
         """There is a new sink: those who know another one are told."""
-        self.rows_address = rows_address
+        self.rows = rows
         for worker in self._workers:
             if worker.state in (State.LOADING, State.READY):
-                self._send(worker.name, NewSink(rows_address))
+                self._send(worker.name, NewSink(rows.as_orders()))
 
     def _load_where_possible(self) -> None:
-        """Workers that wait can load once the graph is prepared and the sink's address is known."""
-        if self._prepared is None or not self.has_sink:
+        """Workers that wait can load once the graph is prepared and it is known where the sink takes rows."""
+        if self._prepared is None or self.rows is None:
             return
         for member in self._roster.in_state(State.CONNECTED):
             member.state, member.stage = State.LOADING, "loading the model"
-            self._send(member.name, Load(self._prepared, self.rows_address))
+            self._send(member.name, Load(self._prepared, self.rows.as_orders()))
 
     def answered(self, name: str, now_s: float) -> None:
         """A worker has encoded something."""
@@ -252,7 +251,7 @@ class Fleet:
             lost.append((child, member.stage))
             member.state = State.GONE
             if child.name == SINK:
-                self.rows_address = ""
+                self.rows = None
         return lost
 
     # -- those that are lost ------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from bert_serving.server.core.unsent import Unsent
 from bert_serving.server.log import Throttle
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.curve import Gate, open_gate
+from bert_serving.server.transport.meeting import Line
 from bert_serving.server.transport.messages import (
     Alive,
     Answer,
@@ -39,7 +40,7 @@ from bert_serving.server.transport.messages import (
     decode,
     encode,
 )
-from bert_serving.server.transport.remote import RemoteKeys, bind_remote
+from bert_serving.server.transport.remote import RemoteKeys
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ FIRST_REQUEST_ID = b"1"
 
 
 def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
-    """Run the sink until it is told to stop. `arguments`: ventilator_address, socket_folder, pad_to, insider,
+    """Run the sink until it is told to stop. `arguments`: ventilator (a line), socket_folder, pad_to, insider,
     remote."""
     context = zmq.Context()
     with ExitStack() as opened:
@@ -65,27 +66,22 @@ def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
         insider = arguments["insider"]
         gate = opened.enter_context(open_gate(context, config.curve_dir, insider.encode() if insider else None))
         results = opened.enter_context(sockets.bind_results(context, config))
-        rows, rows_address = _bind_rows(context, opened, arguments)
+        rows, line = _bind_rows(context, arguments)
+        opened.enter_context(rows)
         ventilator = opened.enter_context(
-            sockets.connect_internal(context, zmq.DEALER, arguments["ventilator_address"], "sink")
+            sockets.connect_internal(context, zmq.DEALER, Line.of(arguments["ventilator"]), "sink")
         )
-        ventilator.send_multipart(encode(Hello(os.getpid(), rows_address)))
+        ventilator.send_multipart(encode(Hello(os.getpid(), line.as_orders())))
         listeners = Listeners(config.result_ttl, config.max_clients)
         Sink(config, arguments["pad_to"], listeners, results, rows, ventilator, gate).loop()
 
 
-def _bind_rows(
-    context: zmq.Context[Any], opened: ExitStack, arguments: Mapping[str, Any]
-) -> tuple[sockets.Socket, str]:
-    """The PULL socket for rows, and its address for workers."""
+def _bind_rows(context: zmq.Context[Any], arguments: Mapping[str, Any]) -> tuple[sockets.Socket, Line]:
+    """The PULL socket for rows, and how workers reach it."""
     remote = arguments["remote"]
-    if remote is None:
-        folder = Path(arguments["socket_folder"])
-        rows, address = sockets.bind_internal(context, zmq.PULL, folder, f"rows-{os.getpid()}")
-    else:
-        apart = opened.enter_context(zmq.Context())  # without an authenticator, which knows clients' keys alone
-        rows, address = bind_remote(apart, zmq.PULL, remote["host"], RemoteKeys(**remote["keys"]))
-    return opened.enter_context(rows), address
+    if remote is not None:
+        return sockets.bind_remote(context, zmq.PULL, remote["host"], RemoteKeys.of(remote["keys"]))
+    return sockets.bind_internal(context, zmq.PULL, Path(arguments["socket_folder"]), f"rows-{os.getpid()}")
 
 
 class Sink:

@@ -49,7 +49,7 @@ from bert_serving.server.transport.messages import (
     Rows,
     Stage,
 )
-from bert_serving.server.transport.remote import RemoteKeys, bind_remote
+from bert_serving.server.transport.remote import RemoteKeys
 
 log = logging.getLogger(__name__)
 
@@ -114,16 +114,15 @@ class Ventilator:
             public = insider.public if insider else None
             self._gate = opened.enter_context(open_gate(context, self._config.curve_dir, public))
             self._clients = sockets.bind_requests(context, self._config)
-            allow_terminate = self._config.allow_remote_terminate
-            self._door = Door(self._clients, self._gate, allow_terminate, self._answer_error)
-            children, self._address = sockets.bind_internal(context, zmq.ROUTER, folder, "ventilator")
-            remote = self._open_remote(opened)
+            self._door = Door(self._clients, self._gate, self._config.terminate, self._answer_error)
+            children, self._line = sockets.bind_internal(context, zmq.ROUTER, folder, "ventilator")
+            remote = self._open_remote(context)
             self._lines = Lines(children, *([remote[0]] if remote else []))
             self._poller = zmq.Poller()
             for source in (self._clients, *self._lines.sockets, self._wakeup.fileno(), self._fleet.fileno()):
                 self._poller.register(source, zmq.POLLIN)
             opened.callback(self._end)
-            meeting = Meeting(self._address, folder, insider, remote[1] if remote else None)
+            meeting = Meeting(self._line, folder, insider, remote[1] if remote else None)
             self._fleet.start(meeting, time.monotonic())
             while not self._is_over(time.monotonic()):
                 self._wait(time.monotonic())
@@ -132,16 +131,13 @@ class Ventilator:
                 self._watch(time.monotonic())
                 self._dispatch()
 
-    def _open_remote(self, opened: ExitStack) -> tuple[sockets.Socket, Remote] | None:
-        """The socket for workers elsewhere, if the launcher starts any, in a context that asks for no clients' keys."""
+    def _open_remote(self, context: zmq.Context[Any]) -> tuple[sockets.Socket, Remote] | None:
+        """The socket for workers elsewhere, if the launcher starts any."""
         host = self._supervisor.remote_host
         if host is None:
             return None
-        context: zmq.Context[Any] = zmq.Context()
-        opened.callback(context.destroy, linger=0)
-        keys = RemoteKeys.make()
-        sock, address = bind_remote(context, zmq.ROUTER, host, keys)
-        return sock, Remote(host, address, keys)
+        sock, line = sockets.bind_remote(context, zmq.ROUTER, host, RemoteKeys.make())
+        return sock, Remote(host, line)
 
     def _is_over(self, now_s: float) -> bool:
         """Whether to end now, as asked, with all answered or the time for it gone."""
@@ -192,7 +188,7 @@ class Ventilator:
             self.stop("a client asked for it (TERMINATION)")
             return
         self._statistic.sys_request(request.identity, time.monotonic())
-        addresses = Addresses(self._address, self._fleet.rows_address)
+        addresses = Addresses(self._line.address, self._fleet.rows.address if self._fleet.rows else "")
         state = "ready" if self._is_serving else "loading"
         content = self._description.as_config(addresses, state, self._fleet.size + 1, request.identity)
         if request.command is Command.SHOW_STATUS:

@@ -21,7 +21,6 @@ from typing import Any
 
 import zmq
 
-from bert_serving.client.keys import ClientKeys
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.core.assembly import Assembly
 from bert_serving.server.core.batcher import Limits
@@ -30,6 +29,7 @@ from bert_serving.server.engine.contract import Engine, Row, Vectors
 from bert_serving.server.faults import with_faults
 from bert_serving.server.lanes import Lanes, Outcome, PlacedRow, select
 from bert_serving.server.transport import sockets
+from bert_serving.server.transport.meeting import Line
 from bert_serving.server.transport.messages import (
     Alive,
     Done,
@@ -45,7 +45,6 @@ from bert_serving.server.transport.messages import (
     decode,
     encode,
 )
-from bert_serving.server.transport.remote import RemoteKeys
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +57,8 @@ GPU_BATCH_TOKENS = 16384
 
 
 def run(config: ServerConfig, arguments: Mapping[str, Any], fetch: Callable[[str], str] = str) -> None:
-    """Run a worker until it is told to stop. `arguments`: name, ventilator_address, keys, device, lanes;
-    and place, where that is another machine.
+    """Run a worker until it is told to stop. `arguments`: name, ventilator (a line), device, lanes; and
+    place, where that is another machine.
 
     `fetch` makes what `Launcher.share` gave something that the engine can load here.
     """
@@ -68,12 +67,10 @@ def run(config: ServerConfig, arguments: Mapping[str, Any], fetch: Callable[[str
         opened.callback(context.destroy, linger=sockets.PUBLISH_LINGER_MS)
         wakeup = sockets.Wakeup()
         opened.callback(wakeup.close)
-        remote = RemoteKeys.of(arguments["keys"])
-        keys = None if remote is None else remote.of_worker
-        address, name = arguments["ventilator_address"], arguments["name"]
-        ventilator = sockets.connect_internal(context, zmq.DEALER, address, name, keys)
-        ventilator.send_multipart(encode(Hello(os.getpid(), "")))
-        Worker(config, arguments, context, ventilator, wakeup, keys, fetch).loop()
+        line, name = Line.of(arguments["ventilator"]), arguments["name"]
+        ventilator = sockets.connect_internal(context, zmq.DEALER, line, name)
+        ventilator.send_multipart(encode(Hello(os.getpid(), None)))
+        Worker(config, arguments, context, ventilator, wakeup, fetch).loop()
 
 
 @dataclass(slots=True)
@@ -92,11 +89,9 @@ class Worker:
         context: zmq.Context[Any],
         ventilator: sockets.Socket,
         wakeup: sockets.Wakeup,
-        keys: ClientKeys | None,
         fetch: Callable[[str], str],
     ) -> None:
         self._config = config
-        self._keys = keys
         self._fetch = fetch
         self._device, self._where = arguments["device"], arguments.get("place")
         self._num_lanes = arguments["lanes"]
@@ -141,20 +136,20 @@ class Worker:
         if isinstance(message, Stop):
             self._stopping = True
         elif isinstance(message, Load):
-            self._connect_sink(message.rows_address)
+            self._connect_sink(Line.of(message.rows))
             self._for_loader.put(message.prepared)
         elif isinstance(message, NewSink):
-            self._connect_sink(message.rows_address)
+            self._connect_sink(Line.of(message.rows))
             self._open.clear()
             if self._lanes is not None:
                 self._lanes.drop_waiting()
         elif isinstance(message, Part):
             self._begin(message)
 
-    def _connect_sink(self, rows_address: str) -> None:
+    def _connect_sink(self, line: Line) -> None:
         if self._sink is not None:
             self._sink.close(linger=0)
-        self._sink = sockets.connect_internal(self._context, zmq.PUSH, rows_address, keys=self._keys)
+        self._sink = sockets.connect_internal(self._context, zmq.PUSH, line)
 
     def _begin(self, part: Part) -> None:
         """Tokenize a part at once and let its rows wait for a lane."""

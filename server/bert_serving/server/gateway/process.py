@@ -24,6 +24,7 @@ from bert_serving.server.gateway.app import create_app
 from bert_serving.server.gateway.backend import Backend
 from bert_serving.server.gateway.protocol import PatientProtocol
 from bert_serving.server.transport import sockets
+from bert_serving.server.transport.meeting import Line
 from bert_serving.server.transport.messages import Alive, Draining, Hello, Stop, decode, encode
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class _Server(uvicorn.Server):
 
 
 def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
-    """Serve HTTP until the ventilator says to stop. `arguments`: ventilator_address, curve."""
+    """Serve HTTP until the ventilator says to stop. `arguments`: ventilator (a line), curve."""
     listener = bind(config)
     with contextlib.closing(listener):
         asyncio.run(_serve(config, arguments, listener))
@@ -86,8 +87,8 @@ async def _serve(config: ServerConfig, arguments: Mapping[str, Any], listener: s
         )
     )
     context = zmq.asyncio.Context()
-    ventilator: Any = sockets.connect_internal(context, zmq.DEALER, arguments["ventilator_address"], "gateway")
-    await ventilator.send_multipart(encode(Hello(os.getpid(), "")))
+    ventilator: Any = sockets.connect_internal(context, zmq.DEALER, Line.of(arguments["ventilator"]), "gateway")
+    await ventilator.send_multipart(encode(Hello(os.getpid(), None)))
     log.info("listening on %s:%s", *listener.getsockname()[:2])
     works = (
         server.serve(sockets=[listener]),

@@ -116,9 +116,9 @@ class _Wire:
     def __init__(self, opened: ExitStack) -> None:
         context: zmq.Context[Any] = opened.enter_context(zmq.Context())
         folder = Path(opened.enter_context(sockets.socket_folder()))
-        self._router, address = sockets.bind_internal(context, zmq.ROUTER, folder, "measured")
+        self._router, line = sockets.bind_internal(context, zmq.ROUTER, folder, "measured")
         opened.enter_context(self._router)
-        self._dealer = opened.enter_context(sockets.connect_internal(context, zmq.DEALER, address, "worker-0"))
+        self._dealer = opened.enter_context(sockets.connect_internal(context, zmq.DEALER, line, "worker-0"))
         self._dealer.send(b"")
         self._router.recv_multipart()
 

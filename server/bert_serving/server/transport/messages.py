@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Union, get_args
 
 # -- worker or sink to ventilator -------------------------------------------------------------------------------------
@@ -19,10 +19,10 @@ from typing import Any, Union, get_args
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """A child has connected. `rows_address` is where the sink takes rows, empty from a worker."""
+    """A child has connected. `rows` is the line on which the sink takes rows, as `Line.as_orders` has it."""
 
     pid: int
-    rows_address: str
+    rows: dict[str, Any] | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +90,14 @@ class Load:
     """What a worker needs to load the model and to send rows."""
 
     prepared: str
-    rows_address: str
+    rows: dict[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class NewSink:
     """There is another sink: a worker drops what it has, all of which will come again, and sends its rows there."""
 
-    rows_address: str
+    rows: dict[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
-"""The lines between this machine and workers elsewhere: encrypted, with keys that are made for one run.
+"""Keys for lines between our own processes that others could reach: to workers on other machines, and where loopback
+tcp takes the place of ipc. Made for one run, or for one socket of it.
 
-Orders carry the keys: to the sink on its standard input, to workers on the way that their launcher has. Nobody else
-learns the public key of our sockets, and without it no one can shake hands with them.
+Orders carry them: to children here on their standard input, to workers elsewhere on the way that their launcher has;
+and messages over such lines. Nobody else learns the public key of our sockets, and without it no one can shake hands
+with them: all four keys are secrets.
 """
 
 from __future__ import annotations
@@ -12,44 +14,41 @@ from typing import Any
 
 import zmq
 
-from bert_serving.client.keys import ClientKeys
-from bert_serving.server.transport.sockets import Socket, bind_random_port
-
 
 @dataclass(frozen=True)
 class RemoteKeys:
     """A pair for our sockets and one for those that connect to them, in Z85."""
 
-    our_public: str
+    our_public: str = field(repr=False)
     our_secret: str = field(repr=False)
-    their_public: str
+    their_public: str = field(repr=False)
     their_secret: str = field(repr=False)
 
     @staticmethod
     def make() -> RemoteKeys:
-        """For one run."""
+        """New ones."""
         return RemoteKeys(*(key.decode() for pair in (zmq.curve_keypair(), zmq.curve_keypair()) for key in pair))
 
     @staticmethod
-    def of(values: Mapping[str, str] | None) -> RemoteKeys | None:
+    def of(values: Mapping[str, str]) -> RemoteKeys:
         """What `as_orders` gave."""
-        return None if values is None else RemoteKeys(**values)
+        return RemoteKeys(**values)
 
     def as_orders(self) -> dict[str, str]:
         """As a child's orders carry it."""
         return asdict(self)
 
-    @property
-    def of_worker(self) -> ClientKeys:
-        """What a worker connects with."""
-        return ClientKeys(self.their_public.encode(), self.their_secret.encode(), self.our_public.encode())
+    def protect(self, sock: zmq.Socket[Any]) -> None:
+        """Let a socket, not bound yet, take those alone that know our public key.
 
+        An authenticator of its context, which knows clients' keys, is not asked: there is no ZAP domain, and that is
+        enforced.
+        """
+        sock.curve_server = True
+        sock.curve_publickey, sock.curve_secretkey = self.our_public.encode(), self.our_secret.encode()
+        sock.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
 
-def bind_remote(context: zmq.Context[Any], kind: int, host: str, keys: RemoteKeys) -> tuple[Socket, str]:
-    """A socket that workers elsewhere connect to at `host`, and its address.
-
-    The context must be one without an authenticator, which would ask for keys that it knows.
-    """
-    return bind_random_port(
-        context, kind, host, curve_publickey=keys.our_public.encode(), curve_secretkey=keys.our_secret.encode()
-    )
+    def present(self, sock: zmq.Socket[Any]) -> None:
+        """Let a socket, not connected yet, identify itself and insist on ours."""
+        sock.curve_publickey, sock.curve_secretkey = self.their_public.encode(), self.their_secret.encode()
+        sock.curve_serverkey = self.our_public.encode()
