@@ -12,6 +12,7 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from bert_serving.client.keys import KeyFile
 
@@ -35,8 +36,7 @@ class Keys:
     admins: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
+class _State(NamedTuple):
     """What the file system tells of a file."""
 
     device: int
@@ -46,8 +46,8 @@ class _State:
     written_ns: int
 
     @staticmethod
-    def of(path: Path) -> _State:
-        found = path.stat()
+    def of(path: str) -> _State:
+        found = os.stat(path)
         return _State(found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns, found.st_mtime_ns)
 
 
@@ -102,13 +102,13 @@ class KeyFolder:
         return names
 
     def _look_at(self, name: str, before: _Seen | None, now_s: float) -> _Seen:
-        path = self._folder / name
+        path = f"{self._folder}{os.sep}{name}"
         state = None
         try:
             state = _State.of(path)
             if before is not None and before.still_holds(state):
                 return before
-            file = KeyFile.read(path)
+            file = KeyFile.read(Path(path))
         except OSError as error:
             if error.errno in _NO_DESCRIPTOR and before is not None and before.state == state:
                 return before
