@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import sys
+
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bert_serving.server.transport.messages import (
+    _BINARY_FIELDS,
+    _PLAIN_FIELDS,
     Answer,
     Delivered,
     Done,
@@ -14,6 +19,7 @@ from bert_serving.server.transport.messages import (
     Left,
     Load,
     Message,
+    NewSink,
     Part,
     Ready,
     Rows,
@@ -53,3 +59,106 @@ def test_anything_else_is_refused(frames: list[bytes]) -> None:
     except UnknownMessage:
         return
     assert encode(message)[0] == frames[0]
+
+
+PLAIN = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(-(10**5_000), 10**4_000)
+    | st.floats()
+    | st.text(st.characters(), max_size=5)
+    | st.just("\ud800"),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=20,
+)
+NUMBER_OF_PLAIN = {kind.__name__.encode(): len(names) for kind, names in _PLAIN_FIELDS.items()}
+NUMBER_OF_BINARY = {kind.__name__.encode(): len(names) for kind, names in _BINARY_FIELDS.items()}
+
+
+def is_written(value: object) -> bytes:
+    """As JSON, whatever it is: Python alone refuses to write long numbers."""
+    limit = sys.get_int_max_str_digits() if hasattr(sys, "get_int_max_str_digits") else None
+    if limit is not None:
+        sys.set_int_max_str_digits(0)
+    try:
+        return json.dumps(value).encode()
+    finally:
+        if limit is not None:
+            sys.set_int_max_str_digits(limit)
+
+
+@given(st.data(), st.sampled_from(sorted(NUMBER_OF_PLAIN)))
+def test_fields_of_any_type_are_taken_or_refused(data: st.DataObject, name: bytes) -> None:
+    count = NUMBER_OF_PLAIN[name]
+    plain = data.draw(st.lists(PLAIN, min_size=count, max_size=count))
+    try:
+        message = decode([name, is_written(plain), *[b"bytes"] * NUMBER_OF_BINARY[name]])
+    except UnknownMessage:
+        return
+    assert decode(encode(message)) == message
+
+
+@given(st.data(), st.sampled_from(MESSAGES))
+def test_one_wrong_field_is_taken_or_refused(data: st.DataObject, message: Message) -> None:
+    """All others are right, so that each check is reached."""
+    name, plain, *binary = encode(message)
+    values = json.loads(plain)
+    assume(values)
+    values[data.draw(st.integers(0, len(values) - 1))] = data.draw(PLAIN)
+    try:
+        taken = decode([name, is_written(values), *binary])
+    except UnknownMessage:
+        return
+    assert decode(encode(taken)) == taken
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [],
+        [b"Stage"],
+        [b"Stop", b"{}"] * 2,
+        [b"Stage", b"[" * 100_000],
+        [b"Stage", b'[{"a":' * 50_000],
+        [b"Left", b"[" + b"9" * 5_000 + b"]"],
+        [b"Left", b"[" + b"9" * 30 + b"]"],
+        [b"Left", b"[1.0]"],
+        [b"Left", b"[true]"],
+        [b"Left", b"[[1]]"],
+        [b"Left", b'["1"]'],
+        [b"Left", b"[null]"],
+        [b"Left", b'{"job":1}'],
+        [b"Left", b"[1,2]"],
+        [b"Left", b"[1]", b"more"],
+        [b"Delivered", b"[1,1]"],
+        [b"Stage", b'["\\ud800"]'],
+        [b"Stage", b'["\xff"]'],
+        [b"Load", b'["x",[]]'],
+        [b"Load", b'["x",null]'],
+        [b"Done", b"[1,2,3,4,5,6,NaN,1.0]"],
+        [b"Done", b"[1,2,3,4,5,6,1e999,1.0]"],
+        [b"Rows", b'[1,2,0,2,"float32",2,[1,"1"],null,[1],[3,4],[]]', b"id", b"1", b""],
+        [b"Rows", b'[1,2,0,2,"float32",2,[1,1],[["a"],[7]],[1],[3,4],[]]', b"id", b"1", b""],
+        [b"Rows", b'[1,2,0,2,"float32",2,null,null,[1],[3,4],[[1,2]]]', b"id", b"1", b""],
+        [b"Rows", b'[1,2,0,2,"float32",2,null,null,[1],[3,4],[[1]]]', b"id", b"1", b""],
+        [b"Rows", b'[1,2,0,2,"float32",2,null,null,{},[3,4],[]]', b"id", b"1", b""],
+        [b"x" * 10_000],
+    ],
+    ids=lambda frames: b" ".join(frames)[:30].decode(errors="replace"),
+)
+def test_is_refused(frames: list[bytes]) -> None:
+    with pytest.raises(UnknownMessage) as caught:
+        decode(frames)
+    assert len(str(caught.value)) < 300
+
+
+def test_the_tuples_of_a_message_may_come_back_as_lists() -> None:
+    rows = Rows(1, 2, 0, 2, "float32", 2, [], None, [], [0, 4], [(0, "why")], b"id", b"1", b"")
+    found = decode(encode(rows))
+    assert isinstance(found, Rows)
+    assert [tuple(one) for one in found.failures] == rows.failures
+
+
+def test_keys_of_a_line_are_not_in_its_repr() -> None:
+    assert "secret" not in repr([Hello(1, {"k": "secret"}), Load("x", {"k": "secret"}), NewSink({"k": "secret"})])

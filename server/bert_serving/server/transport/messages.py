@@ -10,9 +10,11 @@ On the wire a message is its name, a JSON list of its plain fields, and one fram
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Union, get_args
+from math import isfinite
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 # -- worker or sink to ventilator -------------------------------------------------------------------------------------
 
@@ -176,6 +178,10 @@ _PLAIN_FIELDS = {kind: [f.name for f in fields(kind) if f.name not in _BINARY] f
 _BINARY_FIELDS = {kind: [f.name for f in fields(kind) if f.name in _BINARY] for kind in _KINDS.values()}
 
 
+_MOST = 2**63
+"""Whole numbers are below it: what counts and places things must not be larger than numpy takes."""
+
+
 class UnknownMessage(ValueError):
     """Frames that are no message between our own processes."""
 
@@ -189,11 +195,73 @@ def encode(message: Message) -> list[Any]:
 
 
 def decode(frames: Sequence[bytes | memoryview]) -> Message:
-    """The message in `frames`. Raises UnknownMessage."""
+    """The message in `frames`, each field of its type. Raises UnknownMessage, and nothing else but MemoryError."""
     try:
         kind = _KINDS[bytes(frames[0])]
         values: dict[str, Any] = dict(zip(_PLAIN_FIELDS[kind], json.loads(bytes(frames[1])), strict=True))
+        for name, is_right in _CHECKS[kind]:
+            if not is_right(values[name]):
+                raise ValueError(f"{kind.__name__}.{name} is no {kind.__annotations__[name]}")
         values.update(zip(_BINARY_FIELDS[kind], frames[2:], strict=True))
         return kind(**values)
-    except (KeyError, IndexError, ValueError, TypeError) as error:
-        raise UnknownMessage(f"no message of this service: {frames[:1]!r} ({error})") from None
+    except (KeyError, IndexError, ValueError, TypeError, RecursionError) as error:
+        begin = bytes(frames[0][:20]) if frames else b""
+        raise UnknownMessage(f"no message of this service: {begin!r} ({str(error)[:100]})") from None
+
+
+# -- whether a value that JSON gave is of a field's type --------------------------------------------------------------
+
+Check = Callable[[Any], bool]
+
+
+def _check_of(hint: Any) -> Check:
+    """Whether a value is what an annotation says; JSON has lists for tuples."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return lambda value: True
+    if hint in _PLAIN_CHECKS:
+        return _PLAIN_CHECKS[hint]
+    if origin in (Union, UnionType):
+        checks = [_check_of(one) for one in inner]
+        return lambda value: any(check(value) for check in checks)
+    if hint == list[int]:  # of each row: in C
+        return lambda value: type(value) is list and set(map(type, value)) <= {int} and _are_small(value)
+    if origin is list:
+        each = _check_of(inner[0])
+        return lambda value: type(value) is list and all(map(each, value))
+    if origin is tuple:
+        places = [_check_of(one) for one in inner]
+        return lambda value: (
+            type(value) is list
+            and len(value) == len(places)
+            and all(is_(v) for is_, v in zip(places, value, strict=True))
+        )
+    if origin is dict:
+        return lambda value: type(value) is dict
+    raise TypeError(f"no check is known for {hint}")
+
+
+def _is_text(value: Any) -> bool:
+    """Not with half a surrogate pair, which nobody could pass on."""
+    return type(value) is str and (value.isascii() or value.encode(errors="replace").decode() == value)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is int and -_MOST <= value < _MOST
+
+
+def _are_small(values: list[int]) -> bool:
+    return not values or (min(values) >= -_MOST and max(values) < _MOST)
+
+
+_PLAIN_CHECKS: dict[Any, Check] = {
+    int: _is_number,
+    bool: lambda value: type(value) is bool,
+    float: lambda value: (type(value) is float and isfinite(value)) or _is_number(value),
+    str: _is_text,
+    type(None): lambda value: value is None,
+}
+_CHECKS = {
+    kind: [(name, _check_of(hint)) for name, hint in get_type_hints(kind).items() if name in _PLAIN_FIELDS[kind]]
+    for kind in _KINDS.values()
+}
