@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def long_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(params=["no keys", "-curve_dir"])
 def service(
     request: pytest.FixtureRequest, serve: Serve, connect: Connect, tmp_path: Path
-) -> Iterator[tuple[BertServer, BertClient, dict[str, Any]]]:
+) -> tuple[BertServer, BertClient, dict[str, Any]]:
     """A server, a client of it, and that client's options."""
     options: dict[str, Any] = {}
     server_options: dict[str, Any] = {}
@@ -127,7 +127,7 @@ def test_a_stranger_at_the_tcp_fallback_hears_nothing_and_ends_nothing(
 def _stranger(
     context: zmq.Context[Any], name: bytes, address: str, way: Callable[[zmq.Socket[bytes]], None]
 ) -> zmq.Socket[bytes]:
-    sock = context.socket(zmq.DEALER)
+    sock: zmq.Socket[bytes] = context.socket(zmq.DEALER)
     sock.linger, sock.identity = 0, name
     way(sock)
     sock.connect(address)
@@ -197,3 +197,21 @@ def test_a_folder_that_all_may_write_to_is_a_good_parent(
         folder = Path(address.removeprefix("ipc://")).parent
         assert folder.parent == shared
         assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_garbage_on_a_line_ends_nobody(serve: Serve, connect: Connect) -> None:
+    """Such as a process of ours might send whose memory is broken."""
+    server = serve()
+    good = connect(server, identity="good")
+    before = running(good)
+    with zmq.Context() as context:
+        for address, names in zip(addresses(good), ([b"stranger", b"\xff\xfe"], [b"any"]), strict=True):
+            for name in names:
+                with context.socket(zmq.DEALER if name != b"any" else zmq.PUSH) as sock:
+                    sock.linger, sock.identity = 5_000, name
+                    sock.connect(address)
+                    for frames in GARBAGE:
+                        sock.send_multipart(frames)
+    encodes(good)
+    assert running(good) == before
+    assert server.is_alive()
