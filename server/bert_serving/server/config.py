@@ -330,6 +330,8 @@ class ServerConfig:
             raise ConfigError(f"-pooling_layer names a layer twice: {' '.join(map(str, self.pooling_layer))}")
 
     def _settle_terminate(self) -> None:
+        if self.terminate not in TERMINATE:
+            raise ConfigError(f"-terminate must be one of {', '.join(TERMINATE)}, not {self.terminate!r}")
         is_chosen = self.terminate != "local" or "terminate" in self.given
         if self.allow_remote_terminate and is_chosen and self.terminate != "anywhere":
             raise ConfigError(

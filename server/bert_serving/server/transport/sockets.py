@@ -188,8 +188,9 @@ def is_this_machine(address: str) -> bool:
         wanted = getattr(wanted, "ipv4_mapped", None) or wanted
         if wanted.is_loopback:
             return True
-        with socket.socket(socket.AF_INET if wanted.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM) as probe:
-            probe.connect((str(wanted), 9))
+        family, _, _, _, where = socket.getaddrinfo(str(wanted), 9, flags=socket.AI_NUMERICHOST)[0]
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(where)
             return ip_address(probe.getsockname()[0]).packed == wanted.packed
     except (OSError, ValueError):
         return False
