@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from bert_serving.client import BadRequest, BertClient, ConnectFailed
 from bert_serving.client.keys import ClientKeys
 from bert_serving.client.wire import Command, encode_command
 from bert_serving.server import BertServer, StartError
+from bert_serving.server.cli import keygen
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.curve import ServerKeys, make_keys
 
@@ -274,3 +276,22 @@ def test_keys_are_for_their_owner_alone_and_never_overwritten(keys: Path) -> Non
     with pytest.raises(FileExistsError):
         make_keys(keys, ["alice"])
     assert before == {path: path.read_bytes() for path in keys.rglob("*") if path.is_file()}
+
+
+def test_keygen_says_in_one_line_what_is_wrong(
+    keys: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(*words: str) -> str:
+        monkeypatch.setattr("sys.argv", ["bert-serving-keygen", str(keys), *words])
+        with pytest.raises(SystemExit) as ended:
+            keygen.main()
+        assert ended.value.code == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        return error
+
+    shutil.rmtree(keys / "for_clients" / "alice")  # as it should be once it was handed out
+    assert "clients/alice.key is there already" in said("alice")
+    (keys / "server.key_secret").write_text("cut")
+    assert "server.key_secret (-curve_dir) holds no public key" in said("bob")
+    assert not (keys / "clients" / "bob.key").exists()

@@ -412,6 +412,17 @@ def test_one_good_key_is_enough(keys: Path) -> None:
     check_keys(keys)
 
 
+def test_with_a_gateway_no_client_is_needed_but_a_broken_key_is_told(keys: Path) -> None:
+    no_client(keys)
+    check_keys(keys, has_gateway=True)
+    (keys / "clients" / "alice.key").write_text("")
+    with pytest.raises(StartError, match=r"'alice\.key' holds no public key$"):
+        check_keys(keys, has_gateway=True)
+    no_clients_folder(keys)
+    with pytest.raises(StartError, match="has no folder clients"):
+        check_keys(keys, has_gateway=True)
+
+
 def test_no_key_is_made_in_a_broken_folder(keys: Path) -> None:
     mixed_pair(keys)
     with pytest.raises(StartError):

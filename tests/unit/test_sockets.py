@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from ipaddress import ip_address
 
 import psutil
 import pytest
@@ -33,5 +34,14 @@ def test_no_other_is(address: str) -> None:
 
 def test_what_can_be_bound_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where the kernel lets any address be bound."""
+    sockets._is_own.cache_clear()
     monkeypatch.setattr(socket.socket, "bind", lambda sock, address: None)
     assert not sockets.is_this_machine("192.0.2.1")
+
+
+def test_an_address_that_moves_away_is_soon_a_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sockets, "ip_address", lambda address: ip_address("127.0.0.1"))
+    assert sockets._is_own("192.0.2.77", 1.0)
+    monkeypatch.setattr(sockets, "ip_address", ip_address)
+    assert sockets._is_own("192.0.2.77", 1.0), "it is remembered"
+    assert not sockets._is_own("192.0.2.77", 2.0)

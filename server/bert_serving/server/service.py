@@ -73,7 +73,7 @@ class BertServer(threading.Thread):
         config = args if isinstance(args, ServerConfig) else ServerConfig.from_mapping(vars(args))
         set_up_logging("VENTILATOR", config.verbose)
         if config.curve_dir is not None:
-            check_keys(Path(config.curve_dir))
+            check_keys(Path(config.curve_dir), has_gateway=config.http_port is not None)
         self.config: ServerConfig = _engine(config).resolve(config)
         self.is_ready = Readiness()
         self.failure: BertServerError | None = None

@@ -67,14 +67,17 @@ class ServerKeys:
         sock.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without an authenticator nobody gets in, instead of everybody
 
 
-def check_keys(folder: Path) -> None:
-    """Raise StartError if a server with this folder could not speak with anybody."""
+def check_keys(folder: Path, has_gateway: bool = False) -> None:
+    """Raise StartError if a server with this folder could not speak with anybody.
+
+    One that has a gateway needs no client's key: with none there, ZeroMQ is closed to all but those who use HTTP.
+    """
     ServerKeys.load(folder)
     make_one = f"bert-serving-keygen {folder} NAME makes one"
     if not (folder / CLIENTS).is_dir():
         raise StartError(f"-curve_dir {folder} has no folder {CLIENTS}: {make_one}, and a client's key in it")
     files = KeyFolder(folder / CLIENTS)
-    if files.look(time.time()).known:
+    if files.look(time.time()).known or (has_gateway and not files.faults()):
         return
     why = "".join(f"; {name} {fault}" for name, fault in list(files.faults().items())[:1])
     raise StartError(
