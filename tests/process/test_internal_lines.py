@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import hostile
 import numpy as np
@@ -14,6 +15,7 @@ import psutil
 import pytest
 import zmq
 from fake_engine import vector_of
+from ports import free_ports
 from serving import Connect, Serve
 
 from bert_serving.client import BertClient
@@ -214,4 +216,16 @@ def test_garbage_on_a_line_ends_nobody(serve: Serve, connect: Connect) -> None:
                         sock.send_multipart(frames)
     encodes(good)
     assert running(good) == before
+    assert server.is_alive()
+
+
+@pytest.mark.usefixtures("long_folder")
+def test_the_gateway_finds_the_tcp_fallback(serve: Serve, tmp_path: Path) -> None:
+    make_keys(tmp_path / "keys", ["alice"])
+    (port,) = free_ports(1)
+    server = serve(http_port=port, http_host="127.0.0.1", curve_dir=str(tmp_path / "keys"))
+    body = json.dumps({"texts": ["a"]}).encode()
+    asked = Request(f"http://127.0.0.1:{port}/encode", body, {"Content-Type": "application/json"})
+    with urlopen(asked, timeout=30) as answer:
+        np.testing.assert_allclose(json.load(answer)["results"], [vector_of("a")], rtol=1e-7)
     assert server.is_alive()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import zmq
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bert_serving.client.keys import LONGEST_FILE, KeyFile
@@ -118,6 +118,7 @@ def test_a_file_that_is_being_written_comes_in_when_it_is_whole(
     assert OTHER in folder.look(NOW_S).known
 
 
+@settings(deadline=None)
 @given(st.integers(0, 200), st.binary(max_size=3))
 @example(0, b"")
 def test_a_cut_file_holds_its_key_or_none(end: int, more: bytes) -> None:
@@ -128,13 +129,15 @@ def test_a_cut_file_holds_its_key_or_none(end: int, more: bytes) -> None:
     assert found.public.decode() == OTHER
 
 
+@settings(deadline=None)
 @given(st.one_of(st.binary(max_size=200), st.binary(max_size=60).map(lambda key: b'public-key = "' + key + b'"')))
 def test_whatever_stands_in_it_is_a_key_or_a_value_error(content: bytes) -> None:
     try:
         found = KeyFile.parse(content)
     except ValueError:
         return
-    zmq.Context.instance().socket(zmq.DEALER).setsockopt(zmq.CURVE_SERVERKEY, found.public)
+    with zmq.Context() as context, context.socket(zmq.DEALER) as sock:
+        sock.setsockopt(zmq.CURVE_SERVERKEY, found.public)
 
 
 @pytest.mark.parametrize("quote", ['"', "'", ""])
