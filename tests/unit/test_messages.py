@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 from hypothesis import assume, given, settings
@@ -65,7 +64,7 @@ PLAIN = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
-    | st.sampled_from([10**5_000, -(10**4_000), 2**63, -(2**63) - 1])
+    | st.sampled_from([10**100, 2**63, -(2**63) - 1])
     | st.floats()
     | st.text(st.characters(), max_size=5)
     | st.just("\ud800"),
@@ -76,25 +75,13 @@ NUMBER_OF_PLAIN = {kind.__name__.encode(): len(names) for kind, names in _PLAIN_
 NUMBER_OF_BINARY = {kind.__name__.encode(): len(names) for kind, names in _BINARY_FIELDS.items()}
 
 
-def is_written(value: object) -> bytes:
-    """As JSON, whatever it is: Python alone refuses to write long numbers."""
-    limit = sys.get_int_max_str_digits() if hasattr(sys, "get_int_max_str_digits") else None
-    if limit is not None:
-        sys.set_int_max_str_digits(0)
-    try:
-        return json.dumps(value).encode()
-    finally:
-        if limit is not None:
-            sys.set_int_max_str_digits(limit)
-
-
 @settings(deadline=None)
 @given(st.data(), st.sampled_from(sorted(NUMBER_OF_PLAIN)))
 def test_fields_of_any_type_are_taken_or_refused(data: st.DataObject, name: bytes) -> None:
     count = NUMBER_OF_PLAIN[name]
     plain = data.draw(st.lists(PLAIN, min_size=count, max_size=count))
     try:
-        message = decode([name, is_written(plain), *[b"bytes"] * NUMBER_OF_BINARY[name]])
+        message = decode([name, json.dumps(plain).encode(), *[b"bytes"] * NUMBER_OF_BINARY[name]])
     except UnknownMessage:
         return
     assert decode(encode(message)) == message
@@ -109,7 +96,7 @@ def test_one_wrong_field_is_taken_or_refused(data: st.DataObject, message: Messa
     assume(values)
     values[data.draw(st.integers(0, len(values) - 1))] = data.draw(PLAIN)
     try:
-        taken = decode([name, is_written(values), *binary])
+        taken = decode([name, json.dumps(values).encode(), *binary])
     except UnknownMessage:
         return
     assert decode(encode(taken)) == taken
