@@ -237,7 +237,7 @@ def _check_of(hint: Any) -> Check:
             and all(is_(v) for is_, v in zip(places, value, strict=True))
         )
     if origin is dict:
-        return lambda value: type(value) is dict
+        return lambda value: type(value) is dict and _is_text(json.dumps(value, ensure_ascii=False))
     raise TypeError(f"no check is known for {hint}")
 
 
