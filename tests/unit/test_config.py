@@ -88,6 +88,7 @@ def test_options_are_read(words: list[str], name: str, value: object) -> None:
         (["-pooling_strategy", "MEAN"], "must be one of NONE, REDUCE_MAX"),
         (["-dtype", "int8"], "must be one of float32, bfloat16, float16, auto, not 'int8'"),
         (["-num_worker", "0"], "at least 1, not 0"),
+        (["-terminate", "root"], "must be one of local, key, never, anywhere, not 'root'"),
         (["-gpu_memory_fraction", "1.5"], "at most 1, not 1.5"),
         (["-no_such_option"], "unrecognized arguments: -no_such_option"),
     ],
@@ -113,6 +114,10 @@ def test_a_wrong_option_is_one_clear_line_and_exit_status_2(
         (["-pooling_layer", "-1", "-1"], "names a layer twice"),
         (["-normalize", "-no_normalize"], "exclude each other"),
         (["-fp16", "-dtype", "bfloat16"], "exclude each other"),
+        (["-terminate", "key"], "-terminate key needs keys: -curve_dir"),
+        (["-terminate", "never", "-allow_remote_terminate"], "means -terminate anywhere, and not never"),
+        (["-terminate", "local", "-allow_remote_terminate"], "means -terminate anywhere, and not local"),
+        (["-terminate", "key", "-curve_dir", "D", "-allow_remote_terminate"], "means -terminate anywhere, and not key"),
         (["-http_port", "5556"], "-http_port is 5556, as another port is"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -120,6 +125,30 @@ def test_a_wrong_option_is_one_clear_line_and_exit_status_2(
 def test_an_impossible_combination_is_refused(words: list[str], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         parse(*words)
+
+
+@pytest.mark.parametrize(
+    ("words", "terminate"),
+    [
+        ([], "local"),
+        (["-terminate", "never"], "never"),
+        (["-terminate", "key", "-curve_dir", "D"], "key"),
+        (["-allow_remote_terminate"], "anywhere"),
+        (["-allow_remote_terminate", "-terminate", "anywhere"], "anywhere"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_who_may_stop_the_server(words: list[str], terminate: str) -> None:
+    config = parse(*words)
+    assert config.terminate == terminate
+    assert ServerConfig.from_json(config.to_json()) == config
+    assert config.as_status()["terminate"] == terminate
+
+
+def test_who_may_stop_the_server_is_one_of_a_few_from_python_too() -> None:
+    with pytest.raises(ConfigError, match="-terminate must be one of local, key, never, anywhere, not 'nobody'"):
+        ServerConfig(model_dir="M", terminate="nobody")
+    assert ServerConfig(model_dir="M", allow_remote_terminate=True).terminate == "anywhere"
 
 
 def test_what_was_given_wins_over_the_model_folder() -> None:

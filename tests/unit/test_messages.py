@@ -55,3 +55,26 @@ def test_anything_else_is_refused(frames: list[bytes]) -> None:
     except UnknownMessage:
         return
     assert encode(message)[0] == frames[0]
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [],
+        [b"Stage"],
+        [b"Stop", b"{}"] * 2,
+        [b"Stage", b"[" * 100_000],
+        [b"Stage", b'[{"a":' * 50_000],
+        [b"Left", b"[" + b"9" * 5_000 + b"]"],
+        [b"Left", b'{"job":1}'],
+        [b"Left", b"[1,2]"],
+        [b"Left", b"[1]", b"more"],
+        [b"Stage", b'["\xff"]'],
+        [b"x" * 10_000],
+    ],
+    ids=lambda frames: b" ".join(frames)[:30].decode(errors="replace"),
+)
+def test_is_refused(frames: list[bytes]) -> None:
+    with pytest.raises(UnknownMessage) as caught:
+        decode(frames)
+    assert len(str(caught.value)) < 300

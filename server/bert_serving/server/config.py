@@ -78,6 +78,15 @@ def _dtype(text: str) -> str:
     return text
 
 
+TERMINATE = ("local", "key", "never", "anywhere")
+
+
+def _terminate(text: str) -> str:
+    if text not in TERMINATE:
+        raise ValueError(f"must be one of {', '.join(TERMINATE)}, not {text!r}")
+    return text
+
+
 LAUNCHERS = ("local", "ray")
 
 
@@ -252,9 +261,12 @@ class ServerConfig:
         group=_SERVING,
     )  # fmt: skip
     host: str = _option("*", "address to listen on; *: all interfaces", group=_SERVING)
-    allow_remote_terminate: bool = _option(
-        False, "let bert-serving-terminate stop the server from other machines", group=_SERVING
-    )
+    terminate: str = _option(
+        "local", "who may stop the server by bert-serving-terminate: local (this machine, and keys that begin with "
+        "admin), key (those keys alone), never (nobody) or anywhere. A proxy on this machine makes strangers look "
+        "local: take key or never behind one", _terminate, group=_SERVING,
+    )  # fmt: skip
+    allow_remote_terminate: bool = _option(False, "the old name of -terminate anywhere", group=_SERVING)
     http_port: int | None = _option(None, "port for HTTP requests: JSON, the OpenAI API, dashboard, metrics", _port,
         group=_HTTP)  # fmt: skip
     http_host: str = _option("0.0.0.0", "address to listen on", group=_HTTP)
@@ -294,6 +306,7 @@ class ServerConfig:
             raise ConfigError(f"-port and -port_out are both {self.port}: they must differ")
         if self.normalize and self.no_normalize:
             raise ConfigError("-normalize and -no_normalize exclude each other")
+        self._settle_terminate()
         if self.http_port in (self.port, self.port_out):
             raise ConfigError(f"-http_port is {self.http_port}, as another port is: they must differ")
         if self.http_port is not None and (missing := _missing_for_http()):
@@ -315,6 +328,19 @@ class ServerConfig:
             raise ConfigError("-fixed_embed_length pads token vectors: it needs -pooling_strategy NONE")
         if len(set(self.pooling_layer)) < len(self.pooling_layer):
             raise ConfigError(f"-pooling_layer names a layer twice: {' '.join(map(str, self.pooling_layer))}")
+
+    def _settle_terminate(self) -> None:
+        if self.terminate not in TERMINATE:
+            raise ConfigError(f"-terminate must be one of {', '.join(TERMINATE)}, not {self.terminate!r}")
+        is_chosen = self.terminate != "local" or "terminate" in self.given
+        if self.allow_remote_terminate and is_chosen and self.terminate != "anywhere":
+            raise ConfigError(
+                f"-allow_remote_terminate means -terminate anywhere, and not {self.terminate}: leave it out"
+            )
+        if self.allow_remote_terminate:
+            object.__setattr__(self, "terminate", "anywhere")
+        if self.terminate == "key" and self.curve_dir is None:
+            raise ConfigError("-terminate key needs keys: -curve_dir says where they are")
 
     @property
     def most_workers(self) -> int:

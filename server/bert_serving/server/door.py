@@ -23,20 +23,23 @@ Request = EncodeRequest | CommandRequest
 
 
 class Door:
-    """`refuse` gets identity, request id and error of what is turned away and can be answered."""
+    """`terminate` is that of the config. `refuse` gets identity, request id and error of what is turned away and can be
+    answered."""
 
     def __init__(
         self,
         requests: sockets.Socket,
         gate: Gate | None,
-        allow_remote_terminate: bool,
+        terminate: str,
         refuse: Callable[[bytes, bytes, ServerError], None],
     ) -> None:
         self._requests = requests
         self._gate = gate
-        self._allow_remote_terminate = allow_remote_terminate
+        self._terminate = terminate
         self._refuse = refuse
         self._malformed = Throttle(log, "%d malformed request(s) were refused; their senders were told why")
+        refused = "%d TERMINATION(s) were refused, the last one from %s: see -terminate, which is " + terminate
+        self._refused = Throttle(log, refused)
 
     def __iter__(self) -> Iterator[Request]:
         """The requests that wait outside, some of them if there are many."""
@@ -59,13 +62,17 @@ class Door:
         return None
 
     def _may_terminate(self, frame: zmq.Frame) -> bool:
+        """As `-terminate` says."""
         sender = _property(frame, "Peer-Address")
-        is_local = sender is not None and sockets.is_this_machine(sender)
-        is_admin = self._gate is not None and self._gate.is_admin(_property(frame, "User-Id"))
-        if is_local or is_admin or self._allow_remote_terminate:
+        if self._terminate == "anywhere" or (self._terminate != "never" and self._is_admin(frame)):
             return True
-        log.warning("TERMINATION from %s is refused: -allow_remote_terminate would accept it", sender)
+        if self._terminate == "local" and sender is not None and sockets.is_this_machine(sender):
+            return True
+        self._refused.count(1, time.monotonic(), sender)
         return False
+
+    def _is_admin(self, frame: zmq.Frame) -> bool:
+        return self._gate is not None and self._gate.is_admin(_property(frame, "User-Id"))
 
     def _on_malformed(self, error: MalformedMessage) -> None:
         self._malformed.count(1, time.monotonic())

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -26,6 +27,7 @@ from bert_serving.server.processes import Processes
 from bert_serving.server.status import Description
 from bert_serving.server.supervisor import Supervisor
 from bert_serving.server.transport import sockets
+from bert_serving.server.transport.curve import check_keys
 from bert_serving.server.version import __version__
 
 log = logging.getLogger(__name__)
@@ -70,6 +72,8 @@ class BertServer(threading.Thread):
         super().__init__(name="bert-server")
         config = args if isinstance(args, ServerConfig) else ServerConfig.from_mapping(vars(args))
         set_up_logging("SUPERVISOR", config.verbose)
+        if config.curve_dir is not None:
+            check_keys(Path(config.curve_dir), has_gateway=config.http_port is not None)
         self.config: ServerConfig = _engine(config).resolve(config)
         self.is_ready = Readiness()
         self.failure: BertServerError | None = None

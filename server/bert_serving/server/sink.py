@@ -63,18 +63,17 @@ def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
     pad_to."""
     contact = Contact.of(arguments["contact"])
     with ExitStack() as opened:
-        inside, outside = zmq.Context(), zmq.Context()  # an authenticator asks for clients' keys in a whole context
-        opened.callback(inside.destroy, linger=sockets.PUBLISH_LINGER_MS)
-        opened.callback(outside.term)
+        context = zmq.Context()
+        opened.callback(context.destroy, linger=sockets.PUBLISH_LINGER_MS)
         insider = arguments["insider"]
-        gate = opened.enter_context(open_gate(outside, config.curve_dir, insider.encode() if insider else None))
-        results = opened.enter_context(sockets.bind_results(outside, config, arguments["results"]))
-        rows, rows_address = _bind_rows(inside, contact, arguments["remote_host"])
-        supervisor = ChildLine(inside, contact)
+        gate = opened.enter_context(open_gate(context, config.curve_dir, insider.encode() if insider else None))
+        results = opened.enter_context(sockets.bind_results(context, config, arguments["results"]))
+        rows, rows_address = _bind_rows(context, contact, arguments["remote_host"])
+        supervisor = ChildLine(context, contact)
         supervisor.hello(rows_address)
 
         def connect(address: str) -> sockets.Socket:
-            sock = sockets.connect_internal(inside, zmq.DEALER, address, contact.keys, contact.line)
+            sock = sockets.connect_internal(context, zmq.DEALER, address, contact.keys, contact.line)
             sock.send_multipart(encode(Hello(os.getpid(), rows_address)))
             return sock
 

@@ -80,14 +80,13 @@ def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
     """
     contact = Contact.of(arguments["contact"])
     with ExitStack() as opened:
-        inside, outside = zmq.Context(), zmq.Context()  # an authenticator asks for clients' keys in a whole context
-        opened.callback(inside.destroy, linger=sockets.PUBLISH_LINGER_MS)
-        opened.callback(outside.destroy, linger=0)
+        context = zmq.Context()
+        opened.callback(context.destroy, linger=sockets.PUBLISH_LINGER_MS)
         insider = arguments["insider"]
-        gate = opened.enter_context(open_gate(outside, config.curve_dir, insider.encode() if insider else None))
-        requests = sockets.bind_requests(outside, config, arguments["requests"])
-        lines, addresses = _bind_lines(inside, contact, arguments["remote_host"])
-        supervisor = ChildLine(inside, contact)
+        gate = opened.enter_context(open_gate(context, config.curve_dir, insider.encode() if insider else None))
+        requests = sockets.bind_requests(context, config, arguments["requests"])
+        lines, addresses = _bind_lines(context, contact, arguments["remote_host"])
+        supervisor = ChildLine(context, contact)
         supervisor.hello(*addresses)
         open_log = OpenLog(tuple(arguments["log_files"]))
         description = Description(arguments["description"])
@@ -123,7 +122,7 @@ class Ventilator:
         self._description = description
         self._gate = gate
         self._requests = requests
-        self._door = Door(requests, gate, config.allow_remote_terminate, self._refuse)
+        self._door = Door(requests, gate, config.terminate, self._refuse)
         self._lines = lines
         self._address = address
         self._supervisor = supervisor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from bert_serving.server.errors import StartError
 from bert_serving.server.options import OneLineParser
 from bert_serving.server.transport.curve import make_keys
 
@@ -25,6 +26,8 @@ def main() -> None:
             parser.error(f"the name {name!r} may have letters, digits, - and _ alone")
     try:
         handed_out = make_keys(args.folder, args.name)
+    except StartError as error:
+        parser.error(str(error))
     except FileExistsError as error:
         parser.error(f"{error.filename} is there already: remove it and its key in clients/ to make a new one")
     except OSError as error:

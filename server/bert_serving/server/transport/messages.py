@@ -259,8 +259,12 @@ def decode(frames: Sequence[bytes | memoryview]) -> Message:
     """The message in `frames`. Raises UnknownMessage."""
     try:
         kind = _KINDS[bytes(frames[0])]
-        values: dict[str, Any] = dict(zip(_PLAIN_FIELDS[kind], json.loads(bytes(frames[1])), strict=True))
+        plain = json.loads(bytes(frames[1]))
+        if type(plain) is not list:
+            raise ValueError("its plain fields are no list")
+        values: dict[str, Any] = dict(zip(_PLAIN_FIELDS[kind], plain, strict=True))
         values.update(zip(_BINARY_FIELDS[kind], frames[2:], strict=True))
         return kind(**values)
-    except (KeyError, IndexError, ValueError, TypeError) as error:
-        raise UnknownMessage(f"no message of this service: {frames[:1]!r} ({error})") from None
+    except (KeyError, IndexError, ValueError, TypeError, RecursionError) as error:
+        begin = bytes(frames[0][:20]) if frames else b""
+        raise UnknownMessage(f"no message of this service: {begin!r} ({str(error)[:100]})") from None

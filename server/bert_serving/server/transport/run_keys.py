@@ -1,7 +1,7 @@
 """Keys of the lines between our own processes wherever these are tcp: to other machines, or where ipc is refused.
 
 They are made for one run. Orders carry them: on a child's standard input, or on the way that its launcher has. Nobody
-else learns the public key of our sockets, and without it no one can shake hands with them.
+else learns the public key of our sockets, and without it no one can shake hands with them: all four are secrets.
 """
 
 from __future__ import annotations
@@ -12,16 +12,14 @@ from typing import Any
 
 import zmq
 
-from bert_serving.client.keys import ClientKeys
-
 
 @dataclass(frozen=True)
 class RunKeys:
     """A pair for the sockets that are bound and one for those that connect to them, in Z85."""
 
-    our_public: str
+    our_public: str = field(repr=False)
     our_secret: str = field(repr=False)
-    their_public: str
+    their_public: str = field(repr=False)
     their_secret: str = field(repr=False)
 
     @staticmethod
@@ -39,11 +37,16 @@ class RunKeys:
         return asdict(self)
 
     def protect(self, sock: zmq.Socket[Any]) -> None:
-        """Let a socket, not bound yet, take those with these keys alone."""
+        """Let a socket, not bound yet, take those alone that know our public key.
+
+        An authenticator of its context, which knows clients' keys, is not asked: there is no ZAP domain, and that is
+        enforced.
+        """
         sock.curve_server = True
         sock.curve_publickey, sock.curve_secretkey = self.our_public.encode(), self.our_secret.encode()
+        sock.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
 
-    @property
-    def of_child(self) -> ClientKeys:
-        """What a child connects with."""
-        return ClientKeys(self.their_public.encode(), self.their_secret.encode(), self.our_public.encode())
+    def present(self, sock: zmq.Socket[Any]) -> None:
+        """Let a socket, not connected yet, identify itself and insist on ours."""
+        sock.curve_publickey, sock.curve_secretkey = self.their_public.encode(), self.their_secret.encode()
+        sock.curve_serverkey = self.our_public.encode()

@@ -9,6 +9,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,8 @@ UNSENT_ANSWERS = 1_000
 LONGEST_SUBSCRIPTION = 4_096
 BURST_S = 0.0005
 """How long messages are taken from one socket before the others get a turn: a flood at one must not hold them up."""
+OWN_ADDRESS_S = 10.0
+"""For so long it is remembered whether an address is one of this machine's: one may move to another machine."""
 PUBLISH_LINGER_MS = 1_000
 """How long answers that are already published may still travel after the sink has ended."""
 
@@ -68,9 +72,9 @@ def bind_results(context: zmq.Context[Any], config: ServerConfig, descriptor: in
 
 
 def bind_internal(context: zmq.Context[Any], kind: int, folder: Path, name: str, keys: RunKeys) -> tuple[Socket, str]:
-    """A socket for our own processes and its address: ipc in `folder`, or loopback tcp with `keys` if ipc is refused.
+    """A socket for our own processes and its address: ipc in `folder`, which must be private to this user.
 
-    The context must be one without an authenticator, which would ask for keys that it knows.
+    Where ipc is refused it is loopback tcp, which everybody on this machine can reach: then with `keys`.
     """
     sock = _open(context, kind)
     try:
@@ -83,7 +87,7 @@ def bind_internal(context: zmq.Context[Any], kind: int, folder: Path, name: str,
 
 
 def bind_remote(context: zmq.Context[Any], kind: int, host: str, keys: RunKeys) -> tuple[Socket, str]:
-    """A socket that workers on other machines reach at `host`, and its address; see `bind_internal` for the context."""
+    """A socket that workers on other machines reach at `host`, and its address."""
     sock = _open(context, kind)
     keys.protect(sock)
     _beat(sock)
@@ -102,7 +106,7 @@ def connect_internal(context: zmq.Context[Any], kind: int, address: str, keys: R
     """A socket connected to another of our processes, which knows it by its `line`; with `keys` where that is tcp."""
     sock = _open(context, kind)
     if address.startswith("tcp:"):
-        keys.of_child.present(sock)
+        keys.present(sock)
         _beat(sock)
     if line:
         sock.setsockopt(zmq.IDENTITY, line.encode())
@@ -166,14 +170,27 @@ def burst(sock: Socket) -> Iterator[list[zmq.Frame]]:
 
 
 def is_this_machine(address: str) -> bool:
-    """Whether an IP address is one of this machine's own."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    """Whether an IP address is one of this machine's own. A flood of such questions costs little: answers are kept."""
+    return _is_own(address, time.monotonic() // OWN_ADDRESS_S)
+
+
+@lru_cache(maxsize=256)
+def _is_own(address: str, moment: float) -> bool:
+    """Asked is by which address this machine would speak to that one, which sends nothing: to itself it is the same.
+
+    That one can bind an address says less: where failover needs it, the kernel lets any be bound (`ip_nonlocal_bind`).
+    """
     try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.bind((address, 0))  # only one's own can be bound
-    except OSError:
+        wanted = ip_address(address)
+        wanted = getattr(wanted, "ipv4_mapped", None) or wanted
+        if wanted.is_loopback:
+            return True
+        family, _, _, _, where = socket.getaddrinfo(str(wanted), 9, flags=socket.AI_NUMERICHOST)[0]
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(where)
+            return ip_address(probe.getsockname()[0]).packed == wanted.packed
+    except (OSError, ValueError):
         return False
-    return True
 
 
 class Wakeup:
