@@ -22,7 +22,7 @@ from bert_serving.server.config import ServerConfig
 from bert_serving.server.errors import StartError
 from bert_serving.server.gateway.app import create_app
 from bert_serving.server.gateway.backend import Backend
-from bert_serving.server.gateway.protocol import PatientProtocol
+from bert_serving.server.gateway.protocol import PatientProtocol, most_connections
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.messages import Alive, Draining, Hello, Stop, decode, encode
 
@@ -74,7 +74,7 @@ async def _serve(config: ServerConfig, arguments: Mapping[str, Any], listener: s
     server = _Server(
         uvicorn.Config(
             create_app(backend, config),
-            http=PatientProtocol,
+            http=PatientProtocol.with_most(most_connections(config.http_max_connect)),
             ws="none",
             lifespan="off",
             log_config=None,
