@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -56,7 +57,7 @@ def create_app(backend: Backend, config: ServerConfig) -> FastAPI:
         redoc_url=None,
         static_url="/docs/static",
         exception_handlers=dict.fromkeys(
-            (Problem, BertServingError, HTTPException, Exception),
+            (Problem, BertServingError, HTTPException, ClientDisconnect, Exception),
             _answer_error,
         ),
         middleware=[
@@ -87,6 +88,8 @@ async def _answer_error(request: Request, error: Exception) -> Response:
         response = Problem(error.status_code, f"{request.method} {request.url.path}: {error.detail}").as_response()
         response.headers.update(error.headers or {})
         return response
+    if isinstance(error, ClientDisconnect):  # nobody reads this
+        return Problem(400, "the client has left before its request was whole").as_response()
     problem = problem_of(error)
     if problem.status == 500:
         log.error("a request failed: %s", type(error).__name__, exc_info=error)
