@@ -84,7 +84,7 @@ class Ears:
             for name in names[start : start + NAMES_A_CONNECTION]:
                 sub.subscribe(name)
                 sub.subscribe(name + b"\0")
-            sub.subscribe(b"known\0")
+            sub.subscribe(b"known")
             self._subs.append(sub)
 
     def wait_until_they_hear(self, known: BertClient) -> None:
