@@ -9,6 +9,7 @@ import random
 import socket
 import threading
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 from unittest import mock
 
@@ -36,6 +37,7 @@ from bert_serving.server.gateway.held import LEAST_BYTES_A_SECOND, PATIENCE_S, U
 from bert_serving.server.gateway.parsing import MOST_ELEMENTS, count_elements, parsed
 from bert_serving.server.gateway.problems import Problem, problem_of
 from bert_serving.server.gateway.schemas import EncodeBody
+from bert_serving.server.gateway.slots import WAITING_PER_SLOT, Slots
 from bert_serving.server.options import get_args_parser
 
 MB = 1 << 20
@@ -218,6 +220,29 @@ def test_answers_are_counted_before_they_are_asked_for() -> None:
     for answer in (first, second, first, second):
         answer.release()
     assert answers.held == 0
+
+
+async def test_a_thousand_requests_at_once_are_a_hundred_and_one() -> None:
+    slots = Slots(1)
+    go = asyncio.Event()
+
+    async def ask() -> int:
+        try:
+            async with slots.take(60):
+                await go.wait()
+                return 200
+        except Problem as problem:
+            return problem.status
+
+    asking = [asyncio.create_task(ask()) for _ in range(1000)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert slots.waiting <= WAITING_PER_SLOT
+    go.set()
+    statuses = await asyncio.gather(*asking)
+    assert statuses.count(200) <= 1 + WAITING_PER_SLOT
+    assert set(statuses) == {200, 429}
+    assert (slots.at_work, slots.waiting) == (0, 0)
 
 
 # -- over real sockets ------------------------------------------------------------------------------------------------
@@ -526,6 +551,16 @@ async def test_any_exception_is_answered(error: Exception) -> None:
     answer = await asked(backend_with(FakeClient(error)), "POST", "/encode", json={"texts": ["a"]})
     assert answer.status_code == 500
     assert "boom" not in answer.text
+
+
+async def test_nothing_is_read_while_there_is_nobody_to_ask() -> None:
+    async def content() -> AsyncIterator[bytes]:
+        raise AssertionError("it was read")
+        yield b""
+
+    answer = await asked(Backend(fake_config(), None), "POST", "/encode", content=content())
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
 
 
 ODD = st.sampled_from(

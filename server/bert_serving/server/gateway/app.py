@@ -142,6 +142,7 @@ class Asking(Generic[_Body]):
 
     async def of(self, backend: Backend, as_texts: Callable[[_Body], tuple[Any, bool]]) -> RowsReply:
         """The answer to the texts that `as_texts` finds. Raises Problem, and what the client raises."""
+        backend.check_ready()  # before anything is read
         content = bytearray()
         async for piece in self._request.stream():
             content += piece

@@ -157,6 +157,10 @@ class Backend:
                 return f"{process['name']} has encoded nothing for {process['silent_s']:.0f} s"
         return None
 
+    def check_ready(self) -> None:
+        """Problem 503 if there is nobody to ask."""
+        self._ready_client()
+
     async def encode(self, read: Read, num_bytes: int, at_end: list[Callable[[], None]]) -> RowsReply:
         """Vectors of what `read` gives, which is called when it is this request's turn: texts take more memory than
         the `num_bytes` of their body. What the answer holds is released by `at_end`.
