@@ -400,6 +400,22 @@ def test_probes_are_answered_however_many_strangers_are_connected(browse: Browse
         sock.close()
 
 
+def test_a_large_answer_that_nobody_reads_is_given_up(browse: Browse) -> None:
+    http = browse()
+    content = orjson.dumps({"texts": [f"text {number}" for number in range(100_000)]})
+    assert len(http.post("/encode", content=content).json()["results"]) == 100_000
+    with connected(http) as sock:
+        sock.sendall(b"POST /encode HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s" % (len(content), content))
+        assert sock.recv(12).endswith(b"200")
+        time.sleep(protocol.READ_TIMEOUT_S + 3)  # to do nothing for so long is what it is about
+        received = bytearray()
+        with contextlib.suppress(ConnectionError):
+            while piece := sock.recv(1 << 20):
+                received += piece
+    assert not received.endswith(b"0\r\n\r\n")
+    assert http.post("/encode", json={"texts": ["a"]}).status_code == 200
+
+
 class Crowd:
     """Connections without a network: who has to go."""
 
