@@ -20,6 +20,9 @@ READ_TIMEOUT_S = 10.0
 """For a client to read what was written, at most about a megabyte."""
 MORE_CONNECTIONS = 500
 """Beside those whose requests are at work or wait: viewers, probes, and clients that keep theirs open."""
+RESERVE = 0.25
+"""Of that number on top, before who has let the server wait for less than `GRACE_S` has to go."""
+GRACE_S = 1.0
 OTHER_FILES = 128
 """That the process has open beside its connections, by far."""
 
@@ -28,7 +31,9 @@ def most_connections(slots: int) -> int:
     """As many as requests may wait and more, as far as this process may open files."""
     wanted = slots * (1 + WAITING_PER_SLOT) + MORE_CONNECTIONS
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return wanted if soft == resource.RLIM_INFINITY else max(OTHER_FILES // 2, min(wanted, soft - OTHER_FILES))
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    return max(OTHER_FILES // 2, min(wanted, int((soft - OTHER_FILES) / (1 + RESERVE))))
 
 
 class PatientProtocol(H11Protocol):
@@ -48,7 +53,7 @@ class PatientProtocol(H11Protocol):
         super().connection_made(transport)
         self._expect_head()
         if self.most is not None and len(self.connections) > self.most:
-            self._make_room()
+            self._make_room(is_urgent=len(self.connections) > int(self.most * (1 + RESERVE)))
 
     def data_received(self, data: bytes) -> None:
         if self._deadline is None and not self._has_request:
@@ -94,10 +99,11 @@ class PatientProtocol(H11Protocol):
         cycle: Any = self.cycle  # typed as never None
         return cycle is not None and not cycle.response_complete
 
-    def _make_room(self) -> None:
+    def _make_room(self, is_urgent: bool) -> None:
         waiting = [(one.waits_since_s, one) for one in self.connections if isinstance(one, PatientProtocol)]
         longest = min(((since_s, one) for since_s, one in waiting if since_s is not None), key=lambda pair: pair[0])
-        longest[1].hang_up()
+        if is_urgent or self.loop.time() - longest[0] > GRACE_S:
+            longest[1].hang_up()
 
     def hang_up(self) -> None:
         """At once, whatever is not written yet."""
