@@ -205,7 +205,8 @@ def test_a_handshake_survives_any_number(number: int) -> None:
 
 @pytest.mark.parametrize("number", [2, 3])
 def test_commands_are_asked_again_twice(number: int) -> None:
-    with Forgetful(0) as peer, BertClient(**peer.ports, timeout=20_000) as client:
+    peer = Forgetful(0)
+    with peer, BertClient(**peer.ports, timeout=20_000) as client:
         peer.number = number
         if number > MOST_RESTARTS:
             with pytest.raises(ServerRestarted):

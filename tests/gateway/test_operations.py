@@ -25,6 +25,7 @@ from uvicorn.server import ServerState
 from bert_serving.server import BertServer, ConfigError, StartError
 from bert_serving.server.gateway import protocol
 from bert_serving.server.gateway.guard import Bounded
+from bert_serving.server.gateway.held import Bodies
 from bert_serving.server.gateway.history import INTERVAL_S, History
 from bert_serving.server.gateway.problems import Problem
 from bert_serving.server.gateway.process import until_one_ends
@@ -193,6 +194,9 @@ class FakeLoop:
     def __init__(self) -> None:
         self.timers: list[Any] = []
 
+    def time(self) -> float:
+        return 0.0
+
     def call_later(self, delay_s: float, call: Any) -> Any:
         self.timers.append(Timer(call))
         return self.timers[-1]
@@ -244,7 +248,7 @@ async def test_a_body_that_drips_in_is_given_up_as_a_whole() -> None:
         return {"type": "http.request", "body": b"x", "more_body": True}
 
     async def read_all() -> None:
-        receive = Bounded(drip, max_body=1 << 20, timeout_s=0.2)
+        receive = Bounded(drip, max_body=1 << 20, bodies=Bodies(1 << 20), timeout_s=0.2)
         while (await receive())["more_body"]:
             pass
 

@@ -121,9 +121,10 @@ class BaseClient:
 
     def _connect(self) -> Connection | Spread:
         connection: Connection | Spread
-        about = (self.identity, self.connect_timeout, self._keys, self._first_id)
+        about = self.identity, self.connect_timeout, self._keys, self._first_id
         if len(self._endpoints) == 1:
-            connection = Connection(*self._endpoints[0], *about)
+            host, port, port_out = self._endpoints[0]
+            connection = Connection(host, port, port_out, *about)
         else:
             connection = Spread(self._endpoints, *about)
         weakref.finalize(self, connection.stop)  # for those who never close

@@ -275,10 +275,19 @@ class ServerConfig:
         group=_HTTP,
     )  # fmt: skip
     http_max_body: int = _option(16, "most megabytes of one request", _integer(1), group=_HTTP)
+    http_max_bodies: int = _option(
+        128, "most megabytes of all requests that come, wait or are at work; more are told to come again", _integer(1),
+        group=_HTTP,
+    )  # fmt: skip
+    http_max_answers: int = _option(
+        1024, "most megabytes of vectors in all answers at once; requests for more are told to come again",
+        _integer(1), group=_HTTP,
+    )  # fmt: skip
     http_timeout: int = _option(60, "seconds that a request may take", _integer(1), group=_HTTP)
     http_api_key: str | None = _option(
-        None, "key that requests must carry as Bearer; better given as BERT_SERVING_HTTP_API_KEY", group=_HTTP
-    )
+        None, "key that requests must carry as Bearer; better given as BERT_SERVING_HTTP_API_KEY", str.strip,
+        group=_HTTP,
+    )  # fmt: skip
     cors: str = _option("*", "origins whose pages may call, with commas between them; *: all", group=_HTTP)
     verbose: bool = _option(False, "log more, with tracebacks", group=_SERVING)
     min_worker: int | None = _option(
@@ -311,6 +320,8 @@ class ServerConfig:
             raise ConfigError(f"-http_port is {self.http_port}, as another port is: they must differ")
         if self.http_port is not None and (missing := _missing_for_http()):
             raise ConfigError(f"-http_port needs {missing}: install it by pip install './server[http]'")
+        if self.http_api_key is not None:
+            _check_key(self.http_api_key)
         if self.launcher == "ray" and find_spec("ray") is None:
             raise ConfigError("-launcher ray needs ray: install it by pip install './server[ray]'")
         if self.ray_address.startswith("ray://"):
@@ -388,6 +399,16 @@ class ServerConfig:
         if "pooling_strategy" in kept:
             kept["pooling_strategy"] = _strategy(kept["pooling_strategy"])
         return ServerConfig(**kept)
+
+
+def _check_key(key: str) -> None:
+    """One that no request could carry, or any, is none. Raises ConfigError."""
+    if not key.strip():
+        raise ConfigError(
+            "-http_api_key is empty: give a key, or leave it and BERT_SERVING_HTTP_API_KEY away to ask for none"
+        )
+    if key != key.strip() or not key.isprintable():
+        raise ConfigError("-http_api_key has a space or a line end at its end, or a character that cannot be sent")
 
 
 def _missing_for_http() -> str:

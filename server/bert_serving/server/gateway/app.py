@@ -1,34 +1,37 @@
-"""The routes. Each reads a body, asks the backend and writes an answer; what goes wrong is a Problem."""
+"""The routes. Each takes a body, asks the backend and writes an answer; what goes wrong is a Problem."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
-import orjson
 from fastapi import FastAPI, Request
 from fastapi_offline import FastAPIOffline
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from bert_serving.client import BertServingError
 from bert_serving.client.wire import RowsReply
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.gateway import guard
 from bert_serving.server.gateway.backend import Backend
+from bert_serving.server.gateway.held import Bodies
 from bert_serving.server.gateway.metrics import CONTENT_TYPE, Metrics
+from bert_serving.server.gateway.parsing import parsed
 from bert_serving.server.gateway.problems import Problem, problem_of
 from bert_serving.server.gateway.schemas import EmbeddingsBody, EncodeBody
+from bert_serving.server.gateway.writing import OCTETS, as_embeddings, as_json, as_octets, as_results
 from bert_serving.server.version import __version__
 
 log = logging.getLogger(__name__)
@@ -36,7 +39,6 @@ log = logging.getLogger(__name__)
 EVENT_INTERVAL_S = 1.0
 MOST_VIEWERS = 100
 FIRST_ERROR_STATUS = 400
-OCTETS = "application/octet-stream"
 _Body = TypeVar("_Body", bound=BaseModel)
 
 
@@ -55,7 +57,7 @@ def create_app(backend: Backend, config: ServerConfig) -> FastAPI:
         redoc_url=None,
         static_url="/docs/static",
         exception_handlers=dict.fromkeys(
-            (Problem, BertServingError, HTTPException, Exception),
+            (Problem, BertServingError, HTTPException, ClientDisconnect, Exception),
             _answer_error,
         ),
         middleware=[
@@ -66,7 +68,13 @@ def create_app(backend: Backend, config: ServerConfig) -> FastAPI:
                 allow_headers=["*"],
                 expose_headers=["X-Shape", "X-Dtype", "Retry-After"],
             ),
-            Middleware(guard.Guard, api_key=config.http_api_key, max_body=config.http_max_body << 20, count=count),
+            Middleware(
+                guard.Guard,
+                api_key=config.http_api_key,
+                max_body=config.http_max_body << 20,
+                bodies=Bodies(max(config.http_max_bodies, config.http_max_body) << 20),
+                count=count,
+            ),
         ],
     )
     _add_encoding(app, backend, Path(config.model_dir).resolve().name)
@@ -80,6 +88,8 @@ async def _answer_error(request: Request, error: Exception) -> Response:
         response = Problem(error.status_code, f"{request.method} {request.url.path}: {error.detail}").as_response()
         response.headers.update(error.headers or {})
         return response
+    if isinstance(error, ClientDisconnect):  # nobody reads this
+        return Problem(400, "the client has left before its request was whole").as_response()
     problem = problem_of(error)
     if problem.status == 500:
         log.error("a request failed: %s", type(error).__name__, exc_info=error)
@@ -93,16 +103,11 @@ def _add_encoding(app: FastAPI, backend: Backend, model: str) -> None:
     @app.post("/encode", openapi_extra=_request_body(EncodeBody), responses=_ANSWERS)
     async def encode(request: Request) -> Response:
         """Vectors of texts, as bert-as-service 1.10 answered; by `Accept: application/octet-stream` as raw float32."""
-        body = await _read(request, EncodeBody)
-        reply = await backend.encode(body.texts, body.is_tokenized)
+        asked = Asking(request, EncodeBody)
+        reply = await asked.of(backend, lambda body: (body.texts, body.is_tokenized))
         if OCTETS in request.headers.get("accept", ""):
-            return _raw(reply)
-        content: dict[str, Any] = {"id": body.id, "results": reply.array, "status": 200}
-        if body.show_tokens:
-            content["tokens"] = reply.tokens
-        if reply.truncated:
-            content["truncated"] = reply.truncated
-        return _json(content)
+            return as_octets(reply.array)
+        return as_results(reply, asked.about["id"], asked.about["show_tokens"])
 
     @app.post("/v1/embeddings", openapi_extra=_request_body(EmbeddingsBody), responses=_ANSWERS)
     @app.post("/embeddings", include_in_schema=False)
@@ -110,34 +115,47 @@ def _add_encoding(app: FastAPI, backend: Backend, model: str) -> None:
         """Vectors of texts, as OpenAI's API answers."""
         if backend.gives_matrices:
             raise Problem(422, "this server gives a vector for each token (-pooling_strategy NONE): use /encode")
-        body = await _read(request, EmbeddingsBody)
-        texts, is_tokenized = _as_texts(body.input)
-        reply = await backend.encode(texts, is_tokenized)
-        vectors = _cut(reply.array, body.dimensions)
-        shown = _as_base64(vectors) if body.encoding_format == "base64" else list(vectors)
-        data = [{"object": "embedding", "index": index, "embedding": row} for index, row in enumerate(shown)]
+        asked = Asking(request, EmbeddingsBody)
+        reply = await asked.of(backend, lambda body: _as_texts(body.input))
+        vectors = _cut(reply.array, asked.about["dimensions"])
         usage = {"prompt_tokens": reply.num_tokens, "total_tokens": reply.num_tokens}
-        return _json({"object": "list", "data": data, "model": body.model or model, "usage": usage})
+        after = {"model": asked.about["model"] or model, "usage": usage}
+        return as_embeddings(vectors, asked.about["encoding_format"] == "base64", after)
 
     @app.get("/v1/models", response_class=Response)
     async def models() -> Response:
         """The one model there is."""
         shown = {"id": model, "object": "model", "created": 0, "owned_by": "bert-serving"}
-        return _json({"object": "list", "data": [shown]})
+        return as_json({"object": "list", "data": [shown]})
 
 
-async def _read(request: Request, kind: type[_Body]) -> _Body:
-    """The body of a request; Problem 400 if it is no JSON object, 422 if it is another one."""
-    try:
-        content = orjson.loads(await request.body())
-    except orjson.JSONDecodeError as error:
-        raise Problem(400, f"the body is not JSON: {error}") from None
-    try:
-        return kind.model_validate(content)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        param = ".".join(map(str, first["loc"])) or None
-        raise Problem(422, f"{param or 'the body'}: {first['msg']}", param=param) from None
+class Asking(Generic[_Body]):
+    """A request for vectors. Its body is read when there is room for it, and parsed when it has its turn.
+
+    `about` are the fields of the body but its texts, once there is an answer.
+    """
+
+    def __init__(self, request: Request, kind: type[_Body]) -> None:
+        self._request = request
+        self._kind = kind
+        self.about: dict[str, Any] = {}
+
+    async def of(self, backend: Backend, as_texts: Callable[[_Body], tuple[Any, bool]]) -> RowsReply:
+        """The answer to the texts that `as_texts` finds. Raises Problem, and what the client raises."""
+        backend.check_ready()  # before anything is read
+        content = bytearray()
+        async for piece in self._request.stream():
+            content += piece
+        kept = [content]
+        num_bytes = len(content)
+        del content, piece
+
+        def read() -> tuple[Any, bool]:
+            body = parsed(kept.pop(), self._kind)  # nobody else has it: as texts and as bytes at once it is too much
+            self.about = body.model_dump(exclude={"texts", "input"})
+            return as_texts(body)
+
+        return await backend.encode(read, num_bytes, self._request.scope[guard.AT_END])
 
 
 def _as_texts(given: Any) -> tuple[list[Any], bool]:
@@ -167,45 +185,33 @@ def _cut(array: Any, dimensions: int | None) -> Any:
     return shorter / np.where(lengths == 0, 1, lengths)
 
 
-def _as_base64(vectors: Any) -> list[str]:
-    return [base64.b64encode(row.astype("<f4").tobytes()).decode() for row in vectors]
-
-
-def _raw(reply: RowsReply) -> Response:
-    array = np.ascontiguousarray(reply.array, "<f4")
-    headers = {"X-Shape": ",".join(map(str, array.shape)), "X-Dtype": "float32"}
-    return Response(array.tobytes(), headers=headers, media_type=OCTETS)
-
-
-def _json(content: Any) -> Response:
-    return Response(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
-
-
 # -- operations -------------------------------------------------------------------------------------------------------
 
 
 def _add_operations(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
     @app.get("/status/server", response_class=Response)
     async def server_status() -> Response:
-        """The server's arguments, and what it has done."""
-        return _json(await backend.fresh_status())
+        """The server's arguments, and what it has done; `client` is a hash, and addresses inside are hidden."""
+        return as_json(await backend.fresh_status())
 
     @app.get("/status/client", response_class=Response)
     async def client_status() -> Response:
-        """The client by which the gateway asks the server."""
-        return _json(backend.client_status)
+        """The client by which the gateway asks the server; `identity` is a hash of its own."""
+        return as_json(backend.client_status)
 
-    @app.get("/health/live", response_class=Response)
+    @app.get("/health/live", response_class=Response, responses={503: {"description": "beyond mending itself"}})
     async def live() -> Response:
-        """Whether this process answers."""
-        return _json({"status": "live"})
+        """Whether this process answers, and the service behind it has said anything of late."""
+        if backend.why_dead is not None:
+            raise Problem(503, backend.why_dead, retry_after_s=1)
+        return as_json({"status": "live"})
 
     @app.get("/health/ready", response_class=Response, responses={503: {"description": "not ready"}})
     async def ready() -> Response:
         """Whether every process is well and every worker has encoded a known sentence of late."""
         if backend.trouble is not None:
             raise Problem(503, backend.trouble, retry_after_s=1)
-        return _json({"status": "ready"})
+        return as_json({"status": "ready"})
 
     @app.get("/metrics", response_class=Response)
     async def scrape() -> Response:
@@ -227,24 +233,35 @@ def _add_pages(app: FastAPI, backend: Backend) -> None:
     async def events() -> Response:
         if backend.viewers >= MOST_VIEWERS:
             raise Problem(429, f"{backend.viewers} dashboards are open already", retry_after_s=60)
-        return StreamingResponse(_events(backend), media_type="text/event-stream")
+        return EventStream(backend)
+
+
+class EventStream(StreamingResponse):
+    """A viewer's, who counts from the moment that it is made: between that and its first event others may come."""
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(_events(backend), media_type="text/event-stream")
+        self._backend = backend
+        backend.viewers += 1
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._backend.viewers -= 1
 
 
 async def _events(backend: Backend) -> AsyncIterator[str]:
     """For the dashboard: at first the last hour, then what is new each second."""
     sent_s = 0.0
-    backend.viewers += 1
-    try:
-        while not backend.is_draining:
-            samples = [sample for sample in backend.history.samples if (sample["time_s"] or 0.0) > sent_s]
-            if samples:
-                sent_s = samples[-1]["time_s"] or 0.0
-            http = {"at_work": backend.slots.at_work, "waiting": backend.slots.waiting, "errors": backend.errors}
-            content = {"status": backend.status, "trouble": backend.trouble, "http": http, "samples": samples}
-            yield f"data: {json.dumps(content)}\n\n"
-            await asyncio.sleep(EVENT_INTERVAL_S)
-    finally:
-        backend.viewers -= 1
+    while not backend.is_draining:
+        samples = [sample for sample in backend.history.samples if (sample["time_s"] or 0.0) > sent_s]
+        if samples:
+            sent_s = samples[-1]["time_s"] or 0.0
+        http = {"at_work": backend.slots.at_work, "waiting": backend.slots.waiting, "errors": backend.errors}
+        content = {"status": backend.status, "trouble": backend.trouble, "http": http, "samples": samples}
+        yield f"data: {json.dumps(content)}\n\n"
+        await asyncio.sleep(EVENT_INTERVAL_S)
 
 
 def _request_body(kind: type[BaseModel]) -> dict[str, Any]:

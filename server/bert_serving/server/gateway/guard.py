@@ -1,4 +1,7 @@
-"""What stands before every route: the key, the size of a body and the time that it takes to come, and the counting."""
+"""What stands before every route: the key, the size of a body and the time that it takes to come, and the counting.
+
+Nothing of a body is read before there is room for all that it promises, see `held.py`.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,15 @@ from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bert_serving.server.gateway.held import Bodies, Body
 from bert_serving.server.gateway.problems import Problem
 
 OPEN_PATHS = ("/health/live", "/health/ready", "/metrics")
 """Those that need no key: probes and scrapers have none."""
+AT_END = "bert_serving.at_end"
+"""In the scope of a request: what is called when its answer is out, or given up."""
 BODY_TIMEOUT_S = 30.0
+ROOM_RETRY_S = 2
 Count = Callable[[str, int, float], None]
 """Takes the route, the status and the seconds of each request that was answered."""
 
@@ -24,10 +31,11 @@ Count = Callable[[str, int, float], None]
 class Guard:
     """ASGI middleware."""
 
-    def __init__(self, app: ASGIApp, *, api_key: str | None, max_body: int, count: Count) -> None:
+    def __init__(self, app: ASGIApp, *, api_key: str | None, max_body: int, bodies: Bodies, count: Count) -> None:
         self._app = app
         self._api_key = None if api_key is None else api_key.encode()
         self._max_body = max_body
+        self._bodies = bodies
         self._count = count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,9 +53,13 @@ class Guard:
 
         problem = self._problem(scope)
         app = self._app if problem is None else problem.as_response()
+        bounded = Bounded(receive, self._max_body, self._bodies, promised=_length(scope))
+        scope[AT_END] = [bounded.release]
         try:
-            await app(scope, Bounded(receive, self._max_body), send_and_note)
+            await app(scope, bounded, send_and_note)
         finally:
+            for release in scope[AT_END]:
+                release()
             route = getattr(scope.get("route"), "path", "other")
             self._count(route, status, time.perf_counter() - begin_s)
 
@@ -56,35 +68,70 @@ class Guard:
         is_open = self._api_key is None or scope["path"] in OPEN_PATHS or scope["method"] == "OPTIONS"  # a preflight
         if not is_open and not hmac.compare_digest(_key(headers.get(b"authorization", b"")), self._api_key or b""):
             return Problem(401, "this server wants a key: send the header Authorization: Bearer KEY")
-        length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > self._max_body:
-            return _too_large(self._max_body)
-        return None
+        return _too_large(self._max_body) if _length(scope) > self._max_body else None
 
 
 class Bounded:
-    """Receives a body, but no more than so much of it, and for no longer than so long."""
+    """Receives a body, but no more than so much of it, for no longer than so long, and only if there is room for it.
 
-    def __init__(self, receive: Receive, max_body: int, timeout_s: float = BODY_TIMEOUT_S) -> None:
+    Whoever makes it calls `release` at the end.
+    """
+
+    def __init__(
+        self, receive: Receive, max_body: int, bodies: Bodies, promised: int = 0, timeout_s: float = BODY_TIMEOUT_S
+    ) -> None:
         self._receive = receive
         self._timeout_s = timeout_s
         self._max_body = max_body
-        self._size = 0
-        self._due_s = time.monotonic() + timeout_s
-        self._is_whole = False
+        self._bodies = bodies
+        self._promised = promised
+        self._begun_s = time.monotonic()
+        self._body = Body(self._begun_s, self._give_up)
+        self._reading: asyncio.Future[Message] | None = None
 
     async def __call__(self) -> Message:
-        if self._is_whole:  # what comes now is that the client has gone, if ever
+        if self._body.is_whole:  # what comes now is that the client has gone, if ever
             return await self._receive()
-        try:
-            message = await asyncio.wait_for(self._receive(), self._due_s - time.monotonic())
-        except (TimeoutError, asyncio.TimeoutError):
-            raise Problem(408, f"the body did not come within {self._timeout_s:g} s") from None
-        self._size += len(message.get("body", b""))
-        self._is_whole = not message.get("more_body", False)
-        if self._size > self._max_body:
+        self._hold(self._promised)
+        message = await self._next()
+        self._body.received += len(message.get("body", b""))
+        if self._body.received > self._max_body:
             raise _too_large(self._max_body)
+        self._hold(self._body.received)
+        self._body.is_whole = not message.get("more_body", False)
         return message
+
+    def release(self) -> None:
+        """The request is answered, or given up."""
+        self._bodies.release(self._body)
+
+    async def _next(self) -> Message:
+        self._reading = asyncio.ensure_future(self._receive())
+        try:
+            await asyncio.wait([self._reading], timeout=self._begun_s + self._timeout_s - time.monotonic())
+        finally:
+            is_done = self._reading.done()
+            self._reading.cancel()
+        if not is_done:
+            raise Problem(408, f"the body did not come within {self._timeout_s:g} s")
+        if self._reading.cancelled():
+            raise Problem(429, "the body came too slowly while others needed its room", retry_after_s=ROOM_RETRY_S)
+        return self._reading.result()
+
+    def _hold(self, size: int) -> None:
+        if not self._bodies.hold(self._body, size, time.monotonic()):
+            text = "requests hold as many megabytes as they may together (-http_max_bodies): come again"
+            raise Problem(429, text, retry_after_s=ROOM_RETRY_S)
+
+    def _give_up(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+
+
+def _length(scope: Scope) -> int:
+    """Of the body, as its head promises; 0 if it does not say."""
+    length = dict(scope["headers"]).get(b"content-length", b"0")
+    return int(length) if length.isdigit() else 0
 
 
 def _too_large(max_body: int) -> Problem:

@@ -1,10 +1,10 @@
 """What can go wrong with an HTTP request, and how it is told: one table for all routes.
 
 400  not JSON, or nothing to encode          429  too much at once: `Retry-After` says when to come again
-401  no key, or the wrong one                503  the model loads, or the server stops
+401  no key, or the wrong one                503  the model loads, the server stops, or part of it began anew
 404  no such route, 405 wrong method         504  not done within -http_timeout
 408  the body does not come                  500  a fault of the server
-413  the body is larger than -http_max_body
+413  the body is larger than -http_max_body, or holds or asks for more than fits
 422  JSON, but not what the route takes; `index` is the text that is to blame
 """
 
@@ -19,6 +19,7 @@ from bert_serving.client.errors import (
     InvalidInput,
     RequestTimeout,
     RowFailed,
+    ServerRestarted,
 )
 
 _TYPES = {
@@ -87,6 +88,8 @@ def problem_of(error: Exception) -> Problem:
         return Problem(400, text)
     if isinstance(error, RequestTimeout):
         return Problem(504, "not done within -http_timeout: the server is busy, or the texts are too many")
+    if isinstance(error, ServerRestarted):  # thrice: the client has asked again by itself
+        return Problem(503, "a part of the server was started again while it had this request", retry_after_s=1)
     if isinstance(error, ConnectFailed):
         return Problem(503, text, retry_after_s=5)
     return Problem(500, "an error in the server, see its log")

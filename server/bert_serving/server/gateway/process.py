@@ -20,7 +20,7 @@ import zmq.asyncio
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.gateway.app import create_app
 from bert_serving.server.gateway.backend import Backend
-from bert_serving.server.gateway.protocol import PatientProtocol
+from bert_serving.server.gateway.protocol import PatientProtocol, most_connections
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.listeners import WAITING_CONNECTIONS
 from bert_serving.server.transport.meeting import Contact
@@ -54,7 +54,7 @@ async def _serve(config: ServerConfig, arguments: Mapping[str, Any], listener: s
     server = _Server(
         uvicorn.Config(
             create_app(backend, config),
-            http=PatientProtocol,
+            http=PatientProtocol.with_most(most_connections(config.http_max_connect)),
             ws="none",
             lifespan="off",
             log_config=None,
