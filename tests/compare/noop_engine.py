@@ -30,6 +30,9 @@ class NoopEngine:
     def tokens(self, row: Row) -> list[str]:
         return [""] * row.length
 
+    def compiles(self, rows: Sequence[Row]) -> bool:
+        return False
+
     def run(self, rows: Sequence[Row]) -> Vectors:
         return np.zeros((len(rows), DIM), np.float32)
 
