@@ -1,4 +1,4 @@
-"""A compute lane that hangs: its worker is started again, its work done again, and the text that did it stands alone."""
+"""A compute lane that hangs: its worker is started again, its work done again, and the text alone fails."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def test_a_large_part_keeps_no_small_one_waiting(serve: Serve, connect: Connect)
 def test_a_small_call_is_tokenized_between_the_slices_of_a_bulk_one(serve: Serve, connect: Connect) -> None:
     server = serve(num_worker=1)
     bulk, small = connect(server), connect(server)
-    texts = [f"!slow-features 0.01 {index}" for index in range(10 * SLICE_ROWS)]  # 6.4 s
+    texts = [f"!slow-features 0.004 {index}" for index in range(6 * SLICE_ROWS)]  # 6 s
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(bulk.encode, texts)
         while open_requests(server) == 0:

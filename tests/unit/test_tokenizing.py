@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -200,15 +201,20 @@ def test_a_slice_that_does_not_end_is_told_of() -> None:
     st.lists(st.text() | st.lists(st.text()) | st.lists(st.integers())),
     st.sampled_from([None, (",", ":")]),
     st.booleans(),
+    st.booleans(),
 )
-def test_a_list_is_read_as_the_json_module_reads_it(texts: list[Any], separators: Any, ascii_only: bool) -> None:
+def test_a_list_is_read_as_the_json_module_reads_it(
+    texts: list[Any], separators: Any, ascii_only: bool, long: bool
+) -> None:
     dumps: Callable[..., str] = json.dumps
     written = dumps(texts, separators=separators, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
     try:
         expected = json.loads(written.decode())
     except UnicodeDecodeError:
         return
-    assert list(read_list(written)) == expected
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tokenizing, "_SLICE_LENGTH", 0 if long else sys.maxsize)
+        assert list(read_list(written)) == expected
 
 
 def test_failures_do_not_flood_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -27,7 +27,7 @@ from bert_serving.server.log import Throttle
 log = logging.getLogger(__name__)
 
 LARGE_PART_BYTES = 256 << 10
-SLICE_ROWS = 64
+SLICE_ROWS = 256
 _SLICE_LENGTH = 1 << 16
 """Of the texts of a slice together, in characters or tokens; the last may be longer."""
 _LARGE_TIMEOUTS = 10
@@ -208,7 +208,7 @@ def features_of(engine: Engine, texts: Sequence[Any]) -> list[Row | str]:
     """`Engine.features`. If that fails, halves are tried alone, and so on, until the texts that fail stand alone."""
     try:
         return engine.features(texts)
-    except Exception as error:
+    except BaseException as error:  # a panic of the tokenizer's library is no Exception
         if len(texts) == 1:
             _failed.count(1, time.monotonic(), error)
             return [_failure(error)]
@@ -216,12 +216,15 @@ def features_of(engine: Engine, texts: Sequence[Any]) -> list[Row | str]:
         return [*features_of(engine, texts[:half]), *features_of(engine, texts[half:])]
 
 
-def _failure(error: Exception) -> str:
+def _failure(error: BaseException) -> str:
     return f"tokenization failed: {type(error).__name__}"
 
 
 def read_list(content: bytes) -> Iterator[Any]:
-    """The values of a JSON list that we wrote ourselves, one by one: the interpreter's lock is free in between."""
+    """The values of a JSON list that we wrote ourselves; of a long one by one, the interpreter's lock free in between."""
+    if len(content) <= _SLICE_LENGTH:
+        yield from json.loads(content)
+        return
     text = str(content, "utf-8")
     place = _end_of_blanks(text, text.index("[") + 1)
     while text[place] != "]":
