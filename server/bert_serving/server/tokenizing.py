@@ -88,6 +88,15 @@ class _Reading:
         return some
 
 
+class _Desk:
+    """What one thread has before it. Those of all threads have the same lock."""
+
+    def __init__(self, lock: threading.Lock, limit_s: float) -> None:
+        self.changed = threading.Condition(lock)
+        self.turns: Turns[_Reading] = Turns()
+        self.watch = Watch(limit_s)
+
+
 class Tokenizing:
     """Makes rows of whatever is `put`, for `lanes`. `notify` is called when the I/O thread should look at `made`."""
 
@@ -100,40 +109,34 @@ class Tokenizing:
         self._lanes = lanes
         self._notify = notify
         self._show_tokens = show_tokens
-        self._timeout_s = timeout_s
-        self._watch = Watch(timeout_s)
-        self._large_watch = Watch(timeout_s * _LARGE_TIMEOUTS)
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._generation = 0
         self._closed = False
-        self._turns: Turns[_Reading] = Turns()
-        self._large_turns: Turns[_Reading] = Turns()
-        for name, turns, watch in (
-            ("tokenizer", self._turns, self._watch),
-            ("long-texts", self._large_turns, self._large_watch),
-        ):
-            threading.Thread(target=self._run, args=(turns, watch), name=name, daemon=True).start()
+        self._small = _Desk(self._lock, timeout_s)
+        self._large = _Desk(self._lock, timeout_s * _LARGE_TIMEOUTS)
+        for name, desk in (("tokenizer", self._small), ("long-texts", self._large)):
+            threading.Thread(target=self._run, args=(desk,), name=name, daemon=True).start()
 
     def put(self, texts: Texts) -> None:
         """Let these become rows."""
-        with self._changed:
-            turns = self._large_turns if len(texts.content) > LARGE_PART_BYTES else self._turns
-            turns.add(_Reading(texts, self._generation), urgent=texts.urgent)
-            self._changed.notify_all()
+        desk = self._large if len(texts.content) > LARGE_PART_BYTES else self._small
+        with self._lock:
+            desk.turns.add(_Reading(texts, self._generation), urgent=texts.urgent)
+            desk.changed.notify()
 
     def drop_waiting(self) -> None:
         """Forget all parts: no row of theirs reaches the lanes any more, nor anything of them `made`."""
-        with self._changed:
+        with self._lock:
             self._generation += 1
-            self._turns.clear()
-            self._large_turns.clear()
+            self._small.turns.clear()
+            self._large.turns.clear()
             while not self.made.empty():
                 self.made.get_nowait()
 
     def hung_s(self, now_s: float) -> float | None:
         """For how long a slice has not ended, if that is too long."""
-        with self._changed:
-            return self._watch.look(now_s, waiting=False) or self._large_watch.look(now_s, waiting=False)
+        with self._lock:
+            return self._small.watch.look(now_s, waiting=False) or self._large.watch.look(now_s, waiting=False)
 
     def heard(self) -> Iterator[Made]:
         """What was made since the last call."""
@@ -145,31 +148,32 @@ class Tokenizing:
 
     def close(self) -> None:
         """Take no more turns. A slice that is being made goes nowhere."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._generation += 1
-            self._changed.notify_all()
+            self._small.changed.notify()
+            self._large.changed.notify()
 
-    def _run(self, turns: Turns[_Reading], watch: Watch) -> None:
-        while (reading := self._take(turns, watch)) is not None:
+    def _run(self, desk: _Desk) -> None:
+        while (reading := self._take(desk)) is not None:
             begin_s = time.perf_counter()
             made = self._next(reading)
-            with self._changed:
+            with self._lock:
                 self.tokenize_s += time.perf_counter() - begin_s
                 if reading.generation == self._generation:
                     self._hand_on(reading, made)
                     if not reading.over:
-                        turns.add(reading, urgent=reading.texts.urgent)
-                watch.end("slice", time.monotonic())
+                        desk.turns.add(reading, urgent=reading.texts.urgent)
+                desk.watch.end("slice", time.monotonic())
 
-    def _take(self, turns: Turns[_Reading], watch: Watch) -> _Reading | None:
+    def _take(self, desk: _Desk) -> _Reading | None:
         """The part whose turn it is, waiting for one; None at the end."""
-        with self._changed:
+        with self._lock:
             while not self._closed:
-                if (reading := turns.next()) is not None:
-                    watch.begin("slice", time.monotonic())
+                if (reading := desk.turns.next()) is not None:
+                    desk.watch.begin("slice", time.monotonic())
                     return reading
-                self._changed.wait()
+                desk.changed.wait()
             return None
 
     def _next(self, reading: _Reading) -> Made:
@@ -180,9 +184,8 @@ class Tokenizing:
             return Made(key, first, None)
         try:
             rows = features_of(self._engine, reading.slice())
-            tokens = (
-                [self._engine.tokens(row) if isinstance(row, Row) else [] for row in rows] if self._show_tokens else []
-            )
+            shown = rows if self._show_tokens else ()
+            tokens = [self._engine.tokens(row) if isinstance(row, Row) else [] for row in shown]
         except Exception as error:
             rows, tokens = list(repeat(_failure(error), reading.texts.count - first)), []
             _failed.count(len(rows), time.monotonic(), error)
@@ -221,7 +224,7 @@ def _failure(error: BaseException) -> str:
 
 
 def read_list(content: bytes) -> Iterator[Any]:
-    """The values of a JSON list that we wrote ourselves; of a long one by one, the interpreter's lock free in between."""
+    """The values of a JSON list that we wrote; of a long one each by itself, for others wait for the interpreter."""
     if len(content) <= _SLICE_LENGTH:
         yield from json.loads(content)
         return
