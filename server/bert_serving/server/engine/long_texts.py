@@ -22,8 +22,9 @@ _BREAKS = r" \t\n\r\u00a0\u3000!-/:-@\[-`{-~\u3001\u3002\uff01\uff0c\uff1a\uff1b
 _CHINESE = r"\u3400-\u4db5\u4e00-\u9fa5\uf900-\ufa2d\U00020000-\U0002a6d6\U0002a700-\U0002b734"
 """Those that every version of Unicode knows: one that a library does not know is no break, but left out."""
 _INSIDE = re.compile(
-    r"[\x00-\x080-9A-Za-z\u00c0-\u036f\u0400-\u052f\u0621-\u0669\u0904-\u0963\u0e01-\u0e30\u200b-\u200f"
-    r"\u3041-\u3096\u30a1-\u30fa\uac00-\ud7a3\U0001f300-\U0001f5ff]*"
+    r"[\x00-\x080-9A-Za-z\u00c0-\u036f\u0400-\u052f\u0561-\u0587\u05d0-\u05ea\u0621-\u0669\u0904-\u0963\u0985-\u09e3"
+    r"\u0b85-\u0bcd\u0c05-\u0c4d\u0d05-\u0d4d\u0e01-\u0e30\u0f40-\u0f6c\u1000-\u1049\u10d0-\u10fa\u1200-\u135a"
+    r"\u1780-\u17d3\u200b-\u200f\u3041-\u3096\u30a1-\u30fa\ua000-\ua48c\uac00-\ud7a3\ue000-\uf8ff\U0001f300-\U0001f6ff]*"
 )
 """Some of the characters that never end a word, to leap over the rest of one that is too long already."""
 _STAYING_MARKS = re.compile(
