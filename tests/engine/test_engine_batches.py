@@ -49,3 +49,14 @@ def test_no_bit_depends_on_the_batch(load_engine: Any, options: dict[str, Any], 
                 np.testing.assert_array_equal(vector, alone[place])
             else:
                 np.testing.assert_allclose(vector, alone[place], rtol=0, atol=tolerance)
+
+
+def test_only_xla_makes_code_on_a_cpu_and_once_a_shape(load_engine: Any) -> None:
+    plain, compiled = load_engine(max_seq_len=60), load_engine(max_seq_len=60, xla=True)
+    rows = [row for row in plain.features([" ".join(WORDS * 3)] * 3) if isinstance(row, Row)]
+    assert not plain.compiles(rows)
+    assert compiled.compiles(rows)
+    compiled.run(rows)
+    assert not compiled.compiles(rows)
+    assert not compiled.compiles([*rows, rows[0]])  # four rows, as three, are padded to four
+    assert compiled.compiles(rows[:1])

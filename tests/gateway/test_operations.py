@@ -77,7 +77,7 @@ def test_a_worker_that_stops_turns_ready_red_until_it_is_replaced(browse: Browse
     assert "worker-1" in http.get("/health/ready").json()["error"]["message"]
     wait_until_ready(http)
     restarts = {process["name"]: process["restarts"] for process in http.get("/status/server").json()["processes"]}
-    assert restarts == {"sink": 0, "gateway": 0, "worker-0": 0, "worker-1": 1}
+    assert restarts == {"ventilator": 0, "sink": 0, "gateway": 0, "worker-0": 0, "worker-1": 1}
 
 
 def test_as_many_workers_as_are_needed_are_enough(browse: Browse) -> None:

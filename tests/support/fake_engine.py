@@ -43,16 +43,23 @@ class FakeEngine:
             return "it cannot be tokenized"
         if text == "!tokenizer-crash":
             raise RuntimeError("tokenizer crash")
+        if text.startswith("!slow-features "):
+            time.sleep(float(text.split()[1]))
         return Row(list(text.encode()), len(text), (), truncated=text == "!truncated")
 
     def tokens(self, row: Row) -> list[str]:
         return bytes(row.ids).decode().split()
 
+    def compiles(self, rows: Sequence[Row]) -> bool:
+        return any(bytes(row.ids).startswith(b"!compile") for row in rows)
+
     def run(self, rows: Sequence[Row]) -> Vectors:
         texts = [bytes(row.ids).decode() for row in rows]
         for text in texts:
-            if text.startswith("!slow"):
+            if text.startswith(("!slow ", "!compile ")):
                 time.sleep(float(text.split()[1]))
+            if text.startswith("!hang"):
+                time.sleep(3600)
         if "!crash" in texts:
             raise RuntimeError("the model crashed")
         vectors = np.stack([vector_of(text) for text in texts])

@@ -243,6 +243,10 @@ class ServerConfig:
         15, "seconds without a sign of life after which a worker or the sink is killed and started again",
         _integer(4), group=_SERVING,
     )  # fmt: skip
+    compute_timeout: int = _option(
+        60, "seconds that one micro-batch may run before its worker counts as hung and is replaced; more where "
+        "-max_batch_tokens takes longer. Starting and compiling do not count", _integer(1), group=_SERVING,
+    )  # fmt: skip
     drain_timeout: int = _option(
         30, "seconds that accepted requests may take to finish when the server is told to stop", _integer(0),
         group=_SERVING,

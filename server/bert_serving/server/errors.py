@@ -3,6 +3,7 @@
 BertServerError
 ├── ConfigError     an option or a combination of options that cannot work
 ├── StartError      the service could not start: model, port, device or a process that died
+├── HungError       a worker's compute does not end: it is started again
 └── ServiceError    the running service cannot go on: no worker is left, the sink is gone
 """
 
@@ -19,6 +20,10 @@ class ConfigError(BertServerError, ValueError):
 
 class StartError(BertServerError, RuntimeError):
     """The service could not start."""
+
+
+class HungError(BertServerError, RuntimeError):
+    """A thread of this worker does not end what it has begun."""
 
 
 class ServiceError(BertServerError, RuntimeError):

@@ -42,6 +42,9 @@ class _Deadly:
     def tokens(self, row: Row) -> list[str]:
         return self._engine.tokens(row)
 
+    def compiles(self, rows: Sequence[Row]) -> bool:
+        return self._engine.compiles(rows)
+
     def run(self, rows: Sequence[Row]) -> Vectors:
         if any(tuple(row.ids) in self._rows for row in rows):
             os.kill(os.getpid(), signal.SIGKILL)

@@ -1,6 +1,6 @@
 """The compute side of a worker: threads ("lanes") that take micro-batches from one batcher and run the engine.
 
-The worker's I/O thread feeds rows in and takes `Outcome`s out; lanes touch no socket.
+The worker's tokenizing threads feed rows in and its I/O thread takes `Outcome`s out; lanes touch no socket.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from queue import SimpleQueue
 from typing import Union
 
@@ -17,9 +18,13 @@ import numpy as np
 
 from bert_serving.server.core.batcher import Batcher, Limits, Waiting
 from bert_serving.server.core.tickets import PartKey
+from bert_serving.server.core.watch import Watch
 from bert_serving.server.engine.contract import Engine, FloatArray, Row, Vectors
+from bert_serving.server.log import Throttle
 
 log = logging.getLogger(__name__)
+
+_failed = Throttle(log, "the model failed on %d row(s)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +70,20 @@ class Tally:
 
 
 class Lanes:
-    """Runs `engine` on whatever is `put`, in `engine.lanes` threads. `notify` is called when an outcome is ready."""
+    """Runs `engine` on whatever is `put`, in `engine.lanes` threads. `notify` is called when an outcome is ready.
 
-    def __init__(self, engine: Engine, limits: Limits, notify: Callable[[], None]) -> None:
+    A run may take `timeout_s`, or `compile_timeout_s` where code is made for it; see `hung_s`.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        limits: Limits,
+        notify: Callable[[], None],
+        *,
+        timeout_s: float = inf,
+        compile_timeout_s: float = inf,
+    ) -> None:
         self.outcomes: SimpleQueue[Outcome] = SimpleQueue()
         self.tally = Tally()
         self._engine = engine
@@ -75,6 +91,8 @@ class Lanes:
         self._notify = notify
         self._changed = threading.Condition()
         self._closed = False
+        self._watch = Watch(timeout_s)
+        self._compile_timeout_s = max(timeout_s, compile_timeout_s)
         self._threads = [
             threading.Thread(target=self._run, name=f"lane-{number}", daemon=True) for number in range(engine.lanes)
         ]
@@ -94,6 +112,11 @@ class Lanes:
         with self._changed:
             self._batcher.clear()
 
+    def hung_s(self, now_s: float) -> float | None:
+        """For how many seconds a run has not ended, or no lane has taken what waits, if that is too long."""
+        with self._changed:
+            return self._watch.look(now_s, waiting=len(self._batcher) > 0)
+
     def close(self) -> None:
         """End the lanes after the micro-batches that run now; waiting rows are dropped."""
         with self._changed:
@@ -105,12 +128,22 @@ class Lanes:
     def _run(self) -> None:
         while batch := self._take():
             begin_s = time.perf_counter()
-            outcomes = encode_rows(self._engine, batch)
+            outcomes = encode_rows(self._engine, batch, self._begin)
             with self._changed:
+                self._watch.end(threading.current_thread().name, time.monotonic())
                 self.tally.compute_s += time.perf_counter() - begin_s
             for outcome in outcomes:
                 self.outcomes.put(outcome)
             self._notify()
+
+    def _begin(self, rows: list[PlacedRow]) -> None:
+        """A lane is about to run these."""
+        name, limit_s = threading.current_thread().name, None
+        if self._engine.compiles([row.features for row in rows]):
+            limit_s = self._compile_timeout_s
+        with self._changed:
+            self._watch.end(name, time.monotonic())
+            self._watch.begin(name, time.monotonic(), limit_s)
 
     def _take(self) -> list[PlacedRow]:
         """The next micro-batch, waiting for one; empty at the end."""
@@ -129,17 +162,23 @@ class Lanes:
             return []
 
 
-def encode_rows(engine: Engine, rows: list[PlacedRow]) -> list[Outcome]:
-    """Run one micro-batch. If it fails its halves run alone, and so on, until the rows that fail stand alone."""
+def encode_rows(
+    engine: Engine, rows: list[PlacedRow], begin: Callable[[list[PlacedRow]], None] = lambda rows: None
+) -> list[Outcome]:
+    """Run one micro-batch. If it fails its halves run alone, and so on, until the rows that fail stand alone.
+
+    `begin` is called before each run.
+    """
     try:
+        begin(rows)
         vectors = engine.run([row.features for row in rows])
         bad = _not_finite(vectors)
     except Exception as error:
         if len(rows) == 1:
-            log.error("the model failed on a row of %d tokens", rows[0].features.length, exc_info=True)
+            _failed.count(1, time.monotonic(), error=error)
             return [Outcome(rows, f"the model failed: {type(error).__name__}: {_first_line(error)}")]
         half = len(rows) // 2
-        return encode_rows(engine, rows[:half]) + encode_rows(engine, rows[half:])
+        return encode_rows(engine, rows[:half], begin) + encode_rows(engine, rows[half:], begin)
     if not bad:
         return [Outcome(rows, vectors)]
     good = [position for position in range(len(rows)) if position not in bad]

@@ -43,11 +43,14 @@ class Throttle:
         self._number = 0
         self._said_s = -THROTTLE_INTERVAL_S
 
-    def count(self, number: int, now_s: float, *last: object) -> None:
-        """So many more; `text` gets the sum since it was last said, and what is told of the `last` one."""
+    def count(self, number: int, now_s: float, *last: object, error: BaseException | None = None) -> None:
+        """So many more; `text` gets the sum since it was last said, and what is told of the `last` one.
+
+        The log gets the `error` with its traceback.
+        """
         self._number += number
         if self._number and now_s > self._said_s + THROTTLE_INTERVAL_S:
-            self._logger.warning(self._text, self._number, *last)
+            self._logger.warning(self._text, self._number, *last, exc_info=error)
             self._number, self._said_s = 0, now_s
 
 

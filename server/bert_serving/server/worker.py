@@ -1,20 +1,20 @@
 """A worker: takes parts from the ventilator, encodes them, sends their rows to the sink. A process of its own.
 
-One thread does all I/O and tokenizes; a loader thread brings the model in; then lanes compute (`lanes.py`).
+One thread does all I/O; a loader thread brings the model in; then others tokenize (`tokenizing.py`) and lanes compute
+(`lanes.py`).
 """
 
 from __future__ import annotations
 
 import importlib
-import json
 import logging
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import inf
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -26,8 +26,10 @@ from bert_serving.server.core.assembly import Assembly
 from bert_serving.server.core.batcher import Limits
 from bert_serving.server.core.tickets import PartKey
 from bert_serving.server.engine.contract import Engine, Row, Vectors
+from bert_serving.server.errors import HungError
 from bert_serving.server.faults import with_faults
-from bert_serving.server.lanes import Lanes, Outcome, PlacedRow, select
+from bert_serving.server.lanes import Lanes, Outcome, select
+from bert_serving.server.tokenizing import Texts, Tokenizing
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.child_line import ChildLine, messages
 from bert_serving.server.transport.meeting import Contact
@@ -108,6 +110,7 @@ class Worker:
         self._sink: sockets.Socket | None = None
         self._engine: Engine | None = None
         self._lanes: Lanes | None = None
+        self._tokenizing: Tokenizing | None = None
         self._open: dict[PartKey, _OpenPart] = {}
         self._stopping = False
 
@@ -119,6 +122,7 @@ class Worker:
         while not self._stopping:
             fired = dict(poller.poll(ALIVE_INTERVAL_MS))
             self._supervisor.beat(time.monotonic())
+            self._end_if_hung(time.monotonic())
             for message in self._supervisor.hear():
                 self._on_supervisor(message)
             if self._ventilator is not None and self._ventilator in fired:
@@ -128,6 +132,8 @@ class Worker:
                 self._wakeup.clear()
                 self._hear_loader()
                 self._collect()
+        if self._tokenizing is not None:
+            self._tokenizing.close()
         if self._lanes is not None:
             self._lanes.close()
         if self._engine is not None:
@@ -166,41 +172,27 @@ class Worker:
     def _drop_work(self) -> None:
         """Nobody waits for it any more, or it will come again."""
         self._open.clear()
+        if self._tokenizing is not None:
+            self._tokenizing.drop_waiting()
         if self._lanes is not None:
             self._lanes.drop_waiting()
 
     def _begin(self, part: Part) -> None:
-        """Tokenize a part at once and let its rows wait for a lane."""
-        if self._engine is None or self._lanes is None:
+        """Let the texts of a part be tokenized, and their rows wait for a lane."""
+        if self._tokenizing is None:
             raise RuntimeError("a part came before the model was loaded")
         key = PartKey(part.job, part.offset)
         deadline_s = inf if part.left_ms is None else time.monotonic() + part.left_ms / 1000
-        held = _OpenPart(part, Assembly(part.count))
-        self._open[key] = held
-        rows = []
-        begin_s = time.perf_counter()
-        made = self._features(self._engine, part)
-        self._lanes.tally.tokenize_s += time.perf_counter() - begin_s
-        for index, features in enumerate(made):
-            if isinstance(features, str):
-                held.assembly.fail(index, features)
-                continue
-            held.assembly.num_tokens[index] = features.length
-            if features.truncated:
-                held.assembly.truncated.add(index)
-            if self._config.show_tokens_to_client:
-                held.assembly.tokens[index] = self._engine.tokens(features)
-            rows.append(PlacedRow(key, index, features, deadline_s))
-        self._lanes.put(rows, part.urgent)
-        self._finish_if_complete(key)
+        self._open[key] = _OpenPart(part, Assembly(part.count))
+        self._tokenizing.put(Texts(key, part.count, part.urgent, deadline_s, part.texts))
 
-    @staticmethod
-    def _features(engine: Engine, part: Part) -> list[Row | str]:
-        try:
-            return engine.features(json.loads(part.texts))
-        except Exception as error:
-            log.error("a part could not be tokenized", exc_info=True)
-            return [f"tokenization failed: {type(error).__name__}"] * part.count
+    def _end_if_hung(self, now_s: float) -> None:
+        """HungError if a thread does not end what it has begun: nothing but the end of the process ends a thread."""
+        limit = f"(-compute_timeout {self._config.compute_timeout})"
+        if self._lanes is not None and (hung_s := self._lanes.hung_s(now_s)):
+            raise HungError(f"a micro-batch has run for {hung_s:.0f} s {limit} and does not end")
+        if self._tokenizing is not None and (hung_s := self._tokenizing.hung_s(now_s)):
+            raise HungError(f"a text has been tokenized for {hung_s:.0f} s {limit} and that does not end")
 
     # -- load ---------------------------------------------------------------------------------------------------------
 
@@ -238,7 +230,20 @@ class Worker:
         if self._where:
             device += f" at {self._where}"
         self._engine = engine
-        self._lanes = Lanes(engine, limits_of(self._config, engine.on_gpu), self._wakeup.notify)
+        self._lanes = Lanes(
+            engine,
+            limits_of(self._config, engine.on_gpu),
+            self._wakeup.notify,
+            timeout_s=self._config.compute_timeout,
+            compile_timeout_s=self._config.start_timeout,
+        )
+        self._tokenizing = Tokenizing(
+            engine,
+            self._lanes,
+            self._wakeup.notify,
+            timeout_s=self._config.compute_timeout,
+            show_tokens=self._config.show_tokens_to_client,
+        )
         log.info("ready on %s with %d compute lane(s)", device, engine.lanes)
         self._supervisor.say(Ready(device))
         self._send(Hello(os.getpid()))
@@ -246,17 +251,30 @@ class Worker:
     # -- collect and reply --------------------------------------------------------------------------------------------
 
     def _collect(self) -> None:
+        self._hear_tokenizing()
         while self._lanes is not None:
             try:
                 outcome = self._lanes.outcomes.get_nowait()
             except Empty:
                 return
+            self._hear_tokenizing()  # of these rows it told before it gave them to the lanes
             if outcome.result is None:
                 for key in {row.part for row in outcome.rows} & self._open.keys():
                     self._end(key)  # without rows: the ventilator itself knows that it is too late
                 continue
             for key in self._place(outcome, outcome.result):
                 self._finish_if_complete(key)
+
+    def _hear_tokenizing(self) -> None:
+        for made in self._tokenizing.heard() if self._tokenizing is not None else ():
+            held = self._open.get(made.key)
+            if held is None:
+                continue  # the part was dropped since
+            if made.rows is None:
+                self._end(made.key)  # without rows, as below
+                continue
+            _note(held.assembly, made.first, made.rows, made.tokens)
+            self._finish_if_complete(made.key)
 
     def _place(self, outcome: Outcome, result: Vectors | str) -> set[PartKey]:
         """Put rows where they belong; returns the parts that got some."""
@@ -283,13 +301,27 @@ class Worker:
     def _end(self, key: PartKey) -> None:
         """Let a part go."""
         del self._open[key]
-        if self._lanes is not None:
-            self._send(Done(key.job, key.offset, **asdict(self._lanes.tally)))
+        if self._lanes is not None and self._tokenizing is not None:
+            tally = replace(self._lanes.tally, tokenize_s=self._tokenizing.tokenize_s)
+            self._send(Done(key.job, key.offset, **asdict(tally)))
 
     def _send(self, message: Message) -> None:
         """To the ventilator; while there is none nobody misses it."""
         if self._ventilator is not None:
             self._ventilator.send_multipart(encode(message))
+
+
+def _note(assembly: Assembly, first: int, rows: Sequence[Row | str], tokens: Sequence[list[str]]) -> None:
+    """What is known of a part's rows before they run."""
+    for index, row in enumerate(rows, first):
+        if isinstance(row, str):
+            assembly.fail(index, row)
+            continue
+        assembly.num_tokens[index] = row.length
+        if row.truncated:
+            assembly.truncated.add(index)
+        if tokens:
+            assembly.tokens[index] = tokens[index - first]
 
 
 def limits_of(config: ServerConfig, on_gpu: bool) -> Limits:

@@ -12,9 +12,10 @@ from bert_serving.server.bulk.records import Record
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.core.assembly import Assembly
 from bert_serving.server.core.tickets import PartKey
-from bert_serving.server.engine.contract import Engine, Row
+from bert_serving.server.engine.contract import Engine
 from bert_serving.server.faults import with_faults
 from bert_serving.server.lanes import Lanes, PlacedRow
+from bert_serving.server.tokenizing import features_of
 from bert_serving.server.worker import limits_of
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class InProcess:
         texts = [record.text for record in records if record.trouble is None]
         assembly = Assembly(len(texts))
         rows = []
-        for index, made in enumerate(self._features(texts)):
+        for index, made in enumerate(features_of(self._engine, texts)):
             if isinstance(made, str):
                 assembly.fail(index, made)
                 continue
@@ -55,15 +56,6 @@ class InProcess:
             elif outcome.result is not None:
                 assembly.put(where, outcome.result)
         return block_of(records, self._outcomes(assembly), len(assembly.truncated))
-
-    def _features(self, texts: list[str]) -> list[Row | str]:
-        try:
-            return self._engine.features(texts)
-        except Exception as error:
-            if len(texts) == 1:
-                return [f"tokenization failed: {type(error).__name__}"]
-            half = len(texts) // 2
-            return [*self._features(texts[:half]), *self._features(texts[half:])]
 
     def _outcomes(self, assembly: Assembly) -> list[Any]:
         if len(assembly.failures) == assembly.count:

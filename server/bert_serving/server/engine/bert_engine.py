@@ -15,7 +15,7 @@ from bert_serving.server.config import PoolingStrategy, ServerConfig
 from bert_serving.server.engine import graph_cache
 from bert_serving.server.engine.bundle import TextSide
 from bert_serving.server.engine.contract import Footprint, Progress, Row, Texts, Vectors
-from bert_serving.server.engine.features import TOKEN_STEP, FeatureMaker, collate, common_shape, fixed_shape
+from bert_serving.server.engine.features import TOKEN_STEP, FeatureMaker, Shape, collate, common_shape, fixed_shape
 from bert_serving.server.engine.footprint import footprint_of
 from bert_serving.server.engine.graph import write_graph
 from bert_serving.server.engine.model_folder import ModelFolder, find_model
@@ -115,6 +115,8 @@ class BertEngine:
         self._tokenizer = tokenizer
         self._session = session
         self._lanes = lanes
+        self._makes_code = config.xla or session.on_gpu
+        self._shapes_run: set[Shape] = set()
         self._mask_cls_sep = config.mask_cls_sep
         self._pooled = config.pooling_strategy is not PoolingStrategy.NONE
 
@@ -136,11 +138,19 @@ class BertEngine:
         """The tokens of a row, special ones included, no padding."""
         return self._tokenizer.tokens(row.ids)
 
+    def compiles(self, rows: Sequence[Row]) -> bool:
+        """Whether running these rows makes code for their shape first: with XLA, and with the libraries of a GPU."""
+        return self._makes_code and self._shape_of(rows) not in self._shapes_run
+
+    def _shape_of(self, rows: Sequence[Row]) -> Shape:
+        return self._shape(len(rows), max(row.length for row in rows))
+
     def run(self, rows: Sequence[Row]) -> Vectors:
         """Vectors `[B, D]`, or with pooling NONE a list of `[length, D]`; float32, with `-fp16` float16."""
-        shape = self._shape(len(rows), max(row.length for row in rows))
+        shape = self._shape_of(rows)
         batch = collate(rows, mask_cls_sep=self._mask_cls_sep, shape=shape)
         vectors = self._session.run(batch)[: len(rows)]
+        self._shapes_run.add(shape)
         if self._pooled:
             return vectors
         return [vector[: row.length] for vector, row in zip(vectors, rows, strict=True)]

@@ -67,7 +67,7 @@ class Footprint:
 
 
 class Engine(Protocol):
-    """A loaded model. `run` may be called from several threads at once; the others from one."""
+    """A loaded model. Its methods may be called from several threads at once, but `close`."""
 
     @property
     def lanes(self) -> int:
@@ -82,6 +82,9 @@ class Engine(Protocol):
 
     def tokens(self, row: Row) -> list[str]:
         """The tokens of a row as they are shown to clients: [CLS], [SEP] and [UNK] included, no padding."""
+
+    def compiles(self, rows: Sequence[Row]) -> bool:
+        """Whether running these rows makes code for their shape first, which may take minutes."""
 
     def run(self, rows: Sequence[Row]) -> Vectors:
         """Encode one micro-batch. A row's result does not depend on the other rows in it."""

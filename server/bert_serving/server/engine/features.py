@@ -6,7 +6,6 @@ a pair          [CLS] a ... [SEP] b ... [SEP]       from "a ||| b", or from the 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -22,8 +21,9 @@ PADDING, VISIBLE, HIDDEN = 0, 1, 2
 """Values of a micro-batch's mask. HIDDEN is a special token under `-mask_cls_sep`."""
 
 _SEPARATOR = "|||"
-_PAIR = re.compile(r"^(.*) \|\|\| (.*)$")
+_PAIR_SEPARATOR = f" {_SEPARATOR} "
 _NOT_UNICODE = "the text is not valid Unicode: it has half of a surrogate pair"
+_STEP = 1 << 16  # characters or token ids that are looked at in one go
 ROW_STEP, TOKEN_STEP = 8, 16
 _FEWEST_TOKENS = 16  # of a row with a fixed shape
 _NO_TOKENS = "the text has no tokens, and -no_special_token adds none"
@@ -49,12 +49,13 @@ class FeatureMaker:
     def __init__(self, tokenizer: BertTokenizer, limit: int, *, no_special_token: bool = False) -> None:
         self._tokenizer = tokenizer
         self._limit = limit
+        self._enough = limit + 1  # tokens of a text: what follows them neither stays nor changes where a pair is cut
         self._no_special_token = no_special_token
 
     def rows(self, texts: Texts) -> list[Row | str]:
         """A row for each text, or a sentence that says why there is none."""
         plain = {place: _split(text) for place, text in enumerate(texts) if isinstance(text, str) and _is_unicode(text)}
-        ids = iter(self._tokenizer.encode([side for sides in plain.values() for side in sides]))
+        ids = iter(self._tokenizer.first_ids([side for sides in plain.values() for side in sides], self._enough))
         plain_ids = {place: (next(ids), next(ids)) for place in plain}
         return [
             self._tokenized_row(cast(Sequence[str], text))
@@ -76,13 +77,13 @@ class FeatureMaker:
 
     def _sides(self, tokens: Sequence[str] | Sequence[int]) -> Sides | str:
         if not tokens or not isinstance(tokens[0], int):
-            first, second = _split_tokens(cast(Sequence[str], tokens))
+            first, second = _split_tokens(cast(Sequence[str], tokens), self._enough)
             return self._tokenizer.ids(first), self._tokenizer.ids(second)
-        ids = list(cast(Sequence[int], tokens))
-        strange = next((index for index in ids if not 0 <= index < self._tokenizer.size), None)
+        ids = cast(Sequence[int], tokens)
+        strange = _strange_id(ids, self._tokenizer.size)
         if strange is not None:
             return f"the vocabulary has the token ids 0 to {self._tokenizer.size - 1}, and not {strange}"
-        return ids, []
+        return list(ids[: self._enough]), []
 
     def _row(self, sides: Sides) -> Row:
         first, second = _cut(sides, self._limit)
@@ -97,24 +98,39 @@ class FeatureMaker:
 
 
 def _is_unicode(text: str) -> bool:
+    if text.isascii():
+        return True
     try:
-        text.encode("utf-8")
+        for begin in range(0, len(text), _STEP):
+            text[begin : begin + _STEP].encode("utf-8")
     except UnicodeEncodeError:
         return False
     return True
 
 
 def _split(text: str) -> tuple[str, str]:
+    """Both sides of a pair: one line, cut at its last separator. Or the text, and nothing."""
     text = text.strip()
-    pair = _PAIR.match(text)
-    return (pair[1], pair[2]) if pair else (text, "")
+    first, separator, second = ("", "", "") if "\n" in text else text.rpartition(_PAIR_SEPARATOR)
+    return (first, second) if separator else (text, "")
 
 
-def _split_tokens(tokens: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
-    if _SEPARATOR not in tokens:
-        return tokens, ()
-    place = tokens.index(_SEPARATOR)
-    return tokens[:place], tokens[place + 1 :]
+def _split_tokens(tokens: Sequence[str], number: int) -> tuple[Sequence[str], Sequence[str]]:
+    """The first `number` tokens of each side, cut at the first separator."""
+    try:
+        place = tokens.index(_SEPARATOR)
+    except ValueError:
+        return tokens[:number], ()
+    return tokens[: min(place, number)], tokens[place + 1 : place + 1 + number]
+
+
+def _strange_id(ids: Sequence[int], size: int) -> int | None:
+    """The first id that is none of a vocabulary of that size."""
+    for begin in range(0, len(ids), _STEP):
+        some = ids[begin : begin + _STEP]
+        if min(some) < 0 or max(some) >= size:
+            return next(index for index in some if not 0 <= index < size)
+    return None
 
 
 def _cut(sides: Sides, limit: int) -> Sides:

@@ -14,11 +14,11 @@ from typing import Any
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from bert_serving.server.config import ServerConfig
+from bert_serving.server.engine.long_texts import LONGEST_WORD, LongTexts
 from bert_serving.server.engine.model_folder import ModelFolder, WeightFormat, read_json
 from bert_serving.server.errors import StartError
 
 CLS, SEP, UNK = "[CLS]", "[SEP]", "[UNK]"
-_LONGEST_WORD = 100
 _PADDED_TO = 64  # some Hugging Face models round the embedding table up to a multiple of this
 
 
@@ -55,12 +55,29 @@ class BertTokenizer:
         self._tokenizer = _word_piece(self._ids, vocabulary.normalization)
         # the fast way keeps no offsets, which nobody reads here; versions before 0.20 lack it
         self._encode = getattr(self._tokenizer, "encode_batch_fast", self._tokenizer.encode_batch)
+        self._long_texts = self._cutter(vocabulary.normalization)
+
+    def _cutter(self, normalization: Normalization) -> LongTexts:
+        """What reads no more of a text than it needs."""
+        plain = Tokenizer(self._tokenizer.model)
+        plain.pre_tokenizer = self._tokenizer.pre_tokenizer
+        return LongTexts(
+            self.encode,
+            lambda normalized: plain.encode(normalized, add_special_tokens=False).ids,
+            self._tokenizer.normalizer,
+            plain.pre_tokenizer,
+            space_chinese=normalization.space_chinese,
+        )
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, without special tokens. The texts must be valid Unicode."""
         if not texts:
             return []
         return [encoding.ids for encoding in self._encode(list(texts), add_special_tokens=False)]
+
+    def first_ids(self, texts: Sequence[str], number: int) -> list[list[int]]:
+        """The first `number` ids of each text, as `encode` gives them; what a long one has beyond is not read."""
+        return self._long_texts.first_ids(texts, number)
 
     @property
     def size(self) -> int:
@@ -184,7 +201,7 @@ def _fast_normalization(path: Path) -> Normalization:
 
 
 def _word_piece(ids: dict[str, int], normalization: Normalization) -> Tokenizer:
-    tokenizer = Tokenizer(models.WordPiece(ids, unk_token=UNK, max_input_chars_per_word=_LONGEST_WORD))
+    tokenizer = Tokenizer(models.WordPiece(ids, unk_token=UNK, max_input_chars_per_word=LONGEST_WORD))
     tokenizer.normalizer = normalizers.BertNormalizer(
         clean_text=normalization.clean,
         handle_chinese_chars=normalization.space_chinese,
