@@ -170,6 +170,11 @@ class WorkLife(RuleBasedStateMachine):
         """In quiet all that is open comes out, each once."""
         for worker in WORKERS:
             self.gain(worker)
+        for worker, said in self.said.items():  # what is under way arrives
+            while said:
+                self.work.finished(worker, said.popleft())
+        while self.received:
+            self.hear_sink()
         while len(self.work):
             self.dispatch()
             assert any(self.hands.values()) or self.rows, f"{self.totals} wait for nothing"
