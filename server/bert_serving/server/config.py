@@ -240,7 +240,7 @@ class ServerConfig:
         60, "seconds that a result is kept for a client that is not listening", _integer(1), group=_SERVING
     )
     heartbeat_timeout: int = _option(
-        15, "seconds without a sign of life after which a worker or the sink is killed and started again",
+        15, "seconds without a sign of life after which a child process is killed and started again",
         _integer(4), group=_SERVING,
     )  # fmt: skip
     compute_timeout: int = _option(
