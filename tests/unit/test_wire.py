@@ -52,7 +52,7 @@ def test_request_round_trip(identity: bytes, number: int, texts: wire.Texts, tim
         ([b"id", b'[["a"], [3]]', b"1", b"2"], "text 1 must be a list of strings", (b"id", b"1")),
         ([b"id", b'["a"]', b"1", b"2"], "says b'2' texts, but frame 1 holds 1", (b"id", b"1")),
         ([b"id", b'["a"]', b"1", b"1", b"[]"], "options", (b"id", b"1")),
-        ([b"id", b'["a"]', b"1", b"1", b'{"when":1}'], r"does not know: when", (b"id", b"1")),
+        ([b"id", b'["a"]', b"1", b"1", b'{"when":1}'], r"does not know: 'when'", (b"id", b"1")),
         ([b"id", b'["a"]', b"1", b"1", b'{"timeout_ms":0}'], "timeout_ms", (b"id", b"1")),
         ([b"id", b'["a"]', b"1", b"1", b'{"timeout_ms":true}'], "timeout_ms", (b"id", b"1")),
         ([b"id", b'["a"]', b"1", b"1", b'{"timeout_ms":1e400}'], "timeout_ms", (b"id", b"1")),
