@@ -339,6 +339,7 @@ def _decode_array(header: Mapping[str, Any], content: bytes) -> np.ndarray[Any, 
     if not _are(int, shape) or len(shape := list(shape or [])) > _MOST_DIMENSIONS or min(shape, default=0) < 0:
         raise MalformedMessage(f"the shape of the reply's array is none: {quoted(shape)}")
     try:
-        return np.frombuffer(content, dtype=name).reshape(shape)
+        array: np.ndarray[Any, np.dtype[Any]] = np.frombuffer(content, dtype=name)
+        return array.reshape(shape)
     except (ValueError, OverflowError) as error:
         raise MalformedMessage(f"the reply's array does not match its header: {str(error)[:200]}") from None

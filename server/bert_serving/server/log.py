@@ -36,11 +36,11 @@ class Throttle:
         self._number = 0
         self._said_s = -THROTTLE_INTERVAL_S
 
-    def count(self, number: int, now_s: float) -> None:
-        """So many more; `text` gets the sum since it was last said."""
+    def count(self, number: int, now_s: float, error: BaseException | None = None) -> None:
+        """So many more; `text` gets the sum since it was last said. The traceback of the last `error` goes with it."""
         self._number += number
         if self._number and now_s > self._said_s + THROTTLE_INTERVAL_S:
-            self._logger.warning(self._text, self._number)
+            self._logger.warning(self._text, self._number, exc_info=error)
             self._number, self._said_s = 0, now_s
 
 

@@ -20,13 +20,14 @@ from typing import Any
 import zmq
 
 from bert_serving.client.errors import DeadlineExceeded, ServerBusy, ServerError, ServerStopping
-from bert_serving.client.wire import Command, CommandRequest, EncodeRequest, dump_json
+from bert_serving.client.wire import Command, CommandRequest, dump_json
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.core.admission import Admission
 from bert_serving.server.core.elastic import Bounds, Elastic
+from bert_serving.server.core.reading import ReadRequest
 from bert_serving.server.core.tickets import PartKey
 from bert_serving.server.core.work import Work
-from bert_serving.server.door import Door, Request
+from bert_serving.server.door import Door, Limits, Request
 from bert_serving.server.errors import ServiceError, StartError
 from bert_serving.server.fleet import GATEWAY, OPTIMIZER, SINK, Fleet
 from bert_serving.server.stats import Statistic
@@ -80,7 +81,7 @@ class Ventilator:
         self._wakeup = wakeup
         self._on_ready = on_ready
         self._work = Work(
-            Admission(config.max_queue, config.max_queue_mb << 20),
+            Admission(config.max_queue, config.max_queue_mb << 20, 2 * config.max_answer_mb << 20),
             num_workers=config.most_workers,
             max_part_rows=config.max_batch_size,
             priority_rows=config.priority_batch_size,
@@ -115,7 +116,10 @@ class Ventilator:
             self._gate = opened.enter_context(open_gate(context, self._config.curve_dir, public))
             self._clients = sockets.bind_requests(context, self._config)
             allow_terminate = self._config.allow_remote_terminate
-            self._door = Door(self._clients, self._gate, allow_terminate, self._answer_error)
+            limits = Limits.of(self._config)
+            self._door = Door(
+                self._clients, self._gate, allow_terminate, self._answer_error, limits, self._work.part_rows
+            )
             children, self._address = sockets.bind_internal(context, zmq.ROUTER, folder, "ventilator")
             remote = self._open_remote(opened)
             self._lines = Lines(children, *([remote[0]] if remote else []))
@@ -158,7 +162,7 @@ class Ventilator:
 
     def _wait(self, now_s: float) -> None:
         is_hurried = self._stop_reason is not None or self._fleet.expects_restarts
-        limit_ms = HURRIED_POLL_MS if is_hurried else POLL_MS
+        limit_ms = 0 if self._door.is_reading else HURRIED_POLL_MS if is_hurried else POLL_MS
         fired = self._poller.poll(ceil(min(limit_ms, max(0.0, 1000 * (self._work.next_deadline_s - now_s)))))
         if any(source == self._wakeup.fileno() for source, _ in fired):
             self._wakeup.clear()
@@ -180,8 +184,8 @@ class Ventilator:
         else:
             self._accept(request, time.monotonic())
 
-    def _accept(self, request: EncodeRequest, now_s: float) -> None:
-        self._statistic.data_request(request.identity, len(request.texts), now_s)
+    def _accept(self, request: ReadRequest, now_s: float) -> None:
+        self._statistic.data_request(request.identity, request.total, now_s)
         try:
             self._work.accept(request, now_s)
         except ServerBusy as error:
@@ -324,6 +328,7 @@ class Ventilator:
         """Answer what is open, tell all to end, and wait for them."""
         self._stop_reason = self._stop_reason or "the service failed"
         self._receive_requests()
+        self._door.abandon(_stopping())
         for job in self._work:
             self._answer_error(job.key.identity, job.key.request_id, _stopping())
         self._fleet.stop()

@@ -69,7 +69,7 @@ class TextList:
         self._digest.update(self._content[begin : self._position])
         return self._go_on is None
 
-    # -- where in the list we are; each reads on from there ---------------------------------------------------------------
+    # -- where in the list we are; each reads on from there ------------------------------------------------------------
 
     def _open(self) -> None:
         if window := self._window():
