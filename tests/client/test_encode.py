@@ -113,6 +113,8 @@ def test_input_is_checked_before_anything_is_sent(peer: PeerServer) -> None:
     [
         ({"identity": b"a\0b"}, ValueError),
         ({"identity": ""}, ValueError),
+        ({"identity": "a" * 4097}, ValueError),
+        ({"identity": "\u00e9" * 2049}, ValueError),
         ({"identity": 7}, TypeError),
         ({"output_fmt": "json"}, AttributeError),
         ({"port": 0}, ValueError),

@@ -207,9 +207,10 @@ def test_config_and_status(serve: Serve, connect: Connect) -> None:
     client.encode(["a", "b"])
     config, status = client.server_config, client.server_status
     assert (config["server_version"], config["protocol"], config["state"]) == ("1.10.0", 2, "ready")
-    assert config["num_process"] == 4
+    assert config["num_process"] == 5
     assert status["statistic"]["num_total_seq"] == 2
     assert [(p["name"], p["device"], p["state"]) for p in status["processes"]] == [
+        ("ventilator", "cpu", "ready"),
         ("sink", "cpu", "ready"),
         ("worker-0", "cpu", "ready"),
         ("worker-1", "cpu", "ready"),

@@ -14,7 +14,20 @@ from serving import fake_config
 
 from bert_serving.server.core.listeners import Listeners
 from bert_serving.server.sink import Sink
-from bert_serving.server.transport.messages import Alive, Delivered, Left, Message, Rows, Stop, decode, encode
+from bert_serving.server.transport.child_line import ChildLine
+from bert_serving.server.transport.meeting import Contact
+from bert_serving.server.transport.messages import (
+    Alive,
+    Delivered,
+    Left,
+    Message,
+    NewVentilator,
+    Rows,
+    Stop,
+    decode,
+    encode,
+)
+from bert_serving.server.transport.run_keys import RunKeys
 
 TTL_S, MOST_KEPT_BYTES = 60.0, 1000
 
@@ -28,14 +41,26 @@ class Bench:
         def make(kind: int) -> Any:
             return opened.enter_context(context.socket(kind))
 
-        results, rows, ventilator = make(zmq.XPUB), make(zmq.PULL), make(zmq.DEALER)
-        self._rows, self._ventilator = make(zmq.PUSH), make(zmq.DEALER)
+        results, rows = make(zmq.XPUB), make(zmq.PULL)
+        self._rows, self._ventilator, self._supervisor = make(zmq.PUSH), make(zmq.DEALER), make(zmq.ROUTER)
         results.bind("inproc://results")
         rows.bind("inproc://rows")
-        ventilator.bind("inproc://ventilator")
+        self._ventilator.bind("inproc://ventilator")
+        self._supervisor.bind("inproc://supervisor")
         self._rows.connect("inproc://rows")
-        self._ventilator.connect("inproc://ventilator")
-        sink = Sink(fake_config(), None, Listeners(TTL_S, max_bytes=MOST_KEPT_BYTES), results, rows, ventilator, None)
+        supervisor = ChildLine(context, Contact("sink.1", "inproc://supervisor", "", RunKeys.make()))
+        opened.callback(supervisor.socket.close, 0)
+        supervisor.hello()
+        self._supervisor.recv_multipart()
+
+        def connect(address: str) -> Any:
+            sock = make(zmq.DEALER)
+            sock.connect(address)
+            return sock
+
+        listeners = Listeners(TTL_S, max_bytes=MOST_KEPT_BYTES)
+        sink = Sink(fake_config(), None, listeners, results, rows, supervisor, connect, None)
+        self._supervisor.send_multipart([b"sink.1", *encode(NewVentilator("inproc://ventilator"))])
         thread = threading.Thread(target=sink.loop, daemon=True)
         thread.start()
         opened.callback(thread.join, 10)

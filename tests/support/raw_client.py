@@ -24,6 +24,9 @@ class RawClient:
 
     def ask(self, *frames: bytes) -> Reply:
         self.push.send_multipart(frames)
+        return self.receive()
+
+    def receive(self) -> Reply:
         assert self.sub.poll(ANSWER_TIMEOUT_MS), "no answer"
         return decode_reply(self.sub.recv_multipart())
 

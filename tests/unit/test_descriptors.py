@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
+
+import pytest
+
+from bert_serving.server.descriptors import shortage
 
 SCRIPT = """
 import resource
@@ -18,3 +23,14 @@ def test_the_limit_goes_up_to_the_hard_one() -> None:
     for soft, hard in ((100, 300), (300, 300)):
         command = [sys.executable, "-c", SCRIPT.format(soft=soft, hard=hard)]
         assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == ["300", "300"]
+
+
+def test_a_limit_too_low_for_all_clients_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
+    assert shortage(500) is None
+    told = shortage(10_000)
+    assert told is not None
+    assert "1024 open files" in told
+    assert "10200" in told
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert shortage(10**9) is None

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bert_serving.server.transport.messages import (
     Answer,
+    Census,
     Delivered,
     Done,
     Hello,
@@ -32,8 +33,9 @@ MESSAGES: list[Message] = [
     Delivered(7, True),
     Left(7),
     Load("/tmp/graph.pb", "ipc://y"),
+    Census("ready", [{"name": "worker-0", "pid": 7}], ["worker-0.1"]),
     Part(1, 300, 256, 44, False, None, b"\xff\x01id", b"12", b'["a"]'),
-    Answer(b"id", b"{}", b"1", True, 3),
+    Answer(3, b"id", b"{}", b"1", True),
     Stop(),
     Rows(1, 2, 0, 2, "float32", 2, [1, 1], [["a"], []], [1], [3, 4], [], b"id", b"1", b"\0" * 16),
 ]

@@ -61,8 +61,8 @@ class WorkLife(RuleBasedStateMachine):
         self.asked += 1
         texts = [f"{self.asked} {row}" for row in range(total)]
         asked = request(self.asked, texts, None if timeout_s is None else timeout_s * 1000)
-        self.work.accept(asked, self.now_s)
-        self.work.accept(asked, self.now_s)  # asked twice, and not done twice
+        assert self.work.accept(asked, self.asked, self.now_s)
+        assert not self.work.accept(asked, 10**6 + self.asked, self.now_s)  # asked twice, and not done twice
         self.totals[self.asked] = total
 
     @rule(worker=st.sampled_from(WORKERS))
@@ -148,7 +148,9 @@ class WorkLife(RuleBasedStateMachine):
         self.received.clear()
         for hand in self.hands.values():
             hand.clear()  # NewSink tells them to
-        for failed in self.work.lose_sink():
+        for job in self.work.lose_sink():
+            del self.totals[int(job.key.request_id)]
+        for failed in self.work.poison():
             self.take(failed.job, failed.total, failed.offset, None)
 
     @rule(seconds=st.integers(1, 10))
@@ -195,22 +197,22 @@ TestWorkLife.settings = settings(max_examples=150, stateful_step_count=40, deadl
 
 def test_a_full_queue_says_so_and_has_room_after_an_answer_or_a_deadline() -> None:
     work = make_work(max_queue=10)
-    work.accept(request(1, ["a"] * 6), 0.0)
+    work.accept(request(1, ["a"] * 6), 1, 0.0)
     with pytest.raises(ServerBusy, match="6 texts are open, and with 5 more"):
-        work.accept(request(2, ["a"] * 5), 0.0)
+        work.accept(request(2, ["a"] * 5), 2, 0.0)
     work.delivered(1, is_kept=False, now_s=0.0)
-    work.accept(request(2, ["a"] * 5, timeout_ms=1000), 0.0)
+    work.accept(request(2, ["a"] * 5, timeout_ms=1000), 3, 0.0)
     with pytest.raises(ServerBusy):
-        work.accept(request(3, ["a"] * 6), 0.5)
+        work.accept(request(3, ["a"] * 6), 4, 0.5)
     assert work.next_deadline_s == 1.0
     assert [job.key.request_id for job in work.expired(1.0)] == [b"2"]
-    work.accept(request(3, ["a"] * 6), 1.0)
+    work.accept(request(3, ["a"] * 6), 5, 1.0)
 
 
 def test_what_expired_goes_to_no_worker() -> None:
     work = make_work()
-    work.accept(request(1, ["a"] * 5, timeout_ms=1000), 0.0)
-    work.accept(request(2, ["a"] * 5, timeout_ms=9000), 0.0)
+    work.accept(request(1, ["a"] * 5, timeout_ms=1000), 1, 0.0)
+    work.accept(request(2, ["a"] * 5, timeout_ms=9000), 2, 0.0)
     work.expired(2.0)
     work.add_worker("w0")
     assert [(part.request_id, part.left_ms) for part in assigned(work, 2.0)] == [(b"2", 7000)]
@@ -218,8 +220,8 @@ def test_what_expired_goes_to_no_worker() -> None:
 
 def test_a_suspect_that_expired_holds_up_no_other() -> None:
     work = make_work()
-    work.accept(request(1, ["a"] * 5), 0.0)
-    work.accept(request(2, ["a"], timeout_ms=1000), 0.0)
+    work.accept(request(1, ["a"] * 5), 1, 0.0)
+    work.accept(request(2, ["a"], timeout_ms=1000), 2, 0.0)
     for _ in range(2):
         work.add_worker("w0")
         assert len(assigned(work)) == 2
@@ -232,24 +234,45 @@ def test_a_suspect_that_expired_holds_up_no_other() -> None:
 def test_the_same_request_is_not_done_again_while_its_answer_is_kept() -> None:
     work = make_work()
     work.add_worker("w0")
-    work.accept(request(1, ["a"]), 0.0)
+    work.accept(request(1, ["a"]), 1, 0.0)
     assert len(assigned(work)) == 1
     work.delivered(1, is_kept=True, now_s=0.0)
-    work.accept(request(1, ["a"]), 0.0)
+    work.accept(request(1, ["a"]), 2, 0.0)
     assert assigned(work) == []
-    work.accept(request(1, ["other text"]), 0.0)  # of another client with the same identity
+    work.accept(request(1, ["other text"]), 3, 0.0)  # of another client with the same identity
     assert len(assigned(work)) == 1
     work.left(1)
-    work.accept(request(1, ["a"]), 0.0)
+    work.accept(request(1, ["a"]), 4, 0.0)
     assert len(assigned(work)) == 1
 
 
 def test_what_a_dead_sink_kept_is_done_again_when_it_is_asked_for() -> None:
     work = make_work()
     work.add_worker("w0")
-    work.accept(request(1, ["a"]), 0.0)
+    work.accept(request(1, ["a"]), 1, 0.0)
     assert len(assigned(work)) == 1
     work.delivered(1, is_kept=True, now_s=0.0)
     work.lose_sink()
-    work.accept(request(1, ["a"]), 0.0)
+    work.accept(request(1, ["a"]), 2, 0.0)
     assert len(assigned(work)) == 1
+
+
+def test_a_request_that_ends_each_sink_runs_alone_and_is_given_up() -> None:
+    work = make_work()
+    work.add_worker("w0")
+    work.accept(request(1, ["harmless"]), 1, 0.0)
+    work.accept(request(2, ["deadly"]), 2, 0.0)
+    for _ in range(2):  # both are there
+        for part in assigned(work):
+            work.finished("w0", PartKey(part.job, 0))
+        assert work.lose_sink() == []
+    work.accept(request(3, ["another"]), 3, 0.0)
+    assert [part.job for part in assigned(work)] == [1]
+    work.delivered(1, is_kept=False, now_s=0.0)
+    given_up = []
+    for _ in range(2):
+        assert [part.job for part in assigned(work)] == [2]
+        work.finished("w0", PartKey(2, 0))
+        given_up += work.lose_sink()
+    assert [job.number for job in given_up] == [2]
+    assert [part.job for part in assigned(work)] == [3]

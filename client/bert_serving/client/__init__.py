@@ -22,6 +22,7 @@ from bert_serving.client.errors import (
     RowFailed,
     ServerBusy,
     ServerError,
+    ServerRestarted,
     ServerStopping,
     VersionMismatch,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "RowFailed",
     "ServerBusy",
     "ServerError",
+    "ServerRestarted",
     "ServerStopping",
     "TruncationWarning",
     "VersionMismatch",

@@ -23,6 +23,8 @@ from bert_serving.client.wire import LEGACY_SERVER_VERSION, RowsReply
 VERSION = "2.0.0"
 
 _PACKAGE_DIR = os.path.dirname(__file__) + os.sep
+MAX_IDENTITY_BYTES = 4096
+
 _LEGACY_SERIES = LEGACY_SERVER_VERSION.rpartition(".")[0] + "."
 
 
@@ -39,6 +41,8 @@ class Response(NamedTuple):
 
 class BaseClient:
     """A client of one server; see `__init__` for the arguments, `BertClient` and `AsyncBertClient` for the rest."""
+
+    _first_id = 1  # of requests: 1.10's users rely on it; who must not be guessed has another
 
     def __init__(
         self,
@@ -67,8 +71,9 @@ class BaseClient:
             port_out: where it publishes replies.
             output_fmt: "ndarray", or "list" for nested lists of float.
             show_server_config: print the server's config once connected.
-            identity: who this client is to the server, any str or bytes without a zero byte; by default a UUID. Clients
-                that share an identity all receive the replies to each of them; see `BertClient.listen`.
+            identity: who this client is to the server, any str or bytes of at most 4,096 bytes without a zero byte; by
+                default a UUID. Clients that share an identity all receive the replies to each of them; see
+                `BertClient.listen`.
             check_version: refuse a server that speaks another protocol.
             check_length: warn with TruncationWarning about texts longer than the server's `max_seq_len`. The server
                 says which ones it cut; for a server of 1.10 words are counted before sending.
@@ -116,10 +121,11 @@ class BaseClient:
 
     def _connect(self) -> Connection | Spread:
         connection: Connection | Spread
+        about = (self.identity, self.connect_timeout, self._keys, self._first_id)
         if len(self._endpoints) == 1:
-            connection = Connection(*self._endpoints[0], self.identity, self.connect_timeout, self._keys)
+            connection = Connection(*self._endpoints[0], *about)
         else:
-            connection = Spread(self._endpoints, self.identity, self.connect_timeout, self._keys)
+            connection = Spread(self._endpoints, *about)
         weakref.finalize(self, connection.stop)  # for those who never close
         self._connection = connection
         return connection
@@ -225,7 +231,9 @@ def _checked_identity(identity: str | bytes | None) -> bytes:
     if not isinstance(encoded, bytes):
         raise TypeError(f"identity must be str or bytes, not {type(identity).__name__}")
     if not encoded or b"\0" in encoded:
-        raise ValueError(f"identity must not be empty nor hold a zero byte, but is {identity!r}")
+        raise ValueError(f"identity must not be empty nor hold a zero byte, but is {encoded[:100]!r}")
+    if len(encoded) > MAX_IDENTITY_BYTES:
+        raise ValueError(f"identity must have at most {MAX_IDENTITY_BYTES} bytes, and has {len(encoded)}")
     return encoded
 
 

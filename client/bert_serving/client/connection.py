@@ -30,9 +30,10 @@ class Connection:
         identity: bytes,
         connect_timeout_ms: int,
         keys: ClientKeys | None = None,
+        first_id: int = 1,
     ) -> None:
         connect_timeout_s = connect_timeout_ms / 1000 if connect_timeout_ms >= 0 else float("inf")
-        self.pending = Pending()
+        self.pending = Pending(first_id)
         self.max_bytes: int | None = None
         """The largest frame that the server takes, once its config is known."""
         self._identity = identity

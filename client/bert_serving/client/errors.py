@@ -14,7 +14,8 @@
         ├── RowFailed                 one text of the request could not be encoded (also ValueError)
         ├── DeadlineExceeded          it was not done within the `timeout` of the request (also RequestTimeout)
         ├── ServerBusy                it has as much to do as it may have (also ConnectionError)
-        └── ServerStopping            it is shutting down (also ConnectionError)
+        ├── ServerStopping            it is shutting down (also ConnectionError)
+        └── ServerRestarted           a part of it died with the request, thrice in a row (also ConnectionError)
 
 The built-in bases are those that users of bert-serving-client 1.10 catch.
 """
@@ -157,6 +158,12 @@ class ServerStopping(ServerError, ConnectionError):
     wire_type = "server_stopping"
 
 
+class ServerRestarted(ServerError, ConnectionError):
+    """The server's ventilator was started again while it had this request; the client asks again by itself, twice."""
+
+    wire_type = "server_restarted"
+
+
 class ServerBusy(ServerError, ConnectionError):
     """The server has as much to do as it may have; the client asks again after `retry_after_ms` by itself."""
 
@@ -171,5 +178,6 @@ class ServerBusy(ServerError, ConnectionError):
 
 
 _BY_WIRE_TYPE: dict[str, type[ServerError]] = {
-    kind.wire_type: kind for kind in (ServerError, BadRequest, RowFailed, DeadlineExceeded, ServerStopping, ServerBusy)
+    kind.wire_type: kind
+    for kind in (ServerError, BadRequest, RowFailed, DeadlineExceeded, ServerStopping, ServerRestarted, ServerBusy)
 }

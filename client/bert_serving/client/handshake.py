@@ -1,7 +1,7 @@
 """The first question to a server, asked until a ready one answers. No I/O: the loop that sends calls `advance`.
 
-It is asked again because a subscription may reach the server later than the first request, and because a server may
-answer before its model is loaded.
+It is asked again because a subscription may reach the server later than the first request, because a server may answer
+before its model is loaded, and because its ventilator may be started again meanwhile.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any
 
-from bert_serving.client.errors import ConnectFailed
+from bert_serving.client.errors import ConnectFailed, ServerRestarted
 from bert_serving.client.pending import Asked
 from bert_serving.client.wire import JsonReply
 
@@ -58,6 +58,8 @@ class Handshake:
     def _take(self, asked: Asked, now_s: float) -> None:
         self._asked = None
         error = asked.future.exception()
+        if isinstance(error, ServerRestarted):  # however often: asking costs nothing, and `ask_at_s` keeps a distance
+            return
         reply = None if error else asked.future.result()
         if not isinstance(reply, JsonReply):
             self.fail(error if isinstance(error, Exception) else ConnectFailed("the server's config is no JSON object"))

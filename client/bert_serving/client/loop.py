@@ -23,7 +23,14 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from bert_serving.client.again import Again
-from bert_serving.client.errors import ClientClosed, ConnectFailed, MalformedMessage, ServerBusy, ServerStopping
+from bert_serving.client.errors import (
+    ClientClosed,
+    ConnectFailed,
+    MalformedMessage,
+    ServerBusy,
+    ServerRestarted,
+    ServerStopping,
+)
 from bert_serving.client.handshake import Handshake
 from bert_serving.client.keys import ClientKeys
 from bert_serving.client.link import Link, explain
@@ -208,6 +215,9 @@ class Loop:
             if isinstance(error, ServerBusy):
                 self._busy_because = error.message
                 self._again.put_off(reply.request_id, time.monotonic() + error.retry_after_ms / 1000)
+            elif isinstance(reply, ErrorReply) and isinstance(error, ServerRestarted):
+                if asked := self._pending.take_restart(reply):
+                    self._repeat(asked)
             elif not isinstance(error, ServerStopping):
                 # a server that stops is about to hang up, and the one that takes its place is asked again
                 self._pending.settle(reply)
@@ -262,7 +272,7 @@ class Loop:
         losses = sum(link.losses for link in self._links)
         if self._is_up and losses > self._losses:
             self._losses = losses
-            self._again.connected_anew(self._pending.num_asked)
+            self._again.connected_anew(self._pending.last_id)
             for asked in self._pending.waiting():
                 self._repeat(asked)
 

@@ -24,6 +24,9 @@ MAX_FORGOTTEN = 10_000
 """Ids of requests that were given up, or sent again, are remembered, so that a late reply does not look like somebody
 else's."""
 
+MOST_RESTARTS = 2
+"""So often a request is sent again because the server's ventilator died with it: it may be what the server dies of."""
+
 MAX_UNHEARD = 1_000
 """Replies that wait for one listener; the oldest goes when another arrives."""
 
@@ -49,6 +52,8 @@ class Asked:
     deadline_s: float | None = None
     is_repeated: bool = False
     """It was sent again, so a second answer may come."""
+    num_restarts: int = 0
+    """How often it was sent again because the server's ventilator had died with it; each may bring one more answer."""
 
     def frames_at(self, now_s: float) -> list[bytes]:
         """As they are sent now: with the time that is left, if it has an end."""
@@ -83,19 +88,25 @@ class Listener:
 
 
 class Pending:
-    """The requests of one client, by id, and who listens to what else arrives."""
+    """The requests of one client, by id, and who listens to what else arrives. Ids count up from `first_id`."""
 
-    def __init__(self) -> None:
+    def __init__(self, first_id: int = 1) -> None:
         self._lock = threading.Lock()
-        self._last_id = 0
+        self._first_id = first_id
+        self._last_id = first_id - 1
         self._asked: dict[int, Asked] = {}
-        self._forgotten: dict[int, Kind] = {}  # a dict for its order: the oldest goes first
+        self._forgotten: dict[int, tuple[Kind, int]] = {}  # with how many answers may come; the oldest goes first
         self._listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
         self._closed_because: str | None = None
 
     @property
     def num_asked(self) -> int:
-        """How many requests there have been; also the last id."""
+        """How many requests there have been."""
+        return self._last_id + 1 - self._first_id
+
+    @property
+    def last_id(self) -> int:
+        """Of the newest request; below the first id if there was none."""
         return self._last_id
 
     def ids(self) -> set[int]:
@@ -147,6 +158,19 @@ class Pending:
             for listener in listeners:
                 listener.hear(reply)
 
+    def take_restart(self, reply: ErrorReply) -> Asked | None:
+        """The request to send again, now that its server says `server_restarted`; None if there is none.
+
+        The third time it fails with that error. An error for what nobody waits for says nothing: an answer was faster.
+        """
+        with self._lock:
+            asked = self._asked.get(reply.request_id)
+            if asked is not None and asked.num_restarts < MOST_RESTARTS:
+                asked.num_restarts += 1
+                return asked
+        self.fail(reply.request_id, reply.error)
+        return None
+
     def fail(self, request_id: int, error: Exception) -> None:
         """Fail one request, if it still waits."""
         with self._lock:
@@ -184,10 +208,13 @@ class Pending:
             raise ClientClosed(self._closed_because)
 
     def _is_late(self, reply: Reply) -> bool:
-        kind = self._forgotten.get(reply.request_id)
+        kind, num_answers = self._forgotten.get(reply.request_id, (None, 0))
         if kind is None or not kind.fits(reply):
             return False
-        del self._forgotten[reply.request_id]
+        if num_answers > 1:
+            self._forgotten[reply.request_id] = (kind, num_answers - 1)
+        else:
+            del self._forgotten[reply.request_id]
         return True
 
     def _forget(self, asked: Asked) -> None:
@@ -196,7 +223,7 @@ class Pending:
                 self._remember(asked)
 
     def _remember(self, asked: Asked) -> None:
-        self._forgotten[asked.request_id] = asked.kind
+        self._forgotten[asked.request_id] = (asked.kind, 1 + asked.num_restarts)
         if len(self._forgotten) > MAX_FORGOTTEN:
             del self._forgotten[next(iter(self._forgotten))]
 

@@ -62,9 +62,14 @@ class Spread:
     """What `Connection` is for one server. Every method may be called from any thread; none blocks but `close`."""
 
     def __init__(
-        self, endpoints: Sequence[Endpoint], identity: bytes, connect_timeout_ms: int, keys: ClientKeys | None = None
+        self,
+        endpoints: Sequence[Endpoint],
+        identity: bytes,
+        connect_timeout_ms: int,
+        keys: ClientKeys | None = None,
+        first_id: int = 1,
     ) -> None:
-        self.pending = Pending()
+        self.pending = Pending(first_id)
         self._patience_s = connect_timeout_ms / 1000 if connect_timeout_ms >= 0 else float("inf")
         self._lock = threading.Lock()
         self._waiting: list[_Task] = []
@@ -74,7 +79,7 @@ class Spread:
         """Since when no server is ready; infinity while one is."""
         patience_ms = PATIENCE_MS if connect_timeout_ms < 0 else min(PATIENCE_MS, connect_timeout_ms)
         self._members = [
-            _Member(endpoint, Connection(*endpoint, identity, patience_ms, keys)) for endpoint in endpoints
+            _Member(endpoint, Connection(*endpoint, identity, patience_ms, keys, first_id)) for endpoint in endpoints
         ]
         for member in self._members:
             self._join(member)

@@ -336,10 +336,16 @@ def _decode_array(header: Mapping[str, Any], content: bytes) -> np.ndarray[Any, 
     name, shape = header.get("dtype"), header.get("shape")
     if not isinstance(name, str) or not _DTYPE.fullmatch(name):
         raise MalformedMessage(f"the reply's array is of no known type: {quoted(name)}")
-    if not _are(int, shape) or len(shape := list(shape or [])) > _MOST_DIMENSIONS or min(shape, default=0) < 0:
+    if (
+        not isinstance(shape, list)
+        or not _are(int, shape)
+        or len(shape) > _MOST_DIMENSIONS
+        or any(n < 0 for n in shape)
+    ):
         raise MalformedMessage(f"the shape of the reply's array is none: {quoted(shape)}")
     try:
-        array: np.ndarray[Any, np.dtype[Any]] = np.frombuffer(content, dtype=name)
-        return array.reshape(shape)
+        numbers: np.ndarray[Any, np.dtype[Any]] = np.frombuffer(content, dtype=name)
+        array: np.ndarray[Any, np.dtype[Any]] = numbers.reshape(tuple(shape))
+        return array
     except (ValueError, OverflowError) as error:
         raise MalformedMessage(f"the reply's array does not match its header: {str(error)[:200]}") from None

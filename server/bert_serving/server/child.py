@@ -80,6 +80,12 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
+def _run_ventilator(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
+    from bert_serving.server import ventilator
+
+    ventilator.run(config, arguments)
+
+
 def _run_sink(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
     from bert_serving.server import sink
 
@@ -104,6 +110,7 @@ def _prepare(config: ServerConfig, arguments: Mapping[str, Any]) -> str:
 
 
 _ROLES: dict[str, Callable[[ServerConfig, Mapping[str, Any]], Any]] = {
+    "ventilator": _run_ventilator,
     "sink": _run_sink,
     "worker": _run_worker,
     "gateway": _run_gateway,

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import zmq
 
@@ -42,8 +43,8 @@ READING_S = 0.005
 COME_AGAIN_MS = 1_000
 
 Request = ReadRequest | CommandRequest
-Refuse = Callable[[bytes, bytes, ServerError], None]
-Note = Callable[[bytes, bytes], None]
+Note = Callable[[bytes, bytes], int]
+Refuse = Callable[[int, bytes, bytes, ServerError], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +76,30 @@ class Limits:
         return answer_bytes
 
 
+class _Sender(NamedTuple):
+    """Whom to answer, and as which job."""
+
+    job: int
+    identity: bytes
+    request_id: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class _Large:
     """A request that is read in turns."""
 
-    identity: bytes
-    request_id: bytes
+    sender: _Sender
     timeout_ms: int | None
     reading: Reading
 
 
 class Door:
-    """Iterate over it for what came in; `refuse` gets identity, request id and error of what is turned away.
+    """Iterate over it for what came in, each with its job.
 
-    `part_rows` says how many rows the parts of a request of so many should have. `note` gets identity and request id
-    of a request before any JSON of it is read, and each is followed by one of three: the request is yielded, or it is
-    refused, or `abandon` refuses it. `TERMINATION`, which has no answer, is not noted; nor is what is refused by the
-    look of its frames alone. For `consumed` and `hang_up` see `Reader`.
+    `note` gets identity and request id of each message that can be answered, before any JSON of it is read, and makes
+    a job of it. That is followed by one of two: the request is yielded with the job, or `refuse` gets the job,
+    identity, request id and an error. `TERMINATION`, which has no answer, is yielded as job 0. `part_rows` says how
+    many rows the parts of a request of so many should have. For `consumed` and `hang_up` see `Reader`.
     """
 
     def __init__(
@@ -99,23 +107,23 @@ class Door:
         requests: sockets.Socket,
         gate: Gate | None,
         allow_remote_terminate: bool,
+        note: Note,
         refuse: Refuse,
         limits: Limits,
         part_rows: Callable[[int], int],
-        note: Note | None = None,
         consumed: Consumed | None = None,
         hang_up: HangUp | None = None,
     ) -> None:
         self._reader = Reader(requests, limits.message_bytes, consumed, hang_up)
         self._gate = gate
         self._allow_remote_terminate = allow_remote_terminate
+        self._note = note
         self._refuse = refuse
         self._limits = limits
         self._part_rows = part_rows
-        self._note = note
         self._large: deque[_Large] = deque()
-        self._large_bytes = 0
         self._malformed = Throttle(log, "%d malformed request(s) were refused; their senders were told why")
+        self._unanswered = Throttle(log, "%d malformed request(s) of nobody who can be told were dropped")
         self._failed = Throttle(log, "%d request(s) were refused because of an error in their reading")
 
     @property
@@ -123,45 +131,54 @@ class Door:
         """Whether there is more to read though the socket has nothing."""
         return bool(self._large)
 
-    def __iter__(self) -> Iterator[Request]:
+    def __iter__(self) -> Iterator[tuple[int, Request]]:
         """The requests that wait outside, some of them if there are many."""
         for message in self._reader.burst():
-            if (request := self._begin(message)) is not None:
-                yield request
+            if (found := self._begin(message)) is not None:
+                yield found
         end_s = time.monotonic() + READING_S
         while self._large and time.monotonic() < end_s:
-            if (request := self._go_on(self._large.popleft())) is not None:
-                yield request
+            large = self._large.popleft()
+            if (request := self._go_on(large)) is not None:
+                yield large.sender.job, request
 
     def abandon(self, error: ServerError) -> None:
         """Refuse all that is not read to its end."""
         while self._large:
             large = self._large.popleft()
-            self._refuse(large.identity, large.request_id, error)
-        self._large_bytes = 0
+            self._refuse(*large.sender, error)
 
     # -- small messages, and the beginning of large ones --------------------------------------------------------------
 
-    def _begin(self, message: Incoming) -> Request | None:
+    def _begin(self, message: Incoming) -> tuple[int, Request] | None:
         try:
             heads = _heads(message)
             identity, request_id = decode_sender(heads, message.number)
         except MalformedMessage as error:
-            self._malformed.count(1, time.monotonic())
-            if error.identity is not None:
-                self._refuse(error.identity, error.request_id or b"0", BadRequest(str(error)))
+            self._on_nameless(error)
             return None
-        if heads[1] == Command.TERMINATION.value:
-            return self._terminate(message, identity, request_id)
-        if self._note is not None:
-            self._note(identity, request_id)
+        if heads[1] == Command.TERMINATION.value and self._is_known(message):
+            is_allowed = message.frames[0] is not None and self._may_terminate(message.frames[0])
+            return (0, CommandRequest(identity, request_id, Command.TERMINATION)) if is_allowed else None
+        sender = self._noted(identity, request_id)
         try:
-            return self._admit(message, heads, identity, request_id)
+            request = self._admit(message, heads, sender)
+            return None if request is None else (sender.job, request)
         except Exception as error:
-            self._on_error(identity, request_id, error)
+            self._on_error(sender, error)
             return None
 
-    def _admit(self, message: Incoming, heads: list[bytes], identity: bytes, request_id: bytes) -> Request | None:
+    def _noted(self, identity: bytes, request_id: bytes) -> _Sender:
+        return _Sender(self._note(identity, request_id), identity, request_id)
+
+    def _on_nameless(self, error: MalformedMessage) -> None:
+        """By its frames alone it is no request. Who has an identity is told so, under the id 0 if it has none."""
+        if error.identity is None:
+            self._unanswered.count(1, time.monotonic())
+        else:
+            self._on_error(self._noted(error.identity, error.request_id or b"0"), error)
+
+    def _admit(self, message: Incoming, heads: list[bytes], sender: _Sender) -> Request | None:
         content = message.frames[1]
         if None in message.frames or content is None or message.size > self._limits.message_bytes:
             most = self._limits.message_bytes >> 20
@@ -169,26 +186,18 @@ class Door:
         if not self._is_known(message):
             raise BadRequest("this client's key was revoked")
         if heads[1] in COMMANDS:
-            return CommandRequest(identity, request_id, COMMANDS[heads[1]])
+            return CommandRequest(sender.identity, sender.request_id, COMMANDS[heads[1]])
         total = decode_count(heads[3])
         timeout_ms = decode_options(heads[4]) if message.number == MAX_FRAMES else None
         self._limits.check_answer(total, 0)
         reading = Reading(content.buffer, total, self._part_rows(total))
-        large = _Large(identity, request_id, timeout_ms, reading)
+        large = _Large(sender, timeout_ms, reading)
         if reading.size > AT_ONCE_BYTES:
             self._put_off(large)
             return None
         while not reading.read():
             pass
         return self._done(large)
-
-    def _terminate(self, message: Incoming, identity: bytes, request_id: bytes) -> Request | None:
-        frame = message.frames[0]
-        if not self._is_known(message):
-            self._refuse(identity, request_id, BadRequest("this client's key was revoked"))
-        elif frame is not None and self._may_terminate(frame):
-            return CommandRequest(identity, request_id, Command.TERMINATION)
-        return None
 
     def _is_known(self, message: Incoming) -> bool:
         frame = message.frames[0]
@@ -207,31 +216,29 @@ class Door:
 
     def _put_off(self, large: _Large) -> None:
         size = large.reading.size
-        if self._large and self._large_bytes + size > self._limits.reading_bytes:
-            text = f"{self._large_bytes >> 20} MB of texts are being read, and with these there would be too many"
+        others = sum(large.reading.size for large in self._large)
+        if others and others + size > self._limits.reading_bytes:
+            text = f"{others >> 20} MB of texts are being read, and with these there would be too many"
             text += f" (-max_queue_mb): come again in {COME_AGAIN_MS} ms"
             raise ServerBusy(text, retry_after_ms=COME_AGAIN_MS)
         self._large.append(large)
-        self._large_bytes += size
 
     def _go_on(self, large: _Large) -> ReadRequest | None:
         try:
             if not large.reading.read():
                 self._large.append(large)
                 return None
-            self._large_bytes -= large.reading.size
             return self._done(large)
         except Exception as error:
-            self._on_error(large.identity, large.request_id, error)
-            self._large_bytes = sum(other.reading.size for other in self._large)
+            self._on_error(large.sender, error)
             return None
 
     def _done(self, large: _Large) -> ReadRequest:
         reading = large.reading
         answer_bytes = self._limits.check_answer(reading.total, reading.longest)
         return ReadRequest(
-            large.identity,
-            large.request_id,
+            large.sender.identity,
+            large.sender.request_id,
             reading.total,
             reading.parts,
             reading.size,
@@ -240,14 +247,14 @@ class Door:
             answer_bytes,
         )
 
-    def _on_error(self, identity: bytes, request_id: bytes, error: Exception) -> None:
+    def _on_error(self, sender: _Sender, error: Exception) -> None:
         if isinstance(error, MalformedMessage):
             self._malformed.count(1, time.monotonic())
             error = BadRequest(str(error))
         elif not isinstance(error, ServerError):  # one strange request must not end the service
             self._failed.count(1, time.monotonic(), error)
             error = ServerError("the server could not read this request")
-        self._refuse(identity, request_id, error)
+        self._refuse(*sender, error)
 
 
 def _heads(message: Incoming) -> list[bytes]:

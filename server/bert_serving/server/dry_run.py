@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
-
-import zmq
 
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.devices import available_bytes, device_name, lanes_for
 from bert_serving.server.engine.contract import Footprint
-from bert_serving.server.transport import sockets
+from bert_serving.server.transport.listeners import open_listeners
 
 _BESIDE_BYTES = 150 << 20
 """Ventilator, sink and gateway together, while nothing is asked."""
@@ -26,12 +23,9 @@ def rehearsal(config: ServerConfig, devices: Sequence[int | None], footprint: Fo
 
 
 def _ports(config: ServerConfig) -> str:
-    with zmq.Context() as context, sockets.bind_requests(context, config), sockets.bind_results(context, config):
+    with open_listeners(config) as listeners:
         text = f"ports: {config.port} and {config.port_out} on {config.host} are free"
-    if config.http_port is not None:
-        from bert_serving.server.gateway import process  # its packages are there only with HTTP
-
-        with closing(process.bind(config)):
+        if listeners.http is not None:
             text += f", and {config.http_port} on {config.http_host} for HTTP"
     return text
 

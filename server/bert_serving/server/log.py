@@ -1,4 +1,4 @@
-"""Coloured log lines by role: VENTILATOR, SINK, WORKER-0, GRAPHOPT. Never a text or a vector in them."""
+"""Coloured log lines by role: SUPERVISOR, VENTILATOR, SINK, WORKER-0, GRAPHOPT. Never a text or a vector in them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from termcolor import colored
 
 THROTTLE_INTERVAL_S = 10.0
 ROOT = "bert_serving.server"
-_COLORS = {"VENTILATOR": "magenta", "SINK": "green", "WORKER": "yellow", "GRAPHOPT": "cyan", "PROXY": "red"}
+_COLORS = {
+    "SUPERVISOR": "blue",
+    "VENTILATOR": "magenta",
+    "SINK": "green",
+    "WORKER": "yellow",
+    "GRAPHOPT": "cyan",
+    "PROXY": "red",
+}
 
 
 class _RoleFormatter(logging.Formatter):

@@ -22,10 +22,10 @@ from bert_serving.server.errors import BertServerError, ServiceError, StartError
 from bert_serving.server.launchers.base import Launcher
 from bert_serving.server.launchers.local import LocalLauncher
 from bert_serving.server.log import set_up_logging
+from bert_serving.server.processes import Processes
 from bert_serving.server.status import Description
 from bert_serving.server.supervisor import Supervisor
 from bert_serving.server.transport import sockets
-from bert_serving.server.ventilator import Ventilator
 from bert_serving.server.version import __version__
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class BertServer(threading.Thread):
     def __init__(self, args: argparse.Namespace | ServerConfig) -> None:
         super().__init__(name="bert-server")
         config = args if isinstance(args, ServerConfig) else ServerConfig.from_mapping(vars(args))
-        set_up_logging("VENTILATOR", config.verbose)
+        set_up_logging("SUPERVISOR", config.verbose)
         self.config: ServerConfig = _engine(config).resolve(config)
         self.is_ready = Readiness()
         self.failure: BertServerError | None = None
@@ -77,7 +77,7 @@ class BertServer(threading.Thread):
         if None in self._devices and not self.config.cpu:
             log.warning("no free GPU was found: the workers run on the CPU; -cpu says so on purpose")
         self._wakeup = sockets.Wakeup()
-        self._ventilator: Ventilator | None = None
+        self._supervisor: Supervisor | None = None
         self._stop_asked: str | None = None
 
     def _assign_devices(self) -> Sequence[int | None]:
@@ -106,14 +106,14 @@ class BertServer(threading.Thread):
     def _serve(self) -> None:
         with _graph_folder(self.config.graph_tmp_dir) as graphs:
             children = replace(self.config, graph_tmp_dir=graphs, cpu=None in self._devices)
-            description = Description(self.config, self._devices, __version__)
-            with closing(_launcher(children)) as launcher, closing(Supervisor(launcher)) as supervisor:
-                self._ventilator = Ventilator(
-                    self.config, self._devices, description, supervisor, self._wakeup, self.is_ready.set
+            description = Description.of(self.config, self._devices, __version__)
+            with closing(_launcher(children)) as launcher, closing(Processes(launcher)) as processes:
+                self._supervisor = Supervisor(
+                    self.config, self._devices, description, processes, self._wakeup, self.is_ready.set
                 )
                 if self._stop_asked:
-                    self._ventilator.stop(self._stop_asked)
-                self._ventilator.run()
+                    self._supervisor.stop(self._stop_asked)
+                self._supervisor.run()
 
     def stop(self, reason: str = "stop() was called", *, at_once: bool = False) -> None:
         """Ask the service to end and return at once; safe in a signal handler and from any thread.
@@ -121,8 +121,8 @@ class BertServer(threading.Thread):
         What is accepted is finished first, within `-drain_timeout`; not if it should end `at_once`.
         """
         self._stop_asked = self._stop_asked or reason
-        if self._ventilator is not None:
-            self._ventilator.stop(reason, at_once=at_once)
+        if self._supervisor is not None:
+            self._supervisor.stop(reason, at_once=at_once)
 
     def close(self) -> None:
         """End the service and return when its processes, ports and temporary files are gone."""

@@ -26,25 +26,27 @@ from bert_serving.server.core.listeners import Listeners
 from bert_serving.server.core.unsent import Unsent
 from bert_serving.server.log import Throttle
 from bert_serving.server.transport import sockets
+from bert_serving.server.transport.child_line import ChildLine
 from bert_serving.server.transport.curve import Gate, open_gate
+from bert_serving.server.transport.meeting import Contact
 from bert_serving.server.transport.messages import (
-    Alive,
     Answer,
     Delivered,
     Hello,
     Left,
+    Message,
+    NewVentilator,
     Received,
     Rows,
     Stop,
+    Void,
     decode,
     encode,
 )
-from bert_serving.server.transport.remote import RemoteKeys, bind_remote
 
 log = logging.getLogger(__name__)
 
 EXPIRE_INTERVAL_MS = 1_000
-ALIVE_INTERVAL_S = 1.0
 RETRY_INTERVAL_MS = 5
 LARGE_ANSWER = 1 << 16
 """Bytes: from here on answers on their way are counted by size."""
@@ -57,35 +59,34 @@ FIRST_REQUEST_ID = b"1"
 
 
 def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
-    """Run the sink until it is told to stop. `arguments`: ventilator_address, socket_folder, pad_to, insider,
-    remote."""
-    context = zmq.Context()
+    """Run the sink until it is told to stop. `arguments`: contact, insider, remote_host, results (a descriptor) and
+    pad_to."""
+    contact = Contact.of(arguments["contact"])
     with ExitStack() as opened:
-        opened.callback(context.term)
+        inside, outside = zmq.Context(), zmq.Context()  # an authenticator asks for clients' keys in a whole context
+        opened.callback(inside.destroy, linger=sockets.PUBLISH_LINGER_MS)
+        opened.callback(outside.term)
         insider = arguments["insider"]
-        gate = opened.enter_context(open_gate(context, config.curve_dir, insider.encode() if insider else None))
-        results = opened.enter_context(sockets.bind_results(context, config))
-        rows, rows_address = _bind_rows(context, opened, arguments)
-        ventilator = opened.enter_context(
-            sockets.connect_internal(context, zmq.DEALER, arguments["ventilator_address"], "sink")
-        )
-        ventilator.send_multipart(encode(Hello(os.getpid(), rows_address)))
+        gate = opened.enter_context(open_gate(outside, config.curve_dir, insider.encode() if insider else None))
+        results = opened.enter_context(sockets.bind_results(outside, config, arguments["results"]))
+        rows, rows_address = _bind_rows(inside, contact, arguments["remote_host"])
+        supervisor = ChildLine(inside, contact)
+        supervisor.hello(rows_address)
+
+        def connect(address: str) -> sockets.Socket:
+            sock = sockets.connect_internal(inside, zmq.DEALER, address, contact.keys, contact.line)
+            sock.send_multipart(encode(Hello(os.getpid(), rows_address)))
+            return sock
+
         listeners = Listeners(config.result_ttl, config.max_clients)
-        Sink(config, arguments["pad_to"], listeners, results, rows, ventilator, gate).loop()
+        Sink(config, arguments["pad_to"], listeners, results, rows, supervisor, connect, gate).loop()
 
 
-def _bind_rows(
-    context: zmq.Context[Any], opened: ExitStack, arguments: Mapping[str, Any]
-) -> tuple[sockets.Socket, str]:
+def _bind_rows(context: zmq.Context[Any], contact: Contact, remote_host: str | None) -> tuple[sockets.Socket, str]:
     """The PULL socket for rows, and its address for workers."""
-    remote = arguments["remote"]
-    if remote is None:
-        folder = Path(arguments["socket_folder"])
-        rows, address = sockets.bind_internal(context, zmq.PULL, folder, f"rows-{os.getpid()}")
-    else:
-        apart = opened.enter_context(zmq.Context())  # without an authenticator, which knows clients' keys alone
-        rows, address = bind_remote(apart, zmq.PULL, remote["host"], RemoteKeys(**remote["keys"]))
-    return opened.enter_context(rows), address
+    if remote_host is None:
+        return sockets.bind_internal(context, zmq.PULL, Path(contact.folder), contact.line, contact.keys)
+    return sockets.bind_remote(context, zmq.PULL, remote_host, contact.keys)
 
 
 class Sink:
@@ -98,13 +99,16 @@ class Sink:
         listeners: Listeners,
         results: sockets.Socket,
         rows: sockets.Socket,
-        ventilator: sockets.Socket,
+        supervisor: ChildLine,
+        connect: Callable[[str], sockets.Socket],
         gate: Gate | None,
     ) -> None:
         self._pad_to = pad_to
         self._results = results
         self._rows = rows
-        self._ventilator = ventilator
+        self._supervisor = supervisor
+        self._connect = connect
+        self._ventilator: sockets.Socket | None = None
         self._gate = gate
         self._listeners = listeners
         self._first_answers = FirstAnswers()
@@ -117,30 +121,42 @@ class Sink:
         self._stopping = False
 
     def loop(self) -> None:
-        poller = zmq.Poller()
-        handlers = {
-            self._results: self._on_subscription,
-            self._rows: self._on_rows,
-            self._ventilator: self._on_ventilator,
-        }
-        for sock in handlers:
+        poller = self._poller = zmq.Poller()
+        handlers = {self._results: self._on_subscription, self._rows: self._on_rows}
+        for sock in (*handlers, self._supervisor.socket):
             poller.register(sock, zmq.POLLIN)
         log.info("ready")
-        alive_s = 0.0
         while not self._stopping:
             fired = dict(poller.poll(RETRY_INTERVAL_MS if self._blocked else EXPIRE_INTERVAL_MS))
             for sock, handle in handlers.items():
                 if sock in fired:
                     _take(sock, handle)
+            if self._ventilator is not None and self._ventilator in fired:
+                _take(self._ventilator, self._on_ventilator)
+            for message in self._supervisor.hear():
+                self._on_supervisor(message)
             for identity in list(self._blocked):
                 self._send_kept(identity)
-            if time.monotonic() > alive_s + ALIVE_INTERVAL_S:
-                alive_s = time.monotonic()
-                self._ventilator.send_multipart(encode(Alive()))
-                if self._gate is not None:
-                    self._gate.refresh()
+            self._supervisor.beat(time.monotonic())
+            if self._gate is not None:
+                self._gate.refresh()
             self._first_answers.expire(time.monotonic())
             self._give_up(self._listeners.expire(time.monotonic()))
+
+    def _on_supervisor(self, message: Message) -> None:
+        if isinstance(message, Stop):
+            self._stopping = True
+        elif isinstance(message, NewVentilator):
+            if self._ventilator is not None:
+                self._poller.unregister(self._ventilator)
+                self._ventilator.close(linger=0)
+            self._ventilator = self._connect(message.address)
+            self._poller.register(self._ventilator, zmq.POLLIN)
+
+    def _say(self, message: Message) -> None:
+        """To the ventilator; while there is none nobody misses it, for its successor asks about all that it had."""
+        if self._ventilator is not None:
+            self._ventilator.send_multipart(encode(message))
 
     def _on_subscription(self, frames: list[zmq.Frame]) -> None:
         """A client (un)subscribes to its identity: it gets exactly that topic, see `wire.topic`."""
@@ -165,11 +181,12 @@ class Sink:
             self._stopping = True
         elif isinstance(message, Rows):
             self._take(message)
-        elif isinstance(message, Answer):
-            if message.job:
-                self._open.pop(message.job, None)
-                self._remember_closed(message.job)
-            self._publish(message.identity, _answer_frames(message))
+        elif isinstance(message, (Answer, Void)):
+            if isinstance(message, Answer) and message.job not in self._closed:
+                self._publish(message.identity, _answer_frames(message))
+            self._open.pop(message.job, None)
+            self._remember_closed(message.job)
+            self._say(Delivered(message.job, is_kept=False))
 
     def _send_to_newest(self, identity: bytes, frames: list[Any]) -> None:
         """Send to the one that has subscribed last, by a topic that it alone has for the moment."""
@@ -194,9 +211,9 @@ class Sink:
             del self._open[message.job]
             self._remember_closed(message.job)
             is_kept = self._publish(identity, self._reply(assembly, identity, request_id), message.job)
-            self._ventilator.send_multipart(encode(Delivered(message.job, is_kept)))
+            self._say(Delivered(message.job, is_kept))
         else:
-            self._ventilator.send_multipart(encode(Received(message.job, message.offset, os.getpid())))
+            self._say(Received(message.job, message.offset))
 
     def _reply(self, assembly: Assembly, identity: bytes, request_id: bytes) -> list[Any]:
         if assembly.failures:
@@ -232,7 +249,7 @@ class Sink:
 
     def _tell_left(self, job: int) -> None:
         if job:
-            self._ventilator.send_multipart(encode(Left(job)))
+            self._say(Left(job))
 
     def _send_kept(self, identity: bytes) -> None:
         while (frames := self._listeners.next_kept(identity)) is not None and self._send(identity, frames):

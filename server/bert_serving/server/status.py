@@ -37,10 +37,15 @@ def tensorflow_version() -> list[str]:
 
 
 class Description:
-    """What does not change while the service runs."""
+    """What does not change while the service runs. The supervisor makes it, and each ventilator gets it."""
 
-    def __init__(self, config: ServerConfig, devices: Sequence[int | None], package_version: str) -> None:
-        self._fixed: dict[str, Any] = {
+    def __init__(self, fixed: dict[str, Any]) -> None:
+        self._fixed = fixed
+
+    @staticmethod
+    def of(config: ServerConfig, devices: Sequence[int | None], package_version: str) -> Description:
+        """Of a service that starts now."""
+        fixed = {
             **config.as_status(),
             "device_map": [gpu for gpu in devices if gpu is not None],
             "num_concurrent_socket": config.num_worker,
@@ -53,6 +58,11 @@ class Description:
             "protocol": PROTOCOL,
             "server_start_time": str(datetime.now()),
         }
+        return Description(fixed)
+
+    def as_orders(self) -> dict[str, Any]:
+        """As the ventilator's orders carry it; it makes a `Description` of them again."""
+        return self._fixed
 
     def as_config(self, addresses: Addresses, state: str, num_process: int, client: bytes) -> dict[str, Any]:
         """The answer to SHOW_CONFIG of `client`."""

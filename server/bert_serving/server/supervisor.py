@@ -1,128 +1,202 @@
-"""Starts the child processes, hears when one reports or ends, and stops them all. The ventilator's loop asks it.
+"""The supervisor: starts all other processes of the service, watches them, starts them again and stops them.
 
-It has no thread of its own: what it waits on stands in the ventilator's poll as one descriptor, so an end is heard at
-once, and a turn of the loop takes no longer with more children.
+The loop of the server's own process. It holds the listening sockets and takes no connection from them: it speaks to its
+children alone, never to a stranger, so nothing that comes from outside can end it. Who is there stands in
+`children.py`. A child may die at any moment, and is started again.
 """
 
 from __future__ import annotations
 
 import logging
-import selectors
-import signal
 import time
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
-from bert_serving.server.launchers.base import Launcher, Orders, Process
+import zmq
+
+from bert_serving.server.children import GATEWAY, OPTIMIZER, SINK, VENTILATOR, Children
+from bert_serving.server.config import ServerConfig
+from bert_serving.server.descriptors import shortage
+from bert_serving.server.errors import BertServerError, ServiceError, StartError
+from bert_serving.server.open_log import make_files
+from bert_serving.server.processes import Processes
+from bert_serving.server.status import Description
+from bert_serving.server.transport import sockets
+from bert_serving.server.transport.curve import Insider
+from bert_serving.server.transport.lines import Lines
+from bert_serving.server.transport.listeners import Listeners, open_listeners
+from bert_serving.server.transport.meeting import Meeting
+from bert_serving.server.transport.messages import (
+    Alive,
+    Drained,
+    Hello,
+    Message,
+    Ready,
+    Resize,
+    Stage,
+    StopAsked,
+)
+from bert_serving.server.transport.run_keys import RunKeys
 
 log = logging.getLogger(__name__)
 
-LOOK_INTERVAL_S = 1.0
-"""Each child is asked so often whether it has ended: somebody else may hold the pipe that tells."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChildEnded:
-    """A child has ended. `result` is what it returned; `reason` says why if it did not end in order."""
-
-    name: str
-    result: Any
-    reason: str | None
+POLL_MS = 1_000
+HURRIED_POLL_MS = 50
+"""While something is about to happen that no socket tells of: a restart, or the end of a drain."""
 
 
 class Supervisor:
-    """The children by name."""
+    """The loop. `run` returns when the service was told to stop, and raises BertServerError when it cannot go on."""
 
-    def __init__(self, launcher: Launcher) -> None:
-        self._launcher = launcher
-        self._running: dict[str, Process] = {}
-        self._reports: dict[str, dict[str, Any]] = {}
-        self._pipes = selectors.EpollSelector()
-        self._looked_s = 0.0
+    def __init__(
+        self,
+        config: ServerConfig,
+        devices: Sequence[int | None],
+        description: Description,
+        processes: Processes,
+        wakeup: sockets.Wakeup,
+        on_ready: Callable[[], None],
+    ) -> None:
+        self._config = config
+        self._description = description
+        self._processes = processes
+        self._children = Children(config, devices, processes, self._send)
+        self._wakeup = wakeup
+        self._on_ready = on_ready
+        self._is_serving = self._is_drained = False
+        self._stop_reason: str | None = None
+        self._stop_at_once = False
+        self._drain_until_s: float | None = None
 
-    def fileno(self) -> int:
-        """Readable when a child has reported or ended."""
-        return self._pipes.fileno()
+    def stop(self, reason: str, *, at_once: bool = False) -> None:
+        """Ask the loop to end when what is accepted is answered, or at once; from any thread or signal handler."""
+        self._stop_reason = self._stop_reason or reason
+        self._stop_at_once = self._stop_at_once or at_once
+        self._wakeup.notify()
 
-    @property
-    def names(self) -> list[str]:
-        """Who is running."""
-        return list(self._running)
+    def run(self) -> None:
+        if (too_few := shortage(self._config.max_clients)) is not None:
+            log.warning("%s", too_few)
+        with ExitStack() as opened:
+            listeners = opened.enter_context(open_listeners(self._config))
+            log_files = opened.enter_context(make_files())
+            context: zmq.Context[Any] = zmq.Context()
+            opened.callback(context.destroy, linger=0)
+            meeting = self._meet(context, Path(opened.enter_context(sockets.socket_folder())))
+            poller = zmq.Poller()
+            for source in (*self._lines.sockets, self._wakeup.fileno(), self._processes.fileno()):
+                poller.register(source, zmq.POLLIN)
+            opened.callback(self._children.stop)
+            self._children.start(meeting, self._orders(listeners, log_files), time.monotonic())
+            while not self._is_over(time.monotonic()):
+                self._wait(poller)
+                for line, message in self._lines.receive():
+                    self._hear(line, message, time.monotonic())
+                self._watch(time.monotonic())
+                self._children.tell_ventilator()
 
-    @property
-    def remote_host(self) -> str | None:
-        """See `Launcher.remote_host`."""
-        return self._launcher.remote_host
+    def _meet(self, context: zmq.Context[Any], folder: Path) -> Meeting:
+        """Open the lines that children connect to: for those on this machine, and for workers elsewhere if any."""
+        insider = None
+        if self._config.curve_dir is not None and self._config.http_port is not None:
+            insider = Insider.make(self._config.curve_dir, folder)
+        keys, remote_host, remote = RunKeys.make(), self._processes.remote_host, None
+        local, address = sockets.bind_internal(context, zmq.ROUTER, folder, "supervisor", keys)
+        socks = [local]
+        if remote_host is not None:
+            sock, remote = sockets.bind_remote(context, zmq.ROUTER, remote_host, keys)
+            socks.append(sock)
+        self._lines = Lines(*socks)
+        return Meeting(address, remote, remote_host, folder, keys, insider)
 
-    def share(self, prepared: str) -> str:
-        """See `Launcher.share`."""
-        return self._launcher.share(prepared)
+    def _orders(self, listeners: Listeners, log_files: tuple[int, int]) -> dict[str, dict[str, Any]]:
+        """What children need that inherit sockets or files."""
+        requests, results = listeners.requests.fileno(), listeners.results.fileno()
+        orders: dict[str, dict[str, Any]] = {
+            VENTILATOR: {
+                "descriptors": [requests, *log_files],
+                "requests": requests,
+                "log_files": log_files,
+                "description": self._description.as_orders(),
+            },
+            SINK: {"descriptors": [results], "results": results, "pad_to": self._config.pad_to},
+        }
+        if listeners.http is not None:
+            http = listeners.http.fileno()
+            orders[GATEWAY] = {"descriptors": [http], "http": http}
+        return orders
 
-    def stage(self, name: str) -> str:
-        """What a child does until it says so itself."""
-        return self._running[name].stage
+    def _is_over(self, now_s: float) -> bool:
+        """Whether to end now, as asked, with all answered or the time for it gone."""
+        if self._stop_reason is None:
+            return False
+        if self._drain_until_s is None:
+            self._drain_until_s = now_s + self._config.drain_timeout
+            log.info("stopping: %s", self._stop_reason)
+            self._children.drain()
+        is_drained = self._is_drained or not self._is_serving or now_s >= self._drain_until_s
+        return is_drained or self._stop_at_once
 
-    def start(self, orders: Orders) -> None:
-        """Start a child."""
-        process = self._running[orders.name] = self._launcher.start(orders)
-        self._pipes.register(process.fileno(), selectors.EVENT_READ, orders.name)
-        self._reports[orders.name] = {}
+    def _wait(self, poller: zmq.Poller) -> None:
+        is_hurried = self._stop_reason is not None or self._children.expects_restarts
+        fired = poller.poll(HURRIED_POLL_MS if is_hurried else POLL_MS)
+        if any(source == self._wakeup.fileno() for source, _ in fired):
+            self._wakeup.clear()
 
-    def pid(self, name: str) -> int:
-        return self._running[name].pid
+    # -- what children say --------------------------------------------------------------------------------------------
 
-    def kill(self, name: str) -> None:
-        """End a child that does not answer."""
-        self._running[name].kill()
+    def _hear(self, line: str, message: Message, now_s: float) -> None:
+        if not self._children.knows(line):
+            return  # the last words of one that was released, or that has a successor
+        try:
+            self._on_message(line, message, now_s)
+        except BertServerError:
+            raise
+        except Exception:  # one strange message must not end the service
+            log.error("a message of %s was dropped by an error", line, exc_info=True)
 
-    def ended(self) -> list[ChildEnded]:
-        """The children that have ended since the last call; never blocks."""
-        names = [key.data for key, _ in self._pipes.select(0)]
-        if time.monotonic() > self._looked_s + LOOK_INTERVAL_S:
-            self._looked_s = time.monotonic()
-            names = self.names
-        return [child for name in names if (child := self._look_at(name)) is not None]
+    def _on_message(self, line: str, message: Message, now_s: float) -> None:
+        if isinstance(message, (Hello, Stage, Ready, Alive)):
+            self._children.hear(line, message, now_s)
+            if isinstance(message, Hello) and self._drain_until_s is not None:
+                self._children.drain()
+        elif isinstance(message, StopAsked):
+            self.stop(message.reason)
+        elif isinstance(message, Drained):
+            self._is_drained = True
+        elif isinstance(message, Resize):
+            self._children.add_workers(message.add)
+            if message.release:
+                self._children.release(message.release)
 
-    def _look_at(self, name: str) -> ChildEnded | None:
-        process = self._running[name]
-        status = process.exit_status()
-        self._reports[name].update(process.read_report())
-        if status is None:
-            return None
-        self._pipes.unregister(process.fileno())
-        process.close()
-        del self._running[name]
-        report = self._reports.pop(name)
-        return ChildEnded(name, report.get("result"), _reason(status, report))
+    # -- watch --------------------------------------------------------------------------------------------------------
 
-    def stop(self, told: Collection[str], timeout_s: float) -> None:
-        """Wait for the children that were told to end, at most `timeout_s`; kill the others at once."""
-        deadline_s = time.monotonic() + timeout_s
-        for name, process in self._running.items():
-            if name not in told:
-                process.kill()
-        for name, process in self._running.items():
-            if not process.wait(max(0.0, deadline_s - time.monotonic())):
-                log.warning("%s did not end within %.0f s and is killed", name, timeout_s)
-                process.kill()
-                process.wait(timeout_s)
-            self._pipes.unregister(process.fileno())
-            process.close()
-        self._running.clear()
+    def _watch(self, now_s: float) -> None:
+        for child, stage in self._children.lost():
+            reason = child.reason or "it ended without a reason"
+            if self._is_serving:
+                self._on_child_lost(child.name, reason, now_s)
+            else:
+                raise StartError(reason if child.name == OPTIMIZER else f"{child.name} failed while {stage}: {reason}")
+        if self._is_serving:
+            self._children.kill_stuck(now_s)
+            self._children.start_due(now_s)
+        elif self._children.is_ready(now_s):
+            self._is_serving = True
+            self._children.tell_ventilator()
+            log.info("all set, ready to serve request!")
+            self._on_ready()
 
-    def close(self) -> None:
-        """When all have ended."""
-        self._pipes.close()
+    def _on_child_lost(self, name: str, reason: str, now_s: float) -> None:
+        wait_s = self._children.restart(name, now_s)
+        if wait_s is not None:
+            log.error("%s ended: %s; started again in %.1f s", name, reason, wait_s)
+        elif name in (SINK, VENTILATOR, GATEWAY) or not self._children.has_workers:
+            raise ServiceError(f"{name} ended too often in a row: {reason}")
+        else:
+            log.error("%s ended too often in a row and is given up: %s", name, reason)
 
-
-def _reason(status: int, report: dict[str, Any]) -> str | None:
-    if "fatal" in report:
-        return str(report["fatal"])
-    if status == 0:
-        return None
-    if status == -signal.SIGKILL:
-        return "it was killed by SIGKILL, which is what a machine out of memory does: check its memory limit"
-    if status < 0:
-        return f"it was killed by {signal.Signals(-status).name}"
-    return f"it ended with exit code {status}"
+    def _send(self, line: str, message: Message) -> bool:
+        return self._lines.send(line, message)

@@ -1,16 +1,15 @@
 """The ventilator: takes requests, splits them, hands the parts to workers, and keeps account until each is answered.
 
-The loop of the server's own process: receive, watch, act. It owns the PULL socket that clients push to and the ROUTER
-that workers and sink connect to. Who may come in stands in `door.py`, what to do with what in `core/work.py`, who is
-there in `fleet.py`. A child may die at any moment: its work is done again by others, and it is started again.
+A process of its own. It owns the PULL socket that clients push to and the ROUTER that workers and sink connect to. Who
+may come in stands in `door.py`, what to do with what in `core/work.py`. It may die at any moment: what it has taken in
+stands in a log that outlives it, and its successor has each client told to ask again.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from math import ceil
@@ -19,67 +18,119 @@ from typing import Any
 
 import zmq
 
-from bert_serving.client.errors import DeadlineExceeded, ServerBusy, ServerError, ServerStopping
+from bert_serving.client.errors import DeadlineExceeded, RowFailed, ServerError, ServerRestarted, ServerStopping
 from bert_serving.client.wire import Command, CommandRequest, dump_json
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.core.admission import Admission
 from bert_serving.server.core.elastic import Bounds, Elastic
-from bert_serving.server.core.reading import ReadRequest
+from bert_serving.server.core.outbox import Outbox
 from bert_serving.server.core.tickets import PartKey
 from bert_serving.server.core.work import Work
 from bert_serving.server.door import Door, Limits, Request
-from bert_serving.server.errors import ServiceError, StartError
-from bert_serving.server.fleet import GATEWAY, OPTIMIZER, SINK, Fleet
+from bert_serving.server.log import Throttle
+from bert_serving.server.open_log import OpenLog
+from bert_serving.server.peers import SINK, Peers
 from bert_serving.server.stats import Statistic
 from bert_serving.server.status import Addresses, Description
-from bert_serving.server.supervisor import Supervisor
 from bert_serving.server.transport import sockets
-from bert_serving.server.transport.curve import Insider, open_gate
+from bert_serving.server.transport.child_line import ChildLine
+from bert_serving.server.transport.curve import Gate, open_gate
 from bert_serving.server.transport.lines import Lines
-from bert_serving.server.transport.meeting import Meeting, Remote
+from bert_serving.server.transport.meeting import Contact, name_of
 from bert_serving.server.transport.messages import (
-    Alive,
     Answer,
+    Census,
     Delivered,
     Done,
+    Drained,
+    Draining,
     Hello,
     Left,
+    Lost,
     Message,
-    Ready,
+    NewSink,
+    Part,
     Received,
+    Resize,
     Rows,
-    Stage,
+    Stop,
+    StopAsked,
+    Void,
 )
-from bert_serving.server.transport.remote import RemoteKeys, bind_remote
 
 log = logging.getLogger(__name__)
 
 POLL_MS = 1_000
-HURRIED_POLL_MS = 50
-"""While something is about to happen that no socket tells of: a restart, or the end of a drain."""
+MOST_FAILURES = 100
+"""Turns in a row that may fail before a successor takes over, which begins with nothing that could be broken."""
+MOST_UNCONFIRMED = 5_000
+"""Answers that the sink has not confirmed; nothing more is read from clients while there are so many."""
 ROWS_PER_PREFETCH = 128
 """Rows that stand for one micro-batch of `-prefetch_size`. Ten of these are enough to find rows of like length: with
 half as many padding is 10% of the tokens of a real text, with these 5%, with twice as many 3%."""
+PROBE_INTERVAL_S = 2.0
+PROBE = Part(
+    job=0, total=1, offset=0, count=1, urgent=True, left_ms=None, identity=b"", request_id=b"", texts=b'["hi"]'
+)
+"""A known sentence for each worker, whose answer is of no interest but that it comes."""
+
+
+def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
+    """Run the ventilator until it is told to stop.
+
+    `arguments`: contact, insider, remote_host, requests, log_files (descriptors) and description.
+    """
+    contact = Contact.of(arguments["contact"])
+    with ExitStack() as opened:
+        inside, outside = zmq.Context(), zmq.Context()  # an authenticator asks for clients' keys in a whole context
+        opened.callback(inside.destroy, linger=sockets.PUBLISH_LINGER_MS)
+        opened.callback(outside.destroy, linger=0)
+        insider = arguments["insider"]
+        gate = opened.enter_context(open_gate(outside, config.curve_dir, insider.encode() if insider else None))
+        requests = sockets.bind_requests(outside, config, arguments["requests"])
+        lines, addresses = _bind_lines(inside, contact, arguments["remote_host"])
+        supervisor = ChildLine(inside, contact)
+        supervisor.hello(*addresses)
+        open_log = OpenLog(tuple(arguments["log_files"]))
+        description = Description(arguments["description"])
+        Ventilator(config, description, requests, gate, lines, addresses[0], supervisor, open_log).loop()
+
+
+def _bind_lines(context: zmq.Context[Any], contact: Contact, remote_host: str | None) -> tuple[Lines, list[str]]:
+    """The lines to sink and workers, and their addresses: on this machine, and for workers elsewhere if there are any.
+
+    Named after this process: a predecessor's file may still be there.
+    """
+    bound = [sockets.bind_internal(context, zmq.ROUTER, Path(contact.folder), contact.line, contact.keys)]
+    if remote_host is not None:
+        bound.append(sockets.bind_remote(context, zmq.ROUTER, remote_host, contact.keys))
+    return Lines(*(sock for sock, _ in bound)), [address for _, address in bound]
 
 
 class Ventilator:
-    """The loop. `run` returns when the service was told to stop, and raises BertServerError when it cannot go on."""
+    """The loop."""
 
     def __init__(
         self,
         config: ServerConfig,
-        devices: Sequence[int | None],
         description: Description,
-        supervisor: Supervisor,
-        wakeup: sockets.Wakeup,
-        on_ready: Callable[[], None],
+        requests: sockets.Socket,
+        gate: Gate | None,
+        lines: Lines,
+        address: str,
+        supervisor: ChildLine,
+        open_log: OpenLog,
     ) -> None:
         self._config = config
-        self._supervisor = supervisor
         self._description = description
-        self._fleet = Fleet(config, devices, supervisor, self._send)
-        self._wakeup = wakeup
-        self._on_ready = on_ready
+        self._gate = gate
+        self._requests = requests
+        self._lines = lines
+        self._address = address
+        self._supervisor = supervisor
+        self._open_log = open_log
+        self._peers = Peers()
+        self._outbox = Outbox()
         self._work = Work(
             Admission(config.max_queue, config.max_queue_mb << 20, 2 * config.max_answer_mb << 20),
             num_workers=config.most_workers,
@@ -90,248 +141,273 @@ class Ventilator:
         self._elastic = Elastic(
             Bounds(config.num_worker, config.most_workers, config.scale_up_wait, config.scale_down_idle)
         )
+        self._door = Door(
+            requests,
+            gate,
+            config.allow_remote_terminate,
+            open_log.open,
+            self._answer_error,
+            Limits.of(config),
+            self._work.part_rows,
+        )
         self._statistic = Statistic()
-        self._tallies: dict[str, Done] = {}
-        self._for_sink: deque[Answer | Rows] = deque()
-        self._is_serving = False
-        self._stop_reason: str | None = None
-        self._stop_at_once = False
-        self._drain_until_s: float | None = None
+        self._probed_s = 0.0
+        self._is_draining = self._is_drained = self._is_stopping = False
+        self._failures = 0
+        self._failed = Throttle(log, "%d step(s) of the ventilator failed")
+        self._disown(open_log)
 
-    def stop(self, reason: str, *, at_once: bool = False) -> None:
-        """Ask the loop to end when what is accepted is answered, or at once; from any thread or signal handler."""
-        self._stop_reason = self._stop_reason or reason
-        self._stop_at_once = self._stop_at_once or at_once
-        self._wakeup.notify()
+    def _disown(self, open_log: OpenLog) -> None:
+        """Have those told to ask again whose requests an earlier ventilator took in."""
+        told: set[tuple[bytes, bytes]] = set()
+        for entry in open_log.inherited:
+            if (entry.identity, entry.request_id) in told:
+                self._outbox.put(Void(entry.number))
+                continue
+            told.add((entry.identity, entry.request_id))
+            self._answer_error(entry.number, entry.identity, entry.request_id, _restarted())
+        if told:
+            log.warning("%d request(s) of an earlier ventilator are to be asked again", len(told))
 
-    def run(self) -> None:
-        with ExitStack() as opened:
-            context: zmq.Context[Any] = zmq.Context()
-            opened.callback(context.destroy, linger=0)
-            folder = Path(opened.enter_context(sockets.socket_folder()))
-            insider = None
-            if self._config.curve_dir is not None and self._config.http_port is not None:
-                insider = Insider.make(self._config.curve_dir, folder)
-            public = insider.public if insider else None
-            self._gate = opened.enter_context(open_gate(context, self._config.curve_dir, public))
-            self._clients = sockets.bind_requests(context, self._config)
-            allow_terminate = self._config.allow_remote_terminate
-            limits = Limits.of(self._config)
-            self._door = Door(
-                self._clients, self._gate, allow_terminate, self._answer_error, limits, self._work.part_rows
-            )
-            children, self._address = sockets.bind_internal(context, zmq.ROUTER, folder, "ventilator")
-            remote = self._open_remote(opened)
-            self._lines = Lines(children, *([remote[0]] if remote else []))
-            self._poller = zmq.Poller()
-            for source in (self._clients, *self._lines.sockets, self._wakeup.fileno(), self._fleet.fileno()):
-                self._poller.register(source, zmq.POLLIN)
-            opened.callback(self._end)
-            meeting = Meeting(self._address, folder, insider, remote[1] if remote else None)
-            self._fleet.start(meeting, time.monotonic())
-            while not self._is_over(time.monotonic()):
-                self._wait(time.monotonic())
-                self._receive_from_children()
-                self._receive_requests()
-                self._watch(time.monotonic())
-                self._dispatch()
+    def loop(self) -> None:
+        poller = zmq.Poller()
+        for source in (*self._lines.sockets, self._supervisor.socket):
+            poller.register(source, zmq.POLLIN)
+        steps = (self._hear_supervisor, self._hear_peers, self._pass_answers_on, self._receive, self._watch)
+        while not self._is_stopping:
+            poller.register(self._requests, zmq.POLLIN if self._is_receiving else 0)
+            poller.poll(self._wait_ms(time.monotonic()))
+            for step in (*steps, self._dispatch):
+                self._guard(step)
+        self._end()
 
-    def _open_remote(self, opened: ExitStack) -> tuple[sockets.Socket, Remote] | None:
-        """The socket for workers elsewhere, if the launcher starts any, in a context that asks for no clients' keys."""
-        host = self._supervisor.remote_host
-        if host is None:
-            return None
-        context: zmq.Context[Any] = zmq.Context()
-        opened.callback(context.destroy, linger=0)
-        keys = RemoteKeys.make()
-        sock, address = bind_remote(context, zmq.ROUTER, host, keys)
-        return sock, Remote(host, address, keys)
+    def _wait_ms(self, now_s: float) -> int:
+        if self._door.is_reading and self._is_receiving:
+            return 0
+        return ceil(min(POLL_MS, max(0.0, 1000 * (self._work.next_deadline_s - now_s))))
 
-    def _is_over(self, now_s: float) -> bool:
-        """Whether to end now, as asked, with all answered or the time for it gone."""
-        if self._stop_reason is None:
-            return False
-        if self._drain_until_s is None:
-            self._drain_until_s = now_s + self._config.drain_timeout
-            log.info("stopping: %s", self._stop_reason)
-            self._fleet.drain()
-            if len(self._work) and self._is_serving:
-                log.info("%d accepted request(s) are finished first", len(self._work))
-        is_drained = not len(self._work) or not self._is_serving or now_s >= self._drain_until_s
-        return is_drained or self._stop_at_once
-
-    def _wait(self, now_s: float) -> None:
-        is_hurried = self._stop_reason is not None or self._fleet.expects_restarts
-        limit_ms = 0 if self._door.is_reading else HURRIED_POLL_MS if is_hurried else POLL_MS
-        fired = self._poller.poll(ceil(min(limit_ms, max(0.0, 1000 * (self._work.next_deadline_s - now_s)))))
-        if any(source == self._wakeup.fileno() for source, _ in fired):
-            self._wakeup.clear()
+    def _guard(self, step: Callable[[], None]) -> None:
+        """Nothing that comes from outside may end the loop."""
+        try:
+            step()
+            self._failures = 0
+        except Exception:
+            self._failures += 1
+            self._failed.count(1, time.monotonic())
+            log.debug("a step of the ventilator failed", exc_info=True)
+            if self._failures > MOST_FAILURES:
+                raise
 
     # -- receive: from clients ----------------------------------------------------------------------------------------
 
-    def _receive_requests(self) -> None:
-        for request in self._door:
-            try:
-                self._on_request(request)
-            except Exception:  # one strange request must not end the service
-                log.error("a request was dropped by an error in the ventilator", exc_info=True)
+    @property
+    def _is_receiving(self) -> bool:
+        """Whether more may be taken in: not before this one knows of all children and a predecessor's clients are told,
+        nor if the sink is far behind."""
+        is_begun = bool(self._peers.census.processes) and not self._open_log.inherited
+        return is_begun and len(self._outbox) < MOST_UNCONFIRMED
 
-    def _on_request(self, request: Request) -> None:
-        if isinstance(request, CommandRequest):
-            self._on_command(request)
-        elif self._stop_reason is not None:
-            self._answer_error(request.identity, request.request_id, _stopping())
-        else:
-            self._accept(request, time.monotonic())
-
-    def _accept(self, request: ReadRequest, now_s: float) -> None:
-        self._statistic.data_request(request.identity, request.total, now_s)
-        try:
-            self._work.accept(request, now_s)
-        except ServerBusy as error:
-            self._answer_error(request.identity, request.request_id, error)
-
-    def _on_command(self, request: CommandRequest) -> None:
-        if request.command is Command.TERMINATION:
-            self.stop("a client asked for it (TERMINATION)")
+    def _receive(self) -> None:
+        if not self._is_receiving:
             return
-        self._statistic.sys_request(request.identity, time.monotonic())
-        addresses = Addresses(self._address, self._fleet.rows_address)
-        state = "ready" if self._is_serving else "loading"
-        content = self._description.as_config(addresses, state, self._fleet.size + 1, request.identity)
-        if request.command is Command.SHOW_STATUS:
-            content["statistic"] = self._statistic.as_status(time.monotonic())
-            content["processes"] = self._fleet.as_status(time.monotonic())
-            content["workers"] = [_tally(name, self._tallies[name]) for name in sorted(self._tallies)]
-            urgent, bulk = self._work.waiting_rows(urgent=True), self._work.waiting_rows(urgent=False)
-            content["queue"] = {
+        for job, request in self._door:
+            if isinstance(request, CommandRequest) and request.command is Command.TERMINATION:
+                self._supervisor.say(StopAsked("a client asked for it (TERMINATION)"))
+                continue
+            try:
+                self._begin(job, request, time.monotonic())
+            except ServerError as error:
+                self._answer_error(job, request.identity, request.request_id, error)
+            except Exception as error:  # one strange request must not end the service
+                log.error("a request failed by an error in the ventilator", exc_info=True)
+                failed = ServerError(f"the server failed on this request: {type(error).__name__}")
+                self._answer_error(job, request.identity, request.request_id, failed)
+
+    def _begin(self, job: int, request: Request, now_s: float) -> None:
+        """Take a request in, or answer a command."""
+        if isinstance(request, CommandRequest):
+            self._statistic.sys_request(request.identity, now_s)
+            content = self._config_of(request.identity)
+            if request.command is Command.SHOW_STATUS:
+                content.update(self._status(now_s))
+            self._tell_sink(Answer(job, request.identity, dump_json(content), request.request_id, is_error=False))
+            return
+        if self._is_draining:
+            raise _stopping()
+        self._statistic.data_request(request.identity, request.total, now_s)
+        if not self._work.accept(request, job, now_s):
+            self._tell_sink(Void(job))
+
+    def _config_of(self, client: bytes) -> dict[str, Any]:
+        addresses = Addresses(self._address, self._peers.rows_address)
+        census = self._peers.census
+        return self._description.as_config(addresses, census.state, len(census.processes) + 1, client)
+
+    def _status(self, now_s: float) -> dict[str, Any]:
+        urgent, bulk = self._work.waiting_rows(urgent=True), self._work.waiting_rows(urgent=False)
+        return {
+            "statistic": self._statistic.as_status(now_s),
+            "processes": self._peers.processes(now_s),
+            "workers": [_tally(name, last) for name, last in self._peers.tallies()],
+            "queue": {
                 "open_requests": len(self._work),
                 "waiting_rows": urgent + bulk,
                 "waiting_urgent_rows": urgent,
                 "waiting_bulk_rows": bulk,
-                "wait_s": round(self._elastic.wait_s(self._work.uncomputed_rows, len(self._fleet.workers)), 3),
-            }
-            content["latency"] = self._statistic.as_latency()
-        self._to_sink(Answer(request.identity, dump_json(content), request.request_id, is_error=False))
+                "wait_s": round(self._elastic.wait_s(self._work.uncomputed_rows, len(self._peers.census.workers)), 3),
+            },
+            "latency": self._statistic.as_latency(),
+        }
+
+    # -- receive: from the supervisor ---------------------------------------------------------------------------------
+
+    def _hear_supervisor(self) -> None:
+        for message in self._supervisor.hear():
+            if isinstance(message, Census):
+                self._peers.census = message
+            elif isinstance(message, Lost):
+                self._lose(message.line)
+            elif isinstance(message, Draining):
+                self._is_draining = True
+            elif isinstance(message, Stop):
+                self._is_stopping = True
+
+    def _lose(self, line: str) -> None:
+        """A worker or the sink has ended; what it had is done again."""
+        if line not in self._peers:
+            return
+        if line == self._peers.sink:
+            for job in self._work.lose_sink():
+                log.error("a request that ended each sink which had its rows is given up")
+                self._answer_error(job.number, job.key.identity, job.key.request_id, _too_much())
+            self._outbox.start_again()
+            log.warning("the sink is gone: %d open request(s) begin again", len(self._work))
+        else:
+            recovered = self._work.lose_worker(line)
+            log.warning("%s is gone: %d part(s) of its work go back", name_of(line), recovered.parts)
+            for rows in recovered.poison:
+                log.error("a text that ends each worker which encodes it is given up: row %d of a request", rows.offset)
+            self._give_up(recovered.poison)
+        self._peers.remove(line)
+        self._lines.forget(line)
 
     # -- receive: from workers and sink -------------------------------------------------------------------------------
 
-    def _receive_from_children(self) -> None:
-        for name, message in self._lines.receive():
-            self._on_child_message(name, message, time.monotonic())
+    def _hear_peers(self) -> None:
+        for line, message in self._lines.receive():
+            now_s = time.monotonic()
+            if isinstance(message, Hello):
+                self._greet(line, message, now_s)
+            elif line in self._peers:  # else it is the last word of one that is gone
+                self._on_message(line, message, now_s)
 
-    def _on_child_message(self, name: str, message: Message, now_s: float) -> None:
-        if not self._fleet.needs(name):
-            return  # the last words of a worker that was released
+    def _greet(self, line: str, hello: Hello, now_s: float) -> None:
+        if (earlier := self._peers.predecessor(line)) is not None:
+            self._lose(earlier)  # before the supervisor has told of it
+        if name_of(line) == SINK:
+            self._peers.add_sink(line, hello.address)
+            for worker in self._peers.workers:
+                self._lines.send(worker, NewSink(hello.address))
+            self._give_up(self._work.poison())
+            return
+        self._peers.add_worker(line, now_s)
+        if self._peers.sink is not None:
+            self._lines.send(line, NewSink(self._peers.rows_address))
+        self._work.add_worker(line)
+
+    def _on_message(self, line: str, message: Message, now_s: float) -> None:
         if isinstance(message, Done):
-            self._work.finished(name, PartKey(message.job, message.offset))
-            self._tallies[name] = message
-            self._fleet.answered(name, now_s)
+            self._work.finished(line, PartKey(message.job, message.offset))
+            self._peers.done(line, message, now_s)
         elif isinstance(message, Received):
-            if message.pid == self._fleet.sink_pid:  # what an earlier sink had is gone
-                self._work.received(PartKey(message.job, message.offset))
+            self._work.received(PartKey(message.job, message.offset))
         elif isinstance(message, Delivered):
+            self._open_log.close(message.job)
+            self._outbox.confirmed(message.job)
             if job := self._work.delivered(message.job, message.is_kept, now_s):
                 self._statistic.answered(now_s - job.accepted_s)
         elif isinstance(message, Left):
             self._work.left(message.job)
-        elif isinstance(message, (Hello, Stage, Ready, Alive)):
-            self._fleet.hear(name, message, now_s)
-            self._pass_answers_on()
-            if isinstance(message, Ready):
-                self._work.add_worker(name)
 
     # -- watch --------------------------------------------------------------------------------------------------------
 
-    def _watch(self, now_s: float) -> None:
-        for child, stage in self._fleet.lost():
-            reason = child.reason or "it ended without a reason"
-            if self._is_serving:
-                self._on_child_lost(child.name, reason, now_s)
-            else:
-                raise StartError(reason if child.name == OPTIMIZER else f"{child.name} failed while {stage}: {reason}")
+    def _watch(self) -> None:
+        now_s = time.monotonic()
+        self._supervisor.beat(now_s)
         for job in self._work.expired(now_s):
             late = DeadlineExceeded("the time that this request had was over before its texts were encoded")
-            self._answer_error(job.key.identity, job.key.request_id, late, job.number)
+            self._answer_error(job.number, job.key.identity, job.key.request_id, late)
         if self._gate is not None:
             self._gate.refresh()
-        if self._is_serving:
-            self._fleet.kill_stuck(now_s)
-            self._fleet.probe(now_s)
-            self._fleet.start_due(now_s)
-            self._scale(now_s)
-        elif self._fleet.is_ready(now_s):
-            self._is_serving = True
-            log.info("all set, ready to serve request!")
-            self._on_ready()
+        self._probe(now_s)
+        self._scale(now_s)
+        if self._is_draining and not self._is_drained and not len(self._work):
+            self._is_drained = True
+            self._supervisor.say(Drained())
+
+    def _probe(self, now_s: float) -> None:
+        """Let each worker encode a known sentence now and then, so that the gateway can tell who does."""
+        if self._config.http_port is not None and now_s >= self._probed_s + PROBE_INTERVAL_S:
+            self._probed_s = now_s
+            for worker in self._peers.workers:
+                self._lines.send(worker, PROBE)
 
     def _scale(self, now_s: float) -> None:
         """More workers while requests would wait too long, fewer when some have nothing to do."""
         self._elastic.see(self._work.loads, now_s)
-        if self._stop_reason is not None or not self._elastic.is_due(now_s):
+        if self._is_draining or self._peers.census.state != "ready" or not self._elastic.is_due(now_s):
             return
-        open_rows, workers = self._work.uncomputed_rows, self._fleet.workers
+        open_rows, workers = self._work.uncomputed_rows, self._peers.census.workers
         change = self._elastic.decide(open_rows, workers, self._work.loads, now_s)
         if change.add:
             wait_s = self._elastic.wait_s(open_rows, len(workers))
             log.info("requests would wait about %.1f s (-scale_up_wait): %d worker(s) more", wait_s, change.add)
-            self._fleet.add_workers(change.add)
+            self._supervisor.say(Resize(add=change.add))
         elif change.release is not None:
-            log.info("%s had nothing to do for a while and is released (-scale_down_idle)", change.release)
+            name = name_of(change.release)
+            log.info("%s had nothing to do for a while and is released (-scale_down_idle)", name)
             self._work.lose_worker(change.release)
-            self._fleet.release(change.release)
-
-    def _on_child_lost(self, name: str, reason: str, now_s: float) -> None:
-        if name == SINK:
-            again, poison = len(self._work), self._work.lose_sink()
-            what = f"{again} open request(s) begin again"
-        else:
-            recovered = self._work.lose_worker(name)
-            poison = recovered.poison
-            what = f"{recovered.parts} part(s) of its work go back"
-        for rows in poison:
-            log.error("a text that ends each worker which encodes it is given up: row %d of a request", rows.offset)
-            self._to_sink(rows)
-        wait_s = self._fleet.restart(name, now_s)
-        if wait_s is not None:
-            log.error("%s ended: %s; %s; started again in %.1f s", name, reason, what, wait_s)
-        elif name in (SINK, GATEWAY) or not self._fleet.has_workers:
-            raise ServiceError(f"{name} ended too often in a row: {reason}")
-        else:
-            log.error("%s ended too often in a row and is given up: %s", name, reason)
+            self._peers.remove(change.release)
+            self._supervisor.say(Resize(release=change.release))
 
     # -- act ----------------------------------------------------------------------------------------------------------
 
     def _dispatch(self) -> None:
-        if not self._fleet.has_sink:
+        if self._peers.sink is None:
             return
         for worker, part in self._work.assign(time.monotonic()):
-            self._send(worker, part)
+            self._lines.send(worker, part)
 
-    def _answer_error(self, identity: bytes, request_id: bytes, error: ServerError, job: int = 0) -> None:
-        """`job` is the one that ends so, 0 for none."""
+    def _give_up(self, poison: list[Rows]) -> None:
+        """Tell the sink which rows will not come; a later one is told of all."""
+        for rows in poison:
+            if self._peers.sink is not None:
+                self._lines.send(self._peers.sink, rows)
+
+    def _answer_error(self, job: int, identity: bytes, request_id: bytes, error: ServerError) -> None:
         self._statistic.refused()
-        self._to_sink(Answer(identity, dump_json({"error": error.to_wire()}), request_id, is_error=True, job=job))
+        self._tell_sink(Answer(job, identity, dump_json({"error": error.to_wire()}), request_id, is_error=True))
 
-    def _to_sink(self, message: Answer | Rows) -> None:
-        self._for_sink.append(message)
+    def _tell_sink(self, message: Answer | Void) -> None:
+        self._outbox.put(message)
         self._pass_answers_on()
 
     def _pass_answers_on(self) -> None:
-        while self._for_sink and self._fleet.has_sink and self._send(SINK, self._for_sink[0]):
-            self._for_sink.popleft()  # what could not be sent waits for the next sink
-
-    def _send(self, name: str, message: Message) -> bool:
-        return self._lines.send(name, message)
+        sink = self._peers.sink
+        while sink is not None and (message := self._outbox.next()) is not None and self._lines.send(sink, message):
+            self._outbox.sent()
+        if sink is not None and self._outbox.next() is None:
+            self._open_log.inherited.clear()
 
     def _end(self) -> None:
-        """Answer what is open, tell all to end, and wait for them."""
-        self._stop_reason = self._stop_reason or "the service failed"
-        self._receive_requests()
+        """Answer what is open, by the sink, which ends after that."""
+        self._is_draining = True
+        self._receive()
         self._door.abandon(_stopping())
         for job in self._work:
-            self._answer_error(job.key.identity, job.key.request_id, _stopping())
-        self._fleet.stop()
+            self._answer_error(job.number, job.key.identity, job.key.request_id, _stopping())
+        if self._peers.sink is not None:
+            self._lines.send(self._peers.sink, Stop())
 
 
 def _tally(worker: str, last: Done) -> dict[str, Any]:
@@ -341,3 +417,11 @@ def _tally(worker: str, last: Done) -> dict[str, Any]:
 
 def _stopping() -> ServerStopping:
     return ServerStopping("the server is stopping; send the request to another one, or again when it is back")
+
+
+def _too_much() -> RowFailed:
+    return RowFailed("each process that put its rows together ended: send fewer texts at once")
+
+
+def _restarted() -> ServerRestarted:
+    return ServerRestarted("a process of the server ended while it had this request; send it again")

@@ -21,7 +21,6 @@ from typing import Any
 
 import zmq
 
-from bert_serving.client.keys import ClientKeys
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.core.assembly import Assembly
 from bert_serving.server.core.batcher import Limits
@@ -30,22 +29,22 @@ from bert_serving.server.engine.contract import Engine, Row, Vectors
 from bert_serving.server.faults import with_faults
 from bert_serving.server.lanes import Lanes, Outcome, PlacedRow, select
 from bert_serving.server.transport import sockets
+from bert_serving.server.transport.child_line import ChildLine, messages
+from bert_serving.server.transport.meeting import Contact
 from bert_serving.server.transport.messages import (
-    Alive,
     Done,
     Hello,
     Load,
     Message,
     NewSink,
+    NewVentilator,
     Part,
     Ready,
     Rows,
     Stage,
     Stop,
-    decode,
     encode,
 )
-from bert_serving.server.transport.remote import RemoteKeys
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +57,8 @@ GPU_BATCH_TOKENS = 16384
 
 
 def run(config: ServerConfig, arguments: Mapping[str, Any], fetch: Callable[[str], str] = str) -> None:
-    """Run a worker until it is told to stop. `arguments`: name, ventilator_address, keys, device, lanes;
-    and place, where that is another machine.
+    """Run a worker until it is told to stop. `arguments`: contact, device, lanes; and place, where that is another
+    machine.
 
     `fetch` makes what `Launcher.share` gave something that the engine can load here.
     """
@@ -68,12 +67,14 @@ def run(config: ServerConfig, arguments: Mapping[str, Any], fetch: Callable[[str
         opened.callback(context.destroy, linger=sockets.PUBLISH_LINGER_MS)
         wakeup = sockets.Wakeup()
         opened.callback(wakeup.close)
-        remote = RemoteKeys.of(arguments["keys"])
-        keys = None if remote is None else remote.of_worker
-        address, name = arguments["ventilator_address"], arguments["name"]
-        ventilator = sockets.connect_internal(context, zmq.DEALER, address, name, keys)
-        ventilator.send_multipart(encode(Hello(os.getpid(), "")))
-        Worker(config, arguments, context, ventilator, wakeup, keys, fetch).loop()
+        contact = Contact.of(arguments["contact"])
+        supervisor = ChildLine(context, contact)
+        supervisor.hello()
+
+        def connect(kind: int, address: str) -> sockets.Socket:
+            return sockets.connect_internal(context, kind, address, contact.keys, contact.line)
+
+        Worker(config, arguments, supervisor, connect, wakeup, fetch).loop()
 
 
 @dataclass(slots=True)
@@ -89,22 +90,21 @@ class Worker:
         self,
         config: ServerConfig,
         arguments: Mapping[str, Any],
-        context: zmq.Context[Any],
-        ventilator: sockets.Socket,
+        supervisor: ChildLine,
+        connect: Callable[[int, str], sockets.Socket],
         wakeup: sockets.Wakeup,
-        keys: ClientKeys | None,
         fetch: Callable[[str], str],
     ) -> None:
         self._config = config
-        self._keys = keys
         self._fetch = fetch
         self._device, self._where = arguments["device"], arguments.get("place")
         self._num_lanes = arguments["lanes"]
-        self._context = context
-        self._ventilator = ventilator
+        self._supervisor = supervisor
+        self._connect = connect
         self._wakeup = wakeup
         self._for_loader: SimpleQueue[str] = SimpleQueue()
         self._loader_says: SimpleQueue[str | Engine | BaseException] = SimpleQueue()
+        self._ventilator: sockets.Socket | None = None
         self._sink: sockets.Socket | None = None
         self._engine: Engine | None = None
         self._lanes: Lanes | None = None
@@ -112,23 +112,22 @@ class Worker:
         self._stopping = False
 
     def loop(self) -> None:
-        poller = zmq.Poller()
-        poller.register(self._ventilator, zmq.POLLIN)
+        poller = self._poller = zmq.Poller()
+        poller.register(self._supervisor.socket, zmq.POLLIN)
         poller.register(self._wakeup.fileno(), zmq.POLLIN)
         threading.Thread(target=self._load, name="loader", daemon=True).start()
-        alive_s = time.monotonic()
         while not self._stopping:
-            fired = poller.poll(ALIVE_INTERVAL_MS)
-            if time.monotonic() > alive_s + ALIVE_INTERVAL_MS / 1000:
-                alive_s = time.monotonic()
-                self._send(Alive())
-            for source, _ in fired:
-                if source is self._ventilator:
-                    self._receive()
-                else:
-                    self._wakeup.clear()
-                    self._hear_loader()
-                    self._collect()
+            fired = dict(poller.poll(ALIVE_INTERVAL_MS))
+            self._supervisor.beat(time.monotonic())
+            for message in self._supervisor.hear():
+                self._on_supervisor(message)
+            if self._ventilator is not None and self._ventilator in fired:
+                for message in messages(self._ventilator):
+                    self._on_ventilator(message)
+            if self._wakeup.fileno() in fired:
+                self._wakeup.clear()
+                self._hear_loader()
+                self._collect()
         if self._lanes is not None:
             self._lanes.close()
         if self._engine is not None:
@@ -136,25 +135,39 @@ class Worker:
 
     # -- receive ------------------------------------------------------------------------------------------------------
 
-    def _receive(self) -> None:
-        message = decode(self._ventilator.recv_multipart())
+    def _on_supervisor(self, message: Message) -> None:
         if isinstance(message, Stop):
             self._stopping = True
         elif isinstance(message, Load):
-            self._connect_sink(message.rows_address)
+            self._connect_ventilator(message.ventilator)
             self._for_loader.put(message.prepared)
-        elif isinstance(message, NewSink):
-            self._connect_sink(message.rows_address)
-            self._open.clear()
-            if self._lanes is not None:
-                self._lanes.drop_waiting()
+        elif isinstance(message, NewVentilator):
+            self._connect_ventilator(message.address)
+
+    def _on_ventilator(self, message: Message) -> None:
+        if isinstance(message, NewSink):
+            self._drop_work()
+            if self._sink is not None:
+                self._sink.close(linger=0)
+            self._sink = self._connect(zmq.PUSH, message.rows_address)
         elif isinstance(message, Part):
             self._begin(message)
 
-    def _connect_sink(self, rows_address: str) -> None:
-        if self._sink is not None:
-            self._sink.close(linger=0)
-        self._sink = sockets.connect_internal(self._context, zmq.PUSH, rows_address, keys=self._keys)
+    def _connect_ventilator(self, address: str) -> None:
+        if self._ventilator is not None:
+            self._poller.unregister(self._ventilator)
+            self._ventilator.close(linger=0)
+        self._drop_work()
+        self._ventilator = self._connect(zmq.DEALER, address)
+        self._poller.register(self._ventilator, zmq.POLLIN)
+        if self._lanes is not None:
+            self._send(Hello(os.getpid()))
+
+    def _drop_work(self) -> None:
+        """Nobody waits for it any more, or it will come again."""
+        self._open.clear()
+        if self._lanes is not None:
+            self._lanes.drop_waiting()
 
     def _begin(self, part: Part) -> None:
         """Tokenize a part at once and let its rows wait for a lane."""
@@ -216,7 +229,7 @@ class Worker:
             if isinstance(said, BaseException):
                 raise said
             if isinstance(said, str):
-                self._send(Stage(said))
+                self._supervisor.say(Stage(said))
             else:
                 self._start_lanes(said)
 
@@ -227,7 +240,8 @@ class Worker:
         self._engine = engine
         self._lanes = Lanes(engine, limits_of(self._config, engine.on_gpu), self._wakeup.notify)
         log.info("ready on %s with %d compute lane(s)", device, engine.lanes)
-        self._send(Ready(device))
+        self._supervisor.say(Ready(device))
+        self._send(Hello(os.getpid()))
 
     # -- collect and reply --------------------------------------------------------------------------------------------
 
@@ -273,7 +287,9 @@ class Worker:
             self._send(Done(key.job, key.offset, **asdict(self._lanes.tally)))
 
     def _send(self, message: Message) -> None:
-        self._ventilator.send_multipart(encode(message))
+        """To the ventilator; while there is none nobody misses it."""
+        if self._ventilator is not None:
+            self._ventilator.send_multipart(encode(message))
 
 
 def limits_of(config: ServerConfig, on_gpu: bool) -> Limits:

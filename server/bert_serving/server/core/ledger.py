@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from itertools import count
 from math import inf
 from typing import NamedTuple
 
@@ -83,10 +82,9 @@ class Job:
 
 
 class Ledger:
-    """The open jobs by number. Numbers are never used twice, so a late message of a closed job hits nothing."""
+    """The open jobs by number. No number is ever used twice, so a late message of a closed job hits nothing."""
 
     def __init__(self) -> None:
-        self._numbers = count(1)
         self._jobs: dict[int, Job] = {}
         self._keys: set[RequestKey] = set()  # of what is open or kept
         self._kept: dict[int, RequestKey] = {}
@@ -102,15 +100,14 @@ class Ledger:
         """Whether this very request is open, or its answer kept: a client that lost its connection asks again."""
         return key in self._keys
 
-    def next_number(self) -> int:
-        """For a new job."""
-        return next(self._numbers)
-
     def open(self, job: Job) -> None:
         self._jobs[job.number] = job
         self._keys.add(job.key)
         if job.deadline_s < inf:
             heappush(self._deadlines, (job.deadline_s, job.number))
+
+    def __getitem__(self, number: int) -> Job:
+        return self._jobs[number]
 
     def find(self, number: int) -> Job | None:
         return self._jobs.get(number)

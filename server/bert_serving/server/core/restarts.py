@@ -1,4 +1,4 @@
-"""When a child process that ended is started again. Pure; the fleet asks it.
+"""When a child process that ended is started again. Pure; `children.py` asks it.
 
 Each failure in a row doubles the wait, and after `MOST_IN_A_ROW` the child is given up; a child that became ready again
 begins anew. So a crash now and then costs a moment, and a machine on which nothing can start is not kept busy.
@@ -26,6 +26,11 @@ class Restarts:
         wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** (failures - 1))
         self._due_s[name] = now_s + wait_s
         return wait_s
+
+    def put_off(self, name: str, now_s: float) -> float:
+        """It could not even be started: this machine lacks what it takes. Returns in how many seconds it is due."""
+        self._due_s[name] = now_s + LONGEST_WAIT_S / 10
+        return LONGEST_WAIT_S / 10
 
     def ready(self, name: str) -> None:
         """A child is at work."""

@@ -1,4 +1,4 @@
-"""Where each child process stands between its start and ready. Pure; the ventilator keeps it, the status shows it."""
+"""Where each child process stands between its start and ready. Pure; the supervisor keeps it, the status shows it."""
 
 from __future__ import annotations
 
@@ -24,19 +24,18 @@ class Member:
     """One child as the operator sees it."""
 
     name: str
+    line: str
+    """What only this process of that name is known by."""
     device: str
     state: State = State.STARTING
     stage: str = "starting"
     pid: int | None = None
     heard_s: float = 0.0
-    answered_s: float | None = None
-    """When a worker has last encoded anything."""
-    starts: int = 0
+    starts: int = 1
 
-    def as_status(self, now_s: float) -> dict[str, Any]:
+    def as_status(self) -> dict[str, Any]:
         shown = {"name": self.name, "device": self.device, "state": self.state.value, "pid": self.pid}
-        shown["restarts"] = self.starts - 1
-        return shown if self.answered_s is None else {**shown, "silent_s": round(now_s - self.answered_s, 1)}
+        return {**shown, "restarts": self.starts - 1}
 
 
 class Roster:
@@ -44,6 +43,7 @@ class Roster:
 
     def __init__(self) -> None:
         self._members: dict[str, Member] = {}
+        self._serials: dict[str, int] = {}
 
     def __getitem__(self, name: str) -> Member:
         return self._members[name]
@@ -54,10 +54,12 @@ class Roster:
     def __iter__(self) -> Iterator[Member]:
         return iter(list(self._members.values()))
 
-    def started(self, name: str, device: str, pid: int, stage: str) -> None:
-        """A child was started, for the first time or again; `pid` is 0 while it waits for a place."""
+    def begin(self, name: str, device: str) -> Member:
+        """A child is about to be started, for the first time or again."""
         earlier = self._members[name].starts if name in self._members else 0
-        self._members[name] = Member(name, device, stage=stage, pid=pid, starts=earlier + 1)
+        serial = self._serials[name] = 1 + self._serials.get(name, 0)
+        self._members[name] = Member(name, f"{name}.{serial}", device, starts=earlier + 1)
+        return self._members[name]
 
     def remove(self, name: str) -> None:
         """It has done all it had to do."""
@@ -75,5 +77,5 @@ class Roster:
         waiting = [f"{m.name} ({m.stage})" for m in self._members.values() if m.state is not State.READY]
         return ", ".join(waiting)
 
-    def as_status(self, now_s: float) -> list[dict[str, Any]]:
-        return [member.as_status(now_s) for member in self._members.values()]
+    def as_status(self) -> list[dict[str, Any]]:
+        return [member.as_status() for member in self._members.values()]

@@ -128,13 +128,16 @@ class Scheduler:
         for worker in workers:
             self.add_worker(worker)
 
-    def assign(self) -> Iterator[tuple[str, Ticket]]:
-        """Hand out all that has room now, urgent parts first."""
+    def assign(self, only_job: int | None = None) -> Iterator[tuple[str, Ticket]]:
+        """Hand out all that has room now, urgent parts first; where a job is to run alone, only its parts."""
         yield from self._assign_suspect()
         for urgent in (True, False):
             queue = self._queues[urgent]
-            while queue and (worker := self._loads.with_room(queue.peek(), self._reserved)) is not None:
-                ticket = queue.pop()
+            while ticket := queue.peek(only_job):
+                worker = self._loads.with_room(ticket, self._reserved)
+                if worker is None:
+                    break
+                queue.remove(ticket)
                 self._loads.give(worker, ticket)
                 yield worker, ticket
 

@@ -44,15 +44,22 @@ class FairQueue:
         self._by_client.move_to_end(ticket.client, last=False)
         self.rows += ticket.rows
 
-    def peek(self) -> Ticket:
-        return next(iter(self._by_client.values()))[0]
+    def peek(self, only_job: int | None = None) -> Ticket | None:
+        """What comes next, of one job alone if it is named; None if there is none."""
+        if only_job is None:
+            return next(iter(self._by_client.values()))[0] if self._by_client else None
+        waiting = (ticket for queue in self._by_client.values() for ticket in queue)
+        return next((ticket for ticket in waiting if ticket.key.job == only_job), None)
 
-    def pop(self) -> Ticket:
-        client, queue = next(iter(self._by_client.items()))
-        ticket = queue.popleft()
+    def remove(self, ticket: Ticket) -> None:
+        """Take out a ticket that `peek` gave; its client comes again after all others."""
+        queue = self._by_client[ticket.client]
+        if queue[0] is ticket:
+            queue.popleft()
+        else:
+            queue.remove(ticket)
         self.rows -= ticket.rows
         if queue:
-            self._by_client.move_to_end(client)
+            self._by_client.move_to_end(ticket.client)
         else:
-            del self._by_client[client]
-        return ticket
+            del self._by_client[ticket.client]

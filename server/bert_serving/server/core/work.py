@@ -14,6 +14,7 @@ from bert_serving.server.core.ledger import Job, Ledger, RequestKey
 from bert_serving.server.core.loads import Loads
 from bert_serving.server.core.reading import ReadRequest
 from bert_serving.server.core.scheduler import Scheduler, part_rows
+from bert_serving.server.core.sink_suspects import SinkSuspects
 from bert_serving.server.core.tickets import PartKey
 from bert_serving.server.transport.messages import Part, Rows
 
@@ -38,6 +39,7 @@ class Work:
         self._priority_rows = priority_rows
         self._ledger = Ledger()
         self._scheduler = Scheduler(window_rows)
+        self._suspects = SinkSuspects()
 
     def __len__(self) -> int:
         """How many requests are open."""
@@ -71,20 +73,23 @@ class Work:
         """Into parts of how many rows a request of `total` is to be cut."""
         return part_rows(max(1, total), self._num_workers, self._max_part_rows)
 
-    def accept(self, request: ReadRequest, now_s: float) -> None:
-        """Take a request in, unless the very same is open or its answer is kept. Raises ServerBusy."""
+    def accept(self, request: ReadRequest, number: int, now_s: float) -> bool:
+        """Take a request in as the job of that number.
+
+        False if the very same is open or its answer is kept: then nothing comes of this one. Raises ServerBusy.
+        """
         key = RequestKey(request.identity, request.request_id, request.digest)
         if self._ledger.holds(key):
-            return
+            return False
         total, size, answer_bytes = request.total, request.size, request.answer_bytes
         if not self._admission.admit(total, size, answer_bytes):
             raise self._busy(request, now_s)
         deadline_s = float("inf") if request.timeout_ms is None else now_s + request.timeout_ms / 1000
         urgent = total <= self._priority_rows
-        number = self._ledger.next_number()
         job = Job(number, key, total, urgent, size, now_s, deadline_s, dict(request.parts), answer_bytes=answer_bytes)
         self._ledger.open(job)
         self._submit(job)
+        return True
 
     def _busy(self, request: ReadRequest, now_s: float) -> ServerBusy:
         wait_ms = int(1000 * self._admission.wait_s(request.total, now_s))
@@ -105,6 +110,7 @@ class Work:
 
     def _close(self, job: Job) -> None:
         self._admission.release(job.total, job.size, job.answer_bytes)
+        self._suspects.closed(job.number)
         for ticket in job.tickets():
             self._scheduler.confirmed(ticket.key)
 
@@ -116,7 +122,9 @@ class Work:
 
     def assign(self, now_s: float) -> Iterator[tuple[str, Part]]:
         """The parts that go to workers now."""
-        for worker, ticket in self._scheduler.assign():
+        if self._suspects.are_waiting:
+            self._submit(self._ledger[self._suspects.next()])
+        for worker, ticket in self._scheduler.assign(self._suspects.alone):
             job = self._ledger.find(ticket.key.job)
             if job is None:  # its time was over, or a worker delivered it that died before it could say so
                 self._scheduler.confirmed(ticket.key)
@@ -125,6 +133,8 @@ class Work:
 
     def finished(self, worker: str, key: PartKey) -> None:
         """A worker has sent the rows of a part."""
+        if self._ledger.find(key.job) is not None:
+            self._suspects.has_rows(key.job)
         self._scheduler.finished(worker, key)
 
     def received(self, key: PartKey) -> None:
@@ -160,10 +170,18 @@ class Work:
             poison = job.poison_rows()[-1:]
         return Recovered(len(lost.requeued), poison)
 
-    def lose_sink(self) -> list[Rows]:
-        """Begin all that is open again; returns the rows that are given up already, for the next sink."""
+    def lose_sink(self) -> list[Job]:
+        """Begin all that is open again; returns the requests that are given up, for the sink died of them."""
         self._scheduler.start_again()
         self._ledger.forget_kept()
+        given_up = [job for number in self._suspects.sink_died() if (job := self._ledger.close(number))]
+        for job in given_up:
+            self._close(job)
         for job in self._ledger:
-            self._submit(job)
+            if not self._suspects.is_held(job.number):
+                self._submit(job)
+        return given_up
+
+    def poison(self) -> list[Rows]:
+        """The rows of open requests that are given up, for a sink that knows nothing of it."""
         return [rows for job in self._ledger for rows in job.poison_rows()]

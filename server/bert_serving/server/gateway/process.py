@@ -1,4 +1,4 @@
-"""The gateway's process: an HTTP server, and the line to the ventilator by which it hears of the end.
+"""The gateway's process: an HTTP server, and the line to the supervisor by which it hears of the end.
 
 One asyncio loop does all of it.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import socket
@@ -19,11 +18,12 @@ import zmq
 import zmq.asyncio
 
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.errors import StartError
 from bert_serving.server.gateway.app import create_app
 from bert_serving.server.gateway.backend import Backend
 from bert_serving.server.gateway.protocol import PatientProtocol
 from bert_serving.server.transport import sockets
+from bert_serving.server.transport.listeners import WAITING_CONNECTIONS
+from bert_serving.server.transport.meeting import Contact
 from bert_serving.server.transport.messages import Alive, Draining, Hello, Stop, decode, encode
 
 log = logging.getLogger(__name__)
@@ -33,11 +33,10 @@ IDLE_S = 75
 """That a connection may stay between requests: longer than clients keep theirs, so that none is cut as it asks."""
 GRACE_S = 3
 """At the end, for answers that are being written."""
-WAITING_CONNECTIONS = 2048
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, but signals are the ventilator's business."""
+    """uvicorn's, but signals are the supervisor's business."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -45,28 +44,9 @@ class _Server(uvicorn.Server):
 
 
 def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
-    """Serve HTTP until the ventilator says to stop. `arguments`: ventilator_address, curve."""
-    listener = bind(config)
-    with contextlib.closing(listener):
+    """Serve HTTP until the supervisor says to stop. `arguments`: contact, curve, http (a descriptor)."""
+    with socket.socket(fileno=arguments["http"]) as listener:
         asyncio.run(_serve(config, arguments, listener))
-
-
-def bind(config: ServerConfig) -> socket.socket:
-    """The socket for HTTP. Raises StartError that names the port if it cannot be had."""
-    assert config.http_port is not None
-    family = socket.AF_INET6 if ":" in config.http_host else socket.AF_INET
-    # asyncio turns Nagle's algorithm off only where the protocol is named: without it an answer takes 40 ms more
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((config.http_host, config.http_port))
-    except OSError as error:
-        listener.close()
-        where = f"port {config.http_port} (-http_port) on {config.http_host} (-http_host)"
-        if error.errno == errno.EADDRINUSE:
-            raise StartError(f"{where} is in use: stop what listens there or choose another") from None
-        raise StartError(f"{where} cannot be opened: {error}") from None
-    return listener
 
 
 async def _serve(config: ServerConfig, arguments: Mapping[str, Any], listener: socket.socket) -> None:
@@ -85,15 +65,15 @@ async def _serve(config: ServerConfig, arguments: Mapping[str, Any], listener: s
             timeout_graceful_shutdown=GRACE_S,
         )
     )
-    context = zmq.asyncio.Context()
-    ventilator: Any = sockets.connect_internal(context, zmq.DEALER, arguments["ventilator_address"], "gateway")
-    await ventilator.send_multipart(encode(Hello(os.getpid(), "")))
+    context, contact = zmq.asyncio.Context(), Contact.of(arguments["contact"])
+    supervisor: Any = sockets.connect_internal(context, zmq.DEALER, contact.supervisor, contact.keys, contact.line)
+    await supervisor.send_multipart(encode(Hello(os.getpid())))
     log.info("listening on %s:%s", *listener.getsockname()[:2])
     works = (
         server.serve(sockets=[listener]),
         backend.run(),
-        _say_alive(ventilator),
-        _obey(ventilator, backend, server),
+        _say_alive(supervisor),
+        _obey(supervisor, backend, server),
     )
     try:
         await until_one_ends(*works)
@@ -114,15 +94,15 @@ async def until_one_ends(*works: Coroutine[Any, Any, None]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _say_alive(ventilator: Any) -> None:
+async def _say_alive(supervisor: Any) -> None:
     while True:
-        await ventilator.send_multipart(encode(Alive()))
+        await supervisor.send_multipart(encode(Alive()))
         await asyncio.sleep(ALIVE_INTERVAL_S)
 
 
-async def _obey(ventilator: Any, backend: Backend, server: uvicorn.Server) -> None:
+async def _obey(supervisor: Any, backend: Backend, server: uvicorn.Server) -> None:
     while True:
-        message = decode(await ventilator.recv_multipart())
+        message = decode(await supervisor.recv_multipart())
         if isinstance(message, Draining):
             backend.is_draining = True
         elif isinstance(message, Stop):

@@ -23,6 +23,7 @@ class LocalProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **orders.environment},
+            pass_fds=orders.arguments.get("descriptors", ()),
         )
         self._unread = b""
         self._send(

@@ -104,7 +104,7 @@ class Ventilator:
         self.messages += 1
         rows = len(request.texts)
         try:
-            self._work.accept(read_of(request, self._work.part_rows(rows)), self._clock.now_s)
+            self._work.accept(read_of(request, self._work.part_rows(rows)), self.messages, self._clock.now_s)
             self._waiting_parts += -(-rows // part_rows(rows, self._num_workers, self._max_part_rows))
         except ServerBusy as error:
             self._refuse(request, error)
@@ -186,7 +186,7 @@ class Sink:
             assembly = self._open.setdefault(source.job, Assembly(source.total))
             self._place(assembly, message)
             if not assembly.complete:
-                self._tell(Received(source.job, source.offset, 0))
+                self._tell(Received(source.job, source.offset))
                 continue
             del self._open[source.job]
             self._closed.add(source.job)

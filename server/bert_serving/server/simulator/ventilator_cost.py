@@ -24,6 +24,7 @@ from bert_serving.server.core.work import Work
 from bert_serving.server.simulator.cost import VentilatorCost
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.messages import Delivered, Done, Part, Received, decode, encode
+from bert_serving.server.transport.run_keys import RunKeys
 
 REPEATS = 200
 ROUNDS = 5
@@ -48,7 +49,7 @@ def measure(text: str) -> VentilatorCost:
             kind: wire.receive_s(message)
             for kind, message in (
                 ("done", Done(1, 0, 100, 1000, 10000, 11000, 1.2345678, 12.345678)),
-                ("received", Received(1, 0, 12345)),
+                ("received", Received(1, 0)),
                 ("delivered", Delivered(1, False)),
             )
         }
@@ -105,7 +106,8 @@ def _request(texts: list[str]) -> float:
         reading = Reading(memoryview(frames[1]), total, work.part_rows(total))
         while not reading.read():
             pass
-        work.accept(ReadRequest(identity, request_id, total, reading.parts, reading.size, reading.digest), _NOW_S)
+        request = ReadRequest(identity, request_id, total, reading.parts, reading.size, reading.digest)
+        work.accept(request, number + 1, _NOW_S)
 
     return _median_s(step)
 
@@ -120,10 +122,10 @@ class _Wire:
 
     def __init__(self, opened: ExitStack) -> None:
         context: zmq.Context[Any] = opened.enter_context(zmq.Context())
-        folder = Path(opened.enter_context(sockets.socket_folder()))
-        self._router, address = sockets.bind_internal(context, zmq.ROUTER, folder, "measured")
+        folder, keys = Path(opened.enter_context(sockets.socket_folder())), RunKeys.make()
+        self._router, address = sockets.bind_internal(context, zmq.ROUTER, folder, "measured", keys)
         opened.enter_context(self._router)
-        self._dealer = opened.enter_context(sockets.connect_internal(context, zmq.DEALER, address, "worker-0"))
+        self._dealer = opened.enter_context(sockets.connect_internal(context, zmq.DEALER, address, keys, "worker-0"))
         self._dealer.send(b"")
         self._router.recv_multipart()
 
@@ -174,11 +176,11 @@ def _scheduler_costs() -> tuple[float, float, float]:
     for workers in FLEETS:
         work = _work(workers, _PART_ROWS, PARTS_HELD * _PART_ROWS)
         rows = (workers * PARTS_HELD + 1) * _PART_ROWS  # one part more than there is room for
-        work.accept(read_of(EncodeRequest(b"bulk", b"1", ["37"] * rows), work.part_rows(rows)), _NOW_S)
+        work.accept(read_of(EncodeRequest(b"bulk", b"1", ["37"] * rows), work.part_rows(rows)), 1, _NOW_S)
         for _ in work.assign(_NOW_S):
             pass
         for number in range(REPEATS):
-            work.accept(read_of(EncodeRequest(b"urgent", b"%d" % number, ["37"]), 1), _NOW_S)
+            work.accept(read_of(EncodeRequest(b"urgent", b"%d" % number, ["37"]), 1), number + 2, _NOW_S)
         out: list[tuple[str, Part]] = []
         choose_s = _taken_s(lambda work=work, out=out: out.extend(work.assign(_NOW_S)))  # type: ignore[misc]
         keys = [(name, PartKey(part.job, part.offset)) for name, part in out]

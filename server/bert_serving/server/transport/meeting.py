@@ -1,36 +1,55 @@
-"""Where the processes of a service meet."""
+"""Where the processes of a service meet: what the supervisor knows of it, and what each child is told."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bert_serving.server.transport.curve import Insider
-from bert_serving.server.transport.remote import RemoteKeys
+from bert_serving.server.transport.run_keys import RunKeys
 
 
 @dataclass(frozen=True)
-class Remote:
-    """For workers on other machines: the ventilator's address there, and the keys."""
+class Contact:
+    """How a child reaches the supervisor: by its `line`, which no other process has ever had."""
 
-    host: str
-    address: str
-    keys: RemoteKeys
+    line: str
+    supervisor: str
+    folder: str
+    keys: RunKeys
 
     def as_orders(self) -> dict[str, Any]:
-        """As the sink's orders carry it, which opens a socket of its own at `host`."""
-        return {"host": self.host, "keys": self.keys.as_orders()}
+        """As a child's orders carry it."""
+        return {**vars(self), "keys": self.keys.as_orders()}
+
+    @staticmethod
+    def of(values: Mapping[str, Any]) -> Contact:
+        """What `as_orders` gave."""
+        return Contact(**{**values, "keys": RunKeys.of(values["keys"])})
 
 
 @dataclass(frozen=True)
 class Meeting:
-    """For those on this machine: the ventilator's address, and the folder with all sockets.
+    """The supervisor's addresses, for children on this machine and on others, and the folder with all sockets.
 
-    `insider` is the gateway, where clients need keys.
+    `insider` is the gateway, where clients need keys. `remote_host` is this machine as others reach it.
     """
 
-    address: str
+    supervisor: str
+    remote_supervisor: str | None
+    remote_host: str | None
     folder: Path
+    keys: RunKeys
     insider: Insider | None
-    remote: Remote | None
+
+    def contact(self, line: str, *, is_remote: bool = False) -> Contact:
+        """For the orders of a child."""
+        supervisor = self.remote_supervisor if is_remote and self.remote_supervisor else self.supervisor
+        return Contact(line, supervisor, str(self.folder), self.keys)
+
+
+def name_of(line: str) -> str:
+    """Of the child that has this line: `worker-0.3` is the third process that is worker-0."""
+    return line.rpartition(".")[0]

@@ -16,15 +16,20 @@ from typing import Any, Union, get_args
 
 from bert_serving.client.wire import dump_json
 
-# -- worker or sink to ventilator -------------------------------------------------------------------------------------
+# -- every child to the supervisor ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """A child has connected. `rows_address` is where the sink takes rows, empty from a worker."""
+    """A child has connected, to the supervisor or to the ventilator.
+
+    `address` is where it takes messages from its like: rows (sink), or what workers and sink say (ventilator);
+    `remote_address` is the latter for workers on other machines.
+    """
 
     pid: int
-    rows_address: str
+    address: str = ""
+    remote_address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,81 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class Alive:
+    """A child is neither dead nor stuck."""
+
+
+# -- ventilator to supervisor -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StopAsked:
+    """Somebody who may has asked for the end of the service."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """All that was accepted is answered, and nothing more is taken in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """So many workers more; or one less, the one with this line, which has nothing to do any more."""
+
+    add: int = 0
+    release: str = ""
+
+
+# -- supervisor to children -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a worker needs to load the model, and where the ventilator is."""
+
+    prepared: str
+    ventilator: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewVentilator:
+    """There is another ventilator: whoever spoke to the last one drops what it had of it, and speaks to this one."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """For the ventilator: all children as the status shows them, and the lines of workers that are there or coming."""
+
+    state: str
+    processes: list[dict[str, Any]]
+    workers: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """For the ventilator: the child with this line has ended."""
+
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draining:
+    """The service is about to end: ventilator and gateway take nothing more in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End in order."""
+
+
+# -- worker or sink to ventilator -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """A worker has sent all rows of a part to the sink. The rest counts all its micro-batches so far."""
 
@@ -56,22 +136,16 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Alive:
-    """A worker or the sink is neither dead nor stuck."""
-
-
-@dataclass(frozen=True, slots=True)
 class Received:
-    """The sink with this process id has all rows of a part, and waits for others of its job."""
+    """The sink has all rows of a part, and waits for others of its job."""
 
     job: int
     offset: int
-    pid: int
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The sink has sent the answer of a job, or keeps it for a client that does not listen."""
+    """A job is over: the sink has sent its answer, or keeps it for a client that does not listen."""
 
     job: int
     is_kept: bool
@@ -85,14 +159,6 @@ class Left:
 
 
 # -- ventilator to worker or sink -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What a worker needs to load the model and to send rows."""
-
-    prepared: str
-    rows_address: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,23 +188,23 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Public reply frames to publish as they are: config, status or an error. It ends `job`, if that is not 0."""
+    """Public reply frames that end a job, to publish as they are: config, status or an error.
 
+    A job that is answered already stays as it is.
+    """
+
+    job: int
     identity: bytes
     header: bytes
     request_id: bytes
     is_error: bool
-    job: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Draining:
-    """The service is about to end: the gateway takes nothing more in."""
+class Void:
+    """Nothing will come of this job, for another one answers the same request."""
 
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """End in order."""
+    job: int
 
 
 # -- worker to sink ---------------------------------------------------------------------------------------------------
@@ -169,8 +235,9 @@ class Rows:
 
 
 Message = Union[
-    Hello, Stage, Ready, Alive, Done, Received, Delivered, Left, Load, NewSink, Part, Answer, Draining, Stop, Rows
-]
+    Hello, Stage, Ready, Alive, StopAsked, Drained, Resize, Load, NewVentilator, Census, Lost, Draining, Stop,
+    Done, Received, Delivered, Left, NewSink, Part, Answer, Void, Rows,
+]  # fmt: skip
 
 _KINDS: dict[bytes, type[Message]] = {kind.__name__.encode(): kind for kind in get_args(Message)}
 _BINARY = {"identity", "request_id", "texts", "header", "data"}

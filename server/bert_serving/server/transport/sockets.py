@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import socket
@@ -19,6 +18,7 @@ from bert_serving.client.keys import ClientKeys
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.errors import StartError
 from bert_serving.server.transport.curve import ServerKeys
+from bert_serving.server.transport.run_keys import RunKeys
 
 log = logging.getLogger(__name__)
 
@@ -46,16 +46,16 @@ def socket_folder() -> tempfile.TemporaryDirectory[str]:
         raise StartError(f"no folder for sockets can be made in {parent or tempfile.gettempdir()}: {error}") from None
 
 
-def bind_requests(context: zmq.Context[Any], config: ServerConfig) -> Socket:
-    """The PULL socket that takes requests from clients."""
+def bind_requests(context: zmq.Context[Any], config: ServerConfig, descriptor: int) -> Socket:
+    """The PULL socket that takes requests from clients, on a listening socket that was inherited."""
     sock = _open_public(context, zmq.PULL, config)
     sock.setsockopt(zmq.MAXMSGSIZE, config.max_msg_size << 20)
     sock.set_hwm(UNREAD_REQUESTS)
-    _bind_port(sock, config.host, config.port, "-port")
+    _adopt(sock, descriptor)
     return sock
 
 
-def bind_results(context: zmq.Context[Any], config: ServerConfig) -> Socket:
+def bind_results(context: zmq.Context[Any], config: ServerConfig, descriptor: int) -> Socket:
     """The XPUB socket that publishes to clients, in manual mode: the sink decides what each subscription matches."""
     sock = _open_public(context, zmq.XPUB, config)
     sock.setsockopt(zmq.MAXMSGSIZE, LONGEST_SUBSCRIPTION)
@@ -63,28 +63,29 @@ def bind_results(context: zmq.Context[Any], config: ServerConfig) -> Socket:
     sock.setsockopt(zmq.XPUB_NODROP, 1)  # what a slow reader does not take is refused, not dropped
     sock.setsockopt(zmq.SNDHWM, UNSENT_ANSWERS)
     sock.setsockopt(zmq.LINGER, PUBLISH_LINGER_MS)
-    _bind_port(sock, config.host, config.port_out, "-port_out")
+    _adopt(sock, descriptor)
     return sock
 
 
-def bind_internal(context: zmq.Context[Any], kind: int, folder: Path, name: str) -> tuple[Socket, str]:
-    """A socket for our own processes and its address: ipc in `folder`, or loopback tcp where ipc is refused."""
+def bind_internal(context: zmq.Context[Any], kind: int, folder: Path, name: str, keys: RunKeys) -> tuple[Socket, str]:
+    """A socket for our own processes and its address: ipc in `folder`, or loopback tcp with `keys` if ipc is refused.
+
+    The context must be one without an authenticator, which would ask for keys that it knows.
+    """
     sock = _open(context, kind)
     try:
         sock.bind(f"ipc://{folder / name}")
     except zmq.ZMQError as error:
-        log.warning("no ipc socket in %s (%s): loopback tcp is used instead", folder, error)
+        log.warning("no ipc socket in %s (%s): loopback tcp is used instead, with keys", folder, error)
+        keys.protect(sock)
         sock.bind("tcp://127.0.0.1:*")
     return sock, sock.getsockopt_string(zmq.LAST_ENDPOINT)
 
 
-def bind_random_port(
-    context: zmq.Context[Any], kind: int, host: str, *, curve_publickey: bytes, curve_secretkey: bytes
-) -> tuple[Socket, str]:
-    """A socket with keys that other machines reach at `host`, and its address."""
+def bind_remote(context: zmq.Context[Any], kind: int, host: str, keys: RunKeys) -> tuple[Socket, str]:
+    """A socket that workers on other machines reach at `host`, and its address; see `bind_internal` for the context."""
     sock = _open(context, kind)
-    sock.curve_server = True
-    sock.curve_publickey, sock.curve_secretkey = curve_publickey, curve_secretkey
+    keys.protect(sock)
     _beat(sock)
     try:
         port = sock.bind_to_random_port(f"tcp://{socket.gethostbyname(host)}")
@@ -97,16 +98,14 @@ def bind_random_port(
     return sock, f"tcp://{host}:{port}"
 
 
-def connect_internal(
-    context: zmq.Context[Any], kind: int, address: str, name: str = "", keys: ClientKeys | None = None
-) -> Socket:
-    """A socket connected to another of our processes, which knows it as `name`; with `keys` on another machine."""
+def connect_internal(context: zmq.Context[Any], kind: int, address: str, keys: RunKeys, line: str = "") -> Socket:
+    """A socket connected to another of our processes, which knows it by its `line`; with `keys` where that is tcp."""
     sock = _open(context, kind)
-    if keys is not None:
-        keys.present(sock)
+    if address.startswith("tcp:"):
+        keys.of_child.present(sock)
         _beat(sock)
-    if name:
-        sock.setsockopt(zmq.IDENTITY, name.encode())
+    if line:
+        sock.setsockopt(zmq.IDENTITY, line.encode())
     sock.connect(address)
     return sock
 
@@ -150,17 +149,10 @@ def _beat(sock: Socket) -> None:
     sock.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
 
 
-def _bind_port(sock: Socket, host: str, port: int, option: str) -> None:
-    try:
-        sock.bind(f"tcp://{host if host == '*' else socket.gethostbyname(host)}:{port}")
-    except OSError as error:  # zmq.ZMQError is none
-        sock.close()
-        raise StartError(f"the address {host!r} (-host) is not known: {error}") from None
-    except zmq.ZMQError as error:
-        sock.close()
-        if error.errno == errno.EADDRINUSE:
-            raise StartError(f"port {port} ({option}) is in use: stop what listens there or choose another") from None
-        raise StartError(f"port {port} ({option}) cannot be opened on {host} (-host): {error}") from None
+def _adopt(sock: Socket, descriptor: int) -> None:
+    """Take connections from a listening socket; the address is for show alone then."""
+    sock.setsockopt(zmq.USE_FD, descriptor)
+    sock.bind("tcp://127.0.0.1:*")
 
 
 def burst(sock: Socket) -> Iterator[list[zmq.Frame]]:

@@ -1,0 +1,64 @@
+"""The listening sockets of the service, which outlive the processes that take connections from them.
+
+The supervisor opens them and accepts nothing; ventilator, sink and gateway get their descriptors. While one of these is
+started again its port stays taken, and clients wait in the kernel's queue.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from bert_serving.server.config import ServerConfig
+from bert_serving.server.errors import StartError
+
+WAITING_CONNECTIONS = 2_048
+"""In the kernel's queue; it may have a lower limit of its own."""
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """The socket for requests, that for results, and that for HTTP if there is any."""
+
+    requests: socket.socket
+    results: socket.socket
+    http: socket.socket | None
+
+
+@contextmanager
+def open_listeners(config: ServerConfig) -> Iterator[Listeners]:
+    """Listen on all ports; closed at the end of the block. StartError names the port that cannot be had."""
+    with ExitStack() as opened:
+        requests, results = (
+            opened.enter_context(_listen(config.host, port, option, "-host"))
+            for port, option in ((config.port, "-port"), (config.port_out, "-port_out"))
+        )
+        http = None
+        if config.http_port is not None:
+            http = opened.enter_context(_listen(config.http_host, config.http_port, "-http_port", "-http_host"))
+        yield Listeners(requests, results, http)
+
+
+def _listen(host: str, port: int, option: str, host_option: str) -> socket.socket:
+    try:
+        address = "0.0.0.0" if host == "*" else host if ":" in host else socket.gethostbyname(host)
+    except OSError as error:
+        raise StartError(f"the address {host!r} ({host_option}) is not known: {error}") from None
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    # asyncio turns Nagle's algorithm off only where the protocol is named: without it an answer takes 40 ms more
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((address, port))
+        sock.listen(WAITING_CONNECTIONS)
+        sock.setblocking(False)  # whoever accepts must never wait for one that has gone meanwhile
+    except OSError as error:
+        sock.close()
+        if error.errno == errno.EADDRINUSE:
+            where = f"port {port} ({option})"
+            raise StartError(f"{where} is in use: stop what listens there or choose another") from None
+        raise StartError(f"port {port} ({option}) cannot be opened on {host} ({host_option}): {error}") from None
+    return sock
