@@ -336,12 +336,7 @@ def _decode_array(header: Mapping[str, Any], content: bytes) -> np.ndarray[Any, 
     name, shape = header.get("dtype"), header.get("shape")
     if not isinstance(name, str) or not _DTYPE.fullmatch(name):
         raise MalformedMessage(f"the reply's array is of no known type: {quoted(name)}")
-    if (
-        not isinstance(shape, list)
-        or not _are(int, shape)
-        or len(shape) > _MOST_DIMENSIONS
-        or any(n < 0 for n in shape)
-    ):
+    if not isinstance(shape, list) or not _are(int, shape) or len(shape) > _MOST_DIMENSIONS or min([0, *shape]) < 0:
         raise MalformedMessage(f"the shape of the reply's array is none: {quoted(shape)}")
     try:
         numbers: np.ndarray[Any, np.dtype[Any]] = np.frombuffer(content, dtype=name)

@@ -22,13 +22,14 @@ HangUp = Callable[[int], None]
 class Incoming:
     """What came as one message: its first frames, how many there were, and how many bytes they had.
 
-    A frame is None with which the message became too large. `fd` is the connection's descriptor, -1 if it has none.
+    A frame is None that would have made more of it than may be kept. `fd` is the connection's descriptor, -1 if it has none.
     """
 
     fd: int = -1
     frames: list[zmq.Frame | None] = field(default_factory=list)
     number: int = 0
     size: int = 0
+    kept: int = 0
     on_wire: int = 0
     """Bytes with the headers of frames; without those of encryption."""
 
@@ -73,7 +74,9 @@ class Reader:
         if message.number == 1:
             message.fd = _descriptor(frame)
         if message.number <= MAX_FRAMES:
-            message.frames.append(frame if message.size <= self._max_bytes else None)
+            fits = message.kept + size <= self._max_bytes
+            message.kept += size if fits else 0
+            message.frames.append(frame if fits else None)
         elif message.number == MAX_FRAMES + 1 and self._hang_up is not None:
             self._hang_up(message.fd)
 
