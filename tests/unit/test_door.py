@@ -169,7 +169,7 @@ def test_an_answer_too_large_is_refused_with_its_figure() -> None:
     with street(answer_bytes=100 << 20, row_bytes=1 << 20) as there:
         there.send(encode_request(b"id", 1, ["a"] * 101), encode_request(b"id", 2, ["a"] * 100))
         there.until_done(2)
-        assert "the answer to 101 texts may take 101 MB, and -max_answer_mb allows 100: send fewer" in there.reason()
+        assert "the answer to 101 texts may take 101.0 MB, and -max_answer_mb allows 100: send fewer" in there.reason()
         assert [request.request_id for _, request in there.let_in] == [b"2"]
 
 

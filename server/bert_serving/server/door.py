@@ -70,7 +70,7 @@ class Limits:
         answer_bytes = total * self.row_bytes(characters)
         if answer_bytes > self.answer_bytes:
             raise BadRequest(
-                f"the answer to {total} texts may take {answer_bytes >> 20} MB, and -max_answer_mb allows "
+                f"the answer to {total} texts may take {answer_bytes / 2**20:.1f} MB, and -max_answer_mb allows "
                 f"{self.answer_bytes >> 20}: send fewer texts at once"
             )
         return answer_bytes
