@@ -250,7 +250,7 @@ def _is_request_id(frame: bytes) -> bool:
 def _load_json(frame: bytes, what: str) -> Any:
     """JSON in UTF-8: `json.loads` would take bytes in UTF-16 and UTF-32, too."""
     try:
-        return json.loads(str(frame, "utf-8", "surrogatepass"), object_pairs_hook=_object)
+        return _DECODER.decode(str(frame, "utf-8", "surrogatepass"))
     except (ValueError, RecursionError) as error:
         raise MalformedMessage(f"{what} is not JSON: {str(error)[:200]}") from None
 
@@ -263,6 +263,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"the key {quoted(key)} stands there twice")
         content[key] = value
     return content
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
 def _decode_object(frame: bytes, what: str) -> dict[str, Any]:

@@ -244,8 +244,9 @@ class ServerConfig:
     )  # fmt: skip
     max_queue_mb: int = _option(1024, "most megabytes of texts that may be open at once", _integer(1), group=_SERVING)
     max_msg_size: int = _option(
-        256, "most megabytes of one message; who sends a larger one is disconnected", _integer(1), group=_SERVING
-    )
+        256, "most megabytes of one message; it is refused, and who sends a larger frame is disconnected", _integer(1),
+        group=_SERVING,
+    )  # fmt: skip
     max_answer_mb: int = _option(
         4096, "most megabytes of vectors that one request may ask for; twice as many may be open at once", _integer(1),
         group=_SERVING,

@@ -22,6 +22,7 @@ from bert_serving.client.wire import (
     MAX_FRAMES,
     MAX_IDENTITY_BYTES,
     MAX_OPTIONS_BYTES,
+    MAX_REQUEST_ID_DIGITS,
     Command,
     CommandRequest,
     decode_count,
@@ -257,10 +258,12 @@ class Door:
         self._refuse(*sender, error)
 
 
+_LONGEST = (MAX_IDENTITY_BYTES, LONGEST_COMMAND, MAX_REQUEST_ID_DIGITS, MAX_REQUEST_ID_DIGITS, MAX_OPTIONS_BYTES)
+
+
 def _heads(message: Incoming) -> list[bytes]:
     """Its frames, but of each no more than tells that it is too long. Texts are left where they lie."""
-    most = (MAX_IDENTITY_BYTES, LONGEST_COMMAND, MAX_IDENTITY_BYTES, MAX_IDENTITY_BYTES, MAX_OPTIONS_BYTES)
-    return [_head(frame, bound) for frame, bound in zip(message.frames, most, strict=False)]
+    return list(map(_head, message.frames, _LONGEST))
 
 
 def _head(frame: zmq.Frame | None, bound: int) -> bytes:

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from bert_serving.client.errors import MalformedMessage
-from bert_serving.client.wire import EncodeRequest, decode_texts
+from bert_serving.client.wire import EncodeRequest, Texts, decode_texts
 from bert_serving.server.core.text_list import SLICE_BYTES, Parts, TextList
 
 AT_ONCE_BYTES = 2 * SLICE_BYTES
 """Texts of so many bytes are read in one go."""
+
+WRITTEN_AGAIN_BYTES = 1 << 14
+"""The parts of so short a list are written anew, which takes less time than to find where they end in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,39 +44,45 @@ class Reading:
     def __init__(self, content: memoryview, total: int, step: int) -> None:
         self.size = len(content)
         self.total = total
-        self._is_one_part = total <= step and self.size <= AT_ONCE_BYTES
+        self._step = step
         self._content = content
-        self._texts = TextList(content, total, step)
+        is_short = self.size <= (AT_ONCE_BYTES if total <= step else WRITTEN_AGAIN_BYTES)
+        self._texts = None if is_short else TextList(content, total, step)
         self.parts: Parts = {}
         self.digest = b""
         self.longest = 0
 
     def read(self) -> bool:
         """Read on, about a slice; whether that was all. Raises MalformedMessage, without the sender."""
-        if self._is_one_part:
-            self._read_one_part(bytes(self._content))
+        if self._texts is None:
+            self._read_short(bytes(self._content))
             return True
         if not self._texts.read():
             return False
         self.parts, self.digest, self.longest = self._texts.parts, self._texts.digest, self._texts.longest
         return True
 
-    def _read_one_part(self, content: bytes) -> None:
-        """What the client wrote is what a worker gets; nothing is written again."""
+    def _read_short(self, content: bytes) -> None:
+        """If all is one part, a worker gets what the client wrote; nothing is written again."""
         texts = decode_texts(content)
         if len(texts) != self.total:
             raise MalformedMessage(f"frame 3 says {self.total} texts, but frame 1 holds {len(texts)}")
-        self.parts = {0: (self.total, content)}
+        self.parts = {0: (self.total, content)} if self.total <= self._step else _parts_of(texts, self._step)
         self.digest = blake2b(content, digest_size=16).digest()
         self.longest = max(map(len, texts))
 
 
+def _parts_of(texts: Texts, step: int) -> Parts:
+    parts = {}
+    for offset in range(0, len(texts), step):
+        part = texts[offset : offset + step]
+        parts[offset] = (len(part), json.dumps(part).encode())
+    return parts
+
+
 def read_of(request: EncodeRequest, step: int) -> ReadRequest:
     """A request that was not read from a socket, in parts of `step`."""
-    parts = {}
-    for offset in range(0, len(request.texts), step):
-        texts = request.texts[offset : offset + step]
-        parts[offset] = (len(texts), json.dumps(texts).encode())
+    parts = _parts_of(request.texts, step)
     contents = [content for _, content in parts.values()]
     digest = blake2b(b"".join(contents), digest_size=16).digest()
     size, total = sum(map(len, contents)), len(request.texts)

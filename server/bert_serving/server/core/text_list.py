@@ -25,10 +25,10 @@ _LEAST_PIECE = 16
 """Bytes of a long string that hold a whole character, however it is escaped."""
 
 _SPACE = b" \t\n\r"
+_DECODER = json.JSONDecoder()
 _NUMBER = re.compile(rb"-?[0-9]{1,5000}")  # Python reads no longer ones
 _QUOTE, _OPEN, _CLOSE, _COMMA, _BRACE = 1, 2, 3, 4, 5
-_KINDS = np.zeros(256, np.uint8)
-_KINDS[list(b'"[],{}')] = [_QUOTE, _OPEN, _CLOSE, _COMMA, _BRACE, _BRACE]
+_KINDS = bytes(b'"[],{'.find(b"{" if byte == 0x7D else bytes([byte])) + 1 for byte in range(256))  # 0: no such byte
 
 Parts = dict[int, tuple[int, bytes]]
 """By the position of its first text: how many texts a part has, and these as a JSON list."""
@@ -255,7 +255,7 @@ def _structure(window: bytes, deepest: int) -> tuple[np.ndarray[Any, np.dtype[np
 
     Raises MalformedMessage if lists are nested deeper than `deepest`.
     """
-    kinds = _KINDS[np.frombuffer(_without_escaped(window), np.uint8)]
+    kinds = np.frombuffer(_without_escaped(window).translate(_KINDS), np.uint8)
     places = np.flatnonzero(kinds)
     kinds = kinds[places]
     is_quote = kinds == _QUOTE
@@ -273,7 +273,7 @@ def _structure(window: bytes, deepest: int) -> tuple[np.ndarray[Any, np.dtype[np
 
 def _load(piece: bytes) -> Any:
     try:
-        return json.loads(piece.decode("utf-8", "surrogatepass"))
+        return _DECODER.decode(piece.decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError) as error:
         raise MalformedMessage(f"frame 1 (texts) is not JSON: {str(error)[:200]}") from None
 

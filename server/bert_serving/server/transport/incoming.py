@@ -14,6 +14,9 @@ import zmq
 from bert_serving.client.wire import MAX_FRAMES
 from bert_serving.server.transport.sockets import BURST_S, Socket
 
+_FRAMES_A_LOOK = 16
+"""After so many frames of one message the clock is looked at, as after each message."""
+
 Consumed = Callable[[int, int], None]
 HangUp = Callable[[int], None]
 
@@ -22,7 +25,7 @@ HangUp = Callable[[int], None]
 class Incoming:
     """What came as one message: its first frames, how many there were, and how many bytes they had.
 
-    A frame is None that would have made more of it than may be kept. `fd` is the connection's descriptor, -1 if it has none.
+    A frame is None that would have made more of it than may be kept. `fd` is the connection's descriptor, or -1.
     """
 
     fd: int = -1
@@ -53,31 +56,33 @@ class Reader:
     def burst(self) -> Iterator[Incoming]:
         """The messages that are there, but not so many that other sockets would wait long."""
         end_s = time.monotonic() + BURST_S
-        while time.monotonic() < end_s:
+        message = self._message
+        while message.number % _FRAMES_A_LOOK or time.monotonic() < end_s:
             try:
                 frame = self._sock.recv(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
-            self._add(frame)
+            self._add(message, frame)
             if not frame.more:
-                message, self._message = self._message, Incoming()
                 if self._consumed is not None:
                     self._consumed(message.fd, message.on_wire)
+                self._message = Incoming()
                 yield message
+                message = self._message
 
-    def _add(self, frame: zmq.Frame) -> None:
-        message = self._message
+    def _add(self, message: Incoming, frame: zmq.Frame) -> None:
         size = len(frame)
-        message.number += 1
+        number = message.number = message.number + 1
         message.size += size
         message.on_wire += size + (2 if size < 256 else 9)
-        if message.number == 1:
-            message.fd = _descriptor(frame)
-        if message.number <= MAX_FRAMES:
+        if number <= MAX_FRAMES:
             fits = message.kept + size <= self._max_bytes
-            message.kept += size if fits else 0
+            if fits:
+                message.kept += size
             message.frames.append(frame if fits else None)
-        elif message.number == MAX_FRAMES + 1 and self._hang_up is not None:
+            if number == 1:
+                message.fd = _descriptor(frame)
+        elif number == MAX_FRAMES + 1 and self._hang_up is not None:
             self._hang_up(message.fd)
 
 
