@@ -133,8 +133,10 @@ def test_what_is_being_read_is_refused_when_it_is_abandoned() -> None:
         while not there.door.is_reading:
             there.turn()
         there.door.abandon(ServerStopping("it stops"))
-        assert not there.door.is_reading
         assert there.reason() == "it stops"
+        there.send(encode_request(b"a", 2, ["a"]))
+        there.until_done(2)
+        assert [request.request_id for _, request in there.let_in] == [b"2"]
 
 
 @pytest.mark.parametrize(
