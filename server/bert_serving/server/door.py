@@ -38,7 +38,7 @@ from bert_serving.server.transport.incoming import Consumed, HangUp, Incoming, R
 
 log = logging.getLogger(__name__)
 
-READING_S = 0.005
+READING_S = 0.002
 """How long large requests are read before all others get a turn."""
 
 COME_AGAIN_MS = 1_000

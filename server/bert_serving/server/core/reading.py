@@ -10,7 +10,7 @@ from bert_serving.client.errors import MalformedMessage
 from bert_serving.client.wire import EncodeRequest, Texts, decode_texts
 from bert_serving.server.core.text_list import SLICE_BYTES, Parts, TextList
 
-AT_ONCE_BYTES = 2 * SLICE_BYTES
+AT_ONCE_BYTES = 4 * SLICE_BYTES
 """Texts of so many bytes are read in one go."""
 
 WRITTEN_AGAIN_BYTES = 1 << 14

@@ -17,6 +17,9 @@ from bert_serving.server.transport.sockets import BURST_S, Socket
 _FRAMES_A_LOOK = 16
 """After so many frames of one message the clock is looked at, as after each message."""
 
+_SURPLUS_S = 0.004
+"""So much longer a turn may be within a message that has too many frames: all that clients sent waits behind it."""
+
 Consumed = Callable[[int, int], None]
 HangUp = Callable[[int], None]
 
@@ -57,7 +60,7 @@ class Reader:
         """The messages that are there, but not so many that other sockets would wait long."""
         end_s = time.monotonic() + BURST_S
         message = self._message
-        while message.number % _FRAMES_A_LOOK or time.monotonic() < end_s:
+        while message.number % _FRAMES_A_LOOK or time.monotonic() < end_s + _extra_s(message):
             try:
                 frame = self._sock.recv(zmq.NOBLOCK, copy=False)
             except zmq.Again:
@@ -84,6 +87,10 @@ class Reader:
                 message.fd = _descriptor(frame)
         elif number == MAX_FRAMES + 1 and self._hang_up is not None:
             self._hang_up(message.fd)
+
+
+def _extra_s(message: Incoming) -> float:
+    return _SURPLUS_S if message.number > MAX_FRAMES else 0.0
 
 
 def _descriptor(frame: zmq.Frame) -> int:
