@@ -21,6 +21,7 @@ from bert_serving.client.keys import ClientKeys
 from bert_serving.client.wire import Command, encode_command
 from bert_serving.server import BertServer, StartError
 from bert_serving.server.cli import keygen
+from bert_serving.server.door import may_terminate
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.curve import ServerKeys, make_keys
 
@@ -188,17 +189,18 @@ def stops(server: BertServer, curve: str | None = None) -> None:
     assert not server.is_alive()
 
 
-@pytest.fixture
-def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever asks, does so from another machine."""
-    monkeypatch.setattr(sockets, "is_this_machine", lambda address: False)
-
-
-@pytest.mark.usefixtures("elsewhere")
-def test_an_administrator_may_stop_the_server_from_elsewhere(serve: Serve, keys: Path) -> None:
-    server = serve(curve_dir=str(keys))
-    goes_on_after_a_stop(server, ClientKeys.load(of(keys, "alice")))
-    stops(server, of(keys, "admin-eve"))
+@pytest.mark.parametrize(
+    ("policy", "may"),
+    [
+        ("local", {"local", "admin"}),
+        ("key", {"admin"}),
+        ("never", set()),
+        ("anywhere", {"local", "admin", "stranger"}),
+    ],
+)
+def test_who_may_stop_the_server(policy: str, may: set[str]) -> None:
+    for who in ("local", "admin", "stranger"):
+        assert may_terminate(policy, who == "admin", lambda who=who: who == "local") is (who in may), who
 
 
 def test_with_key_a_local_client_may_not_stop_the_server(serve: Serve, keys: Path) -> None:
@@ -222,15 +224,11 @@ def test_with_never_nobody_may_and_the_log_stays_short(
     assert logged.count("were refused") < 5
 
 
-@pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize("options", [{"terminate": "anywhere"}, {"allow_remote_terminate": True}], ids=str)
 def test_with_anywhere_all_may(serve: Serve, options: dict[str, Any]) -> None:
-    stops(serve(**options))
-
-
-@pytest.mark.usefixtures("elsewhere")
-def test_with_local_nobody_elsewhere_may(serve: Serve) -> None:
-    goes_on_after_a_stop(serve())
+    server = serve(**options)
+    assert server.config.terminate == "anywhere"
+    stops(server)
 
 
 def test_a_proxy_on_this_machine_makes_strangers_local(serve: Serve) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bert_serving.client.wire import EncodeRequest
+from bert_serving.server.core.reading import ReadRequest
 from bert_serving.server.core.work import Work
 from bert_serving.server.simulator.cost import Costs
 from bert_serving.server.simulator.report import figures
@@ -109,7 +109,7 @@ def test_a_service_that_loses_work_is_found_out(monkeypatch: pytest.MonkeyPatch)
     trace = Trace("one", 1.0, (Arrival(0.0, b"a", (20,)), Arrival(0.1, b"b", (20,))))
     accept = Work.accept
 
-    def forgetful(work: Work, request: EncodeRequest, number: int, now_s: float) -> bool:
+    def forgetful(work: Work, request: ReadRequest, number: int, now_s: float) -> bool:
         return request.identity != b"a" or accept(work, request, number, now_s)
 
     monkeypatch.setattr(Work, "accept", forgetful)

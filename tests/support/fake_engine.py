@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +78,7 @@ class FakeEngine:
 def resolve(config: ServerConfig) -> ServerConfig:
     if config.model_dir == "refused":
         raise ConfigError("-model_dir refused: for the test")
-    return config
+    return replace(config, vector_bytes=4 * DIM)
 
 
 def footprint(config: ServerConfig) -> Footprint:

@@ -12,7 +12,42 @@ import zmq
 
 from bert_serving.client.wire import Command, encode_command, encode_request
 
-WRONG_TEXTS = [b"[]", b"{}", b"null", b'["a",1]', b'[["a"],"b"]', b'[""]', b"[1e999]"]
+WRONG_TEXTS = [
+    b"[]",
+    b"{}",
+    b"null",
+    b'["a",1]',
+    b'[["a"],"b"]',
+    b'[""]',
+    b"[1e999]",
+    rb'["\ud800"]',
+    rb'[["\ud800"]]',
+    rb'["\u0000\u001b[31m"]',
+    b'["\xed\xa0\x80"]',
+    b'["\xff"]',
+    b"\xef\xbb\xbf" + b'["a"]',
+    '["a"]'.encode("utf-16"),
+    b"[" + b"9" * 5000 + b"]",
+    b'[{"a":1,"a":2}]',
+    b"[" + b"[]," * 1000 + b"[]]",
+    b'["' + b"x" * 300_000 + b'"',
+]
+WRONG_OPTIONS = [
+    rb'{"\ud800":1}',
+    rb'{"timeout_ms":"\udfff"}',
+    rb'{"timeout_ms":1,"timeout_ms":9}',
+    rb'{"timeout\u005fms":1,"timeout_ms":9}',
+    b'{"timeout_ms":' + b"9" * 5000 + b"}",
+    b'{"timeout_ms":1e999999}',
+    b'{"timeout_ms":NaN}',
+    b'{"a":' * 2000,
+    b"[" * 100_000,
+    b'{"' + b"x" * 100_000 + b'":1}',
+    rb'{"\u001b[31m":1}',
+    '{"timeout_ms":5}'.encode("utf-16"),
+    b"",
+]
+WRONG_COUNTS = [b"1_0", b"007", b"", b"-1", b"9" * 5000, b"18446744073709551616", "\u0663".encode()]
 NO_ZMTP = [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01"]
 
 
@@ -22,7 +57,7 @@ def messages(rng: random.Random) -> Iterator[list[bytes]]:
         good = rng.choice(
             [encode_request(b"stranger", 7, ["some", "text"]), encode_command(b"stranger", 8, Command.SHOW_STATUS)]
         )
-        kind = rng.randrange(6)
+        kind = rng.randrange(9)
         if kind == 0:
             yield [rng.randbytes(rng.randrange(200)) for _ in range(rng.randrange(1, 9))]
         elif kind == 1:
@@ -35,8 +70,14 @@ def messages(rng: random.Random) -> Iterator[list[bytes]]:
             yield [b"stranger", b"[" * rng.randrange(1, 5000), b"1", b"1"]
         elif kind == 4:
             yield [b"stranger", rng.choice(WRONG_TEXTS), b"1", b"1"]
+        elif kind == 5:
+            yield [b"stranger", b'["a"]', b"1", b"1", rng.choice(WRONG_OPTIONS)]
+        elif kind == 6:
+            yield [b"stranger", b'["a"]', b"1", rng.choice(WRONG_COUNTS)]
+        elif kind == 7:
+            yield [*good, b"{}", *(b"" for _ in range(rng.randrange(1, 300)))]
         else:
-            yield [rng.randbytes(rng.randrange(300)), *good[1:]]
+            yield [rng.randbytes(rng.choice([rng.randrange(300), 5000])), *good[1:]]
 
 
 def http_request(rng: random.Random) -> tuple[str, bytes]:

@@ -35,3 +35,14 @@ def test_the_wait_follows_the_pace() -> None:
     assert admission.wait_s(50, now_s=3.0) == 1.0  # 150 rows in 3 s, and 50 have to go
     assert admission.wait_s(1, now_s=3.0) == SHORTEST_WAIT_S
     assert admission.wait_s(50, now_s=60.0) == LONGEST_WAIT_S / 5
+
+
+def test_answers_to_come_are_counted_too() -> None:
+    admission = Admission(1000, 10**9, max_answer_bytes=100)
+    assert admission.admit(1, 1, 500)  # alone
+    assert not admission.admit(1, 1, 1)
+    assert admission.full_for(1, 1, 1) == "-max_answer_mb"
+    admission.release(1, 1, 500)
+    assert admission.admit(1, 1, 60)
+    assert not admission.admit(1, 1, 60)
+    assert admission.admit(1, 1, 40)

@@ -16,6 +16,7 @@ from bert_serving.client.errors import ServerBusy
 from bert_serving.client.wire import EncodeRequest
 from bert_serving.server.core.admission import Admission
 from bert_serving.server.core.assembly import Assembly
+from bert_serving.server.core.reading import ReadRequest, read_of
 from bert_serving.server.core.tickets import PartKey
 from bert_serving.server.core.work import Work
 from bert_serving.server.transport.messages import Part
@@ -28,8 +29,9 @@ def make_work(max_queue: int = 10**6) -> Work:
     return Work(admission, num_workers=2, max_part_rows=40, priority_rows=4, window_rows=100)
 
 
-def request(number: int, texts: list[str], timeout_ms: int | None = None) -> EncodeRequest:
-    return EncodeRequest(b"client", b"%d" % number, texts, timeout_ms)
+def request(number: int, texts: list[str], timeout_ms: int | None = None) -> ReadRequest:
+    step = make_work().part_rows(len(texts))
+    return read_of(EncodeRequest(b"client", b"%d" % number, texts, timeout_ms), step)
 
 
 def assigned(work: Work, now_s: float = 0.0) -> list[Part]:
@@ -176,6 +178,9 @@ class WorkLife(RuleBasedStateMachine):
         while self.received:
             self.hear_sink()
         while len(self.work):
+            for worker, said in self.said.items():
+                while said:
+                    self.work.finished(worker, said.popleft())
             self.dispatch()
             assert any(self.hands.values()) or self.rows, f"{self.totals} wait for nothing"
             for worker, hand in self.hands.items():

@@ -28,6 +28,24 @@ from typing import Any, ClassVar
 MAX_RETRY_AFTER_MS = 60_000
 """A server that names a longer wait is not believed."""
 
+MAX_MESSAGE_CHARACTERS = 2_000
+"""What is longer is cut: an error quotes what others sent, or what a library says of it."""
+
+
+def quoted(value: object, limit: int = 80) -> str:
+    """What a stranger sent, for a log or an error: in printable ASCII and short, whatever it is."""
+    if isinstance(value, (str, bytes)):
+        shown = ascii(value[: limit + 1])
+    elif value is None or isinstance(value, (bool, float)):
+        shown = ascii(value)
+    elif isinstance(value, int):
+        shown = ascii(value) if value.bit_length() < 4 * limit else f"a number of {value.bit_length()} bits"
+    elif isinstance(value, (list, dict)):
+        shown = f"a {type(value).__name__} of {len(value)}"
+    else:
+        shown = type(value).__name__
+    return shown if len(shown) <= limit else shown[:limit] + "..."
+
 
 class BertServingError(Exception):
     """Base of all errors that this package raises on purpose."""
@@ -90,20 +108,30 @@ class ServerError(BertServingError):
 
     def to_wire(self) -> dict[str, Any]:
         """The JSON object under "error" in an error reply."""
-        fields: dict[str, Any] = {"type": self.wire_type, "message": self.message}
+        fields: dict[str, Any] = {"type": self.wire_type, "message": _cut(self.message)}
         if self.index is not None:
             fields["index"] = self.index
         return fields
 
     @staticmethod
     def from_wire(fields: Mapping[str, Any]) -> ServerError:
-        """The exception that `to_wire` described; an unknown type becomes a plain `ServerError`."""
-        kind = _BY_WIRE_TYPE.get(str(fields.get("type")), ServerError)
-        index, wait_ms = fields.get("index"), fields.get("retry_after_ms")
-        error = kind(str(fields.get("message", "no reason given")), index if isinstance(index, int) else None)
-        if isinstance(error, ServerBusy) and isinstance(wait_ms, int) and 0 <= wait_ms <= MAX_RETRY_AFTER_MS:
+        """The exception that `to_wire` described; an unknown type becomes a plain `ServerError`.
+
+        Fields of the wrong type count as missing: the server may be anything.
+        """
+        name, message, index = fields.get("type"), fields.get("message"), fields.get("index")
+        kind = _BY_WIRE_TYPE.get(name, ServerError) if isinstance(name, str) else ServerError
+        error = kind(
+            _cut(message) if isinstance(message, str) else "no reason given", index if type(index) is int else None
+        )
+        wait_ms = fields.get("retry_after_ms")
+        if isinstance(error, ServerBusy) and type(wait_ms) is int and 0 <= wait_ms <= MAX_RETRY_AFTER_MS:
             error.retry_after_ms = wait_ms
         return error
+
+
+def _cut(message: str) -> str:
+    return message if len(message) <= MAX_MESSAGE_CHARACTERS else message[:MAX_MESSAGE_CHARACTERS] + "..."
 
 
 class BadRequest(ServerError, ValueError):

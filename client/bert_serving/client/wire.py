@@ -29,6 +29,7 @@ these and understands the rest.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -36,7 +37,7 @@ from typing import Any, Union
 
 import numpy as np
 
-from bert_serving.client.errors import MalformedMessage, ServerError
+from bert_serving.client.errors import MalformedMessage, ServerError, quoted
 
 PROTOCOL = 2
 """What `protocol` says in config and status: options, errors and exact topics are understood."""
@@ -44,7 +45,10 @@ PROTOCOL = 2
 LEGACY_SERVER_VERSION = "1.10.0"
 """`server_version` in config and status: the release whose protocol is spoken, which its clients insist on."""
 
+MAX_FRAMES = 5
+MAX_IDENTITY_BYTES = 4096
 MAX_REQUEST_ID_DIGITS = 20
+MAX_OPTIONS_BYTES = 1 << 16
 MAX_TIMEOUT_MS = 1 << 53
 
 Texts = Union[list[str], list[list[str]], list[list[int]]]
@@ -58,7 +62,8 @@ class Command(Enum):
     TERMINATION = b"TERMINATION"
 
 
-_COMMANDS = {command.value: command for command in Command}
+COMMANDS = {command.value: command for command in Command}
+LONGEST_COMMAND = max(map(len, COMMANDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +129,11 @@ Reply = Union[RowsReply, JsonReply, ErrorReply]
 
 
 def dump_json(content: Any) -> bytes:
-    """Compact UTF-8 JSON. Raises UnicodeEncodeError for text that is not valid Unicode."""
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    """Compact UTF-8 JSON, whatever its texts hold: with halves of surrogate pairs, it is all in ASCII."""
+    try:
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        return json.dumps(content, separators=(",", ":")).encode()
 
 
 def topic(identity: bytes) -> bytes:
@@ -152,40 +160,85 @@ def encode_command(identity: bytes, request_id: int, command: Command) -> list[b
 
 
 def decode_request(frames: Sequence[bytes]) -> EncodeRequest | CommandRequest:
-    """Read what a client sent, trusting none of it. Raises MalformedMessage with the sender where it is known."""
-    if not 4 <= len(frames) <= 5:
-        raise MalformedMessage(
-            f"a request has 4 frames, or 5 with options; this one has {len(frames)}", *_sender(frames)
-        )
-    identity, content, request_id, count = frames[:4]
-    sender = _sender(frames)
-    if sender[0] is None:
-        raise MalformedMessage("the identity in frame 0 must not be empty and must not hold a zero byte")
-    if sender[1] is None:
-        raise MalformedMessage(f"frame 2 must be the request id in decimal digits, not {request_id[:40]!r}", identity)
-    if content in _COMMANDS:
-        return CommandRequest(identity, request_id, _COMMANDS[content])
-    texts = _decode_texts(content, sender)
-    if count != b"%d" % len(texts):
-        raise MalformedMessage(f"frame 3 says {count[:40]!r} texts, but frame 1 holds {len(texts)}", *sender)
-    timeout_ms = _decode_options(frames[4], sender) if len(frames) == 5 else None
+    """Read what a client sent, trusting none of it. Raises MalformedMessage with the sender where it is known.
+
+    For messages that may be read at once; the server reads large ones in slices.
+    """
+    identity, request_id = sender = decode_sender(frames, len(frames))
+    if frames[1] in COMMANDS:
+        return CommandRequest(identity, request_id, COMMANDS[frames[1]])
+    try:
+        texts = decode_texts(frames[1])
+        if frames[3] != b"%d" % len(texts):
+            raise MalformedMessage(f"frame 3 says {quoted(frames[3])} texts, but frame 1 holds {len(texts)}")
+        timeout_ms = decode_options(frames[4]) if len(frames) == MAX_FRAMES else None
+    except MalformedMessage as error:
+        raise MalformedMessage(str(error), *sender) from None
     return EncodeRequest(identity, request_id, texts, timeout_ms)
 
 
-def _decode_options(frame: bytes, sender: tuple[bytes | None, bytes | None]) -> int | None:
-    options = _decode_object(frame, "frame 4 (options)", sender)
-    if unknown := options.keys() - {"timeout_ms"}:
-        raise MalformedMessage(
-            f"frame 4 has options that this server does not know: {', '.join(sorted(unknown))}", *sender
-        )
+def decode_sender(frames: Sequence[bytes], number: int) -> tuple[bytes, bytes]:
+    """Identity and request id of a message of `number` frames, of which `frames` are the first.
+
+    Looks at frames 0 and 2 alone, at no more of them than they may have, and reads no JSON. Raises MalformedMessage.
+    """
+    identity, request_id = _sender(frames)
+    if not 4 <= number <= MAX_FRAMES:
+        text = f"a request has 4 frames, or {MAX_FRAMES} with options; this one has {number}"
+        raise MalformedMessage(text, identity, request_id)
+    if len(frames[0]) > MAX_IDENTITY_BYTES:
+        raise MalformedMessage(f"the identity in frame 0 may have {MAX_IDENTITY_BYTES} bytes, and this one has more")
+    if identity is None:
+        raise MalformedMessage("the identity in frame 0 must not be empty and must not hold a zero byte")
+    if request_id is None:
+        text = f"frame 2 must be the request id, of at most {MAX_REQUEST_ID_DIGITS} decimal digits, not "
+        raise MalformedMessage(text + quoted(frames[2]), identity)
+    return identity, request_id
+
+
+def decode_count(frame: bytes) -> int:
+    """How many texts frame 3 says that there are. Raises MalformedMessage without the sender, as what follows."""
+    if not _is_request_id(frame) or frame != b"%d" % int(frame):
+        raise MalformedMessage(f"frame 3 says {quoted(frame)} texts: it must be their number in decimal digits")
+    return int(frame)
+
+
+def decode_options(frame: bytes) -> int | None:
+    """The `timeout_ms` of a request."""
+    if len(frame) > MAX_OPTIONS_BYTES:
+        raise MalformedMessage(f"frame 4 (options) may have {MAX_OPTIONS_BYTES} bytes, and this one has more")
+    options = _decode_object(frame, "frame 4 (options)")
+    if unknown := sorted(options.keys() - {"timeout_ms"}):
+        names = ", ".join(map(quoted, unknown[:5]))
+        raise MalformedMessage(f"frame 4 has options that this server does not know: {names}")
     timeout_ms = options.get("timeout_ms")
     if timeout_ms is not None and (type(timeout_ms) is not int or not 0 < timeout_ms < MAX_TIMEOUT_MS):
-        raise MalformedMessage("timeout_ms in frame 4 must be a whole number above 0", *sender)
+        raise MalformedMessage(f"timeout_ms in frame 4 must be a whole number above 0, not {quoted(timeout_ms)}")
     return timeout_ms
 
 
+def decode_texts(frame: bytes) -> Texts:
+    """The texts of a request, from its frame 1; all of them at once."""
+    texts = _load_json(frame, "frame 1 (texts)")
+    if not isinstance(texts, list) or not texts:
+        raise MalformedMessage("frame 1 must be a JSON list of texts that is not empty")
+    kind = type(texts[0])
+    if kind not in (str, list):
+        raise MalformedMessage(f"text 0 must be a string or a list of strings, not {kind.__name__}")
+    for index, text in enumerate(texts):
+        if type(text) is not kind:
+            raise MalformedMessage(f"text {index} is {type(text).__name__}, but text 0 is {kind.__name__}")
+        if kind is list and not (text and _are_tokens(text, type(texts[0][0]))):
+            raise MalformedMessage(f"text {index} must be a list of strings, or of ids, that is not empty")
+    return texts
+
+
+def _are_tokens(tokens: Any, kind: type) -> bool:
+    return kind in (str, int) and all(type(token) is kind for token in tokens)
+
+
 def _sender(frames: Sequence[bytes]) -> tuple[bytes | None, bytes | None]:
-    identity = frames[0] if frames and frames[0] and b"\0" not in frames[0] else None
+    identity = frames[0] if frames and 0 < len(frames[0]) <= MAX_IDENTITY_BYTES and b"\0" not in frames[0] else None
     request_id = frames[2] if len(frames) > 2 and _is_request_id(frames[2]) else None
     return identity, request_id
 
@@ -194,37 +247,32 @@ def _is_request_id(frame: bytes) -> bool:
     return len(frame) <= MAX_REQUEST_ID_DIGITS and frame.isdigit()
 
 
-def _load_json(frame: bytes, what: str, sender: tuple[bytes | None, bytes | None]) -> Any:
+def _load_json(frame: bytes, what: str) -> Any:
+    """JSON in UTF-8: `json.loads` would take bytes in UTF-16 and UTF-32, too."""
     try:
-        return json.loads(frame)
+        return _DECODER.decode(str(frame, "utf-8", "surrogatepass"))
     except (ValueError, RecursionError) as error:
-        raise MalformedMessage(f"{what} is not JSON: {error}", *sender) from None
+        raise MalformedMessage(f"{what} is not JSON: {str(error)[:200]}") from None
 
 
-def _decode_object(frame: bytes, what: str, sender: tuple[bytes | None, bytes | None]) -> dict[str, Any]:
-    content = _load_json(frame, what, sender)
-    if not isinstance(content, dict):
-        raise MalformedMessage(f"{what} must be a JSON object, not {type(content).__name__}", *sender)
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of two values under one key a reader could take either, so neither is."""
+    content: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in content:
+            raise ValueError(f"the key {quoted(key)} stands there twice")
+        content[key] = value
     return content
 
 
-def _decode_texts(frame: bytes, sender: tuple[bytes | None, bytes | None]) -> Texts:
-    texts = _load_json(frame, "frame 1 (texts)", sender)
-    if not isinstance(texts, list) or not texts:
-        raise MalformedMessage("frame 1 must be a JSON list of texts that is not empty", *sender)
-    kind = type(texts[0])
-    if kind not in (str, list):
-        raise MalformedMessage(f"text 0 must be a string or a list of strings, not {kind.__name__}", *sender)
-    for index, text in enumerate(texts):
-        if type(text) is not kind:
-            raise MalformedMessage(f"text {index} is {type(text).__name__}, but text 0 is {kind.__name__}", *sender)
-        if kind is list and not (text and _are_tokens(text, type(texts[0][0]))):
-            raise MalformedMessage(f"text {index} must be a list of strings, or of ids, that is not empty", *sender)
-    return texts
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
-def _are_tokens(tokens: Any, kind: type) -> bool:
-    return kind in (str, int) and all(type(token) is kind for token in tokens)
+def _decode_object(frame: bytes, what: str) -> dict[str, Any]:
+    content = _load_json(frame, what)
+    if not isinstance(content, dict):
+        raise MalformedMessage(f"{what} must be a JSON object, not {type(content).__name__}")
+    return content
 
 
 # -- replies ----------------------------------------------------------------------------------------------------------
@@ -258,28 +306,44 @@ def encode_error_reply(identity: bytes, request_id: bytes, error: ServerError) -
 
 
 def decode_reply(frames: Sequence[bytes]) -> Reply:
-    """Read what a server published, 1.10 or ours. Raises MalformedMessage."""
+    """Read what a server published, 1.10 or ours, trusting none of it. Raises MalformedMessage."""
     if len(frames) not in (3, 4) or not _is_request_id(frames[-1]):
         raise MalformedMessage(f"a reply has 3 or 4 frames and ends in a request id; this one has {len(frames)}")
     identity, request_id = frames[0].removesuffix(b"\0"), int(frames[-1])
-    header = _decode_object(frames[1], "frame 1 of a reply", (None, None))
+    header = _decode_object(frames[1], "frame 1 of a reply")
     if isinstance(header.get("error"), dict):
         return ErrorReply(identity, request_id, ServerError.from_wire(header["error"]))
     if len(frames) == 3:
         return JsonReply(identity, request_id, header)
-    return RowsReply(
-        identity,
-        request_id,
-        _decode_array(header, frames[2]),
-        header.get("tokens") or None,
-        header.get("truncated") or [],
-        header.get("num_tokens"),
-    )
+    tokens, truncated, num_tokens = (header.get(name) for name in ("tokens", "truncated", "num_tokens"))
+    if tokens and not (isinstance(tokens, list) and all(_are(str, row) for row in tokens)):
+        raise MalformedMessage("the tokens in the reply's header are no lists of strings")
+    if truncated and not _are(int, truncated):
+        raise MalformedMessage("what was truncated is no list of whole numbers in the reply's header")
+    if num_tokens is not None and type(num_tokens) is not int:
+        raise MalformedMessage(f"num_tokens in the reply's header must be a whole number, not {quoted(num_tokens)}")
+    array = _decode_array(header, frames[2])
+    return RowsReply(identity, request_id, array, tokens or None, truncated or [], num_tokens)
+
+
+def _are(kind: type, values: Any) -> bool:
+    return isinstance(values, list) and all(type(value) is kind for value in values)
+
+
+_DTYPE = re.compile(r"float(16|32|64)|u?int(8|16|32|64)|bool")
+_MOST_DIMENSIONS = 32
 
 
 def _decode_array(header: Mapping[str, Any], content: bytes) -> np.ndarray[Any, np.dtype[Any]]:
+    """Of plain numbers alone: NumPy's names of types reach as far as objects."""
+    name, shape = header.get("dtype"), header.get("shape")
+    if not isinstance(name, str) or not _DTYPE.fullmatch(name):
+        raise MalformedMessage(f"the reply's array is of no known type: {quoted(name)}")
+    if not isinstance(shape, list) or not _are(int, shape) or len(shape) > _MOST_DIMENSIONS or min([0, *shape]) < 0:
+        raise MalformedMessage(f"the shape of the reply's array is none: {quoted(shape)}")
     try:
-        shape: list[int] = header["shape"]
-        return np.frombuffer(content, dtype=header["dtype"]).reshape(shape)
-    except (KeyError, TypeError, ValueError) as error:
-        raise MalformedMessage(f"the reply's array does not match its header: {error}") from None
+        numbers: np.ndarray[Any, np.dtype[Any]] = np.frombuffer(content, dtype=name)
+        array: np.ndarray[Any, np.dtype[Any]] = numbers.reshape(tuple(shape))
+        return array
+    except (ValueError, OverflowError) as error:
+        raise MalformedMessage(f"the reply's array does not match its header: {str(error)[:200]}") from None

@@ -257,8 +257,13 @@ class ServerConfig:
     )  # fmt: skip
     max_queue_mb: int = _option(1024, "most megabytes of texts that may be open at once", _integer(1), group=_SERVING)
     max_msg_size: int = _option(
-        256, "most megabytes of one message; who sends a larger one is disconnected", _integer(1), group=_SERVING
-    )
+        256, "most megabytes of one message; it is refused, and who sends a larger frame is disconnected", _integer(1),
+        group=_SERVING,
+    )  # fmt: skip
+    max_answer_mb: int = _option(
+        4096, "most megabytes of vectors that one request may ask for; twice as many may be open at once", _integer(1),
+        group=_SERVING,
+    )  # fmt: skip
     max_clients: int = _option(10_000, "most clients that may be connected at once", _integer(1), group=_SERVING)
     curve_dir: str | None = _option(
         None, "folder with keys: only clients with one may connect, and traffic is encrypted; see bert-serving-keygen",
@@ -309,6 +314,8 @@ class ServerConfig:
     """Module that does the encoding, see `engine/contract.py`; tests and benchmarks put another one here."""
     max_positions: int | None = None
     """The longest sequence that the model can take; the engine's `resolve` fills it in."""
+    vector_bytes: int = 0
+    """Of one vector in an answer, of a text or of a token; the engine's `resolve` fills it in, 0 if it does not."""
     given: frozenset[str] = frozenset()
     """Names of the options that somebody set: what a model folder brings along never overrides these."""
 
@@ -368,6 +375,13 @@ class ServerConfig:
         if self.pooling_strategy is not PoolingStrategy.NONE:
             return None
         return self.max_positions if self.fixed_embed_length else self.max_seq_len
+
+    def row_bytes(self, characters: int) -> int:
+        """What a text of so many characters takes in an answer, at most; 0 if that is not known."""
+        if self.pooling_strategy is not PoolingStrategy.NONE:
+            return self.vector_bytes
+        tokens = characters + 2  # [CLS] and [SEP]
+        return self.vector_bytes * (self.pad_to or min(tokens, self.max_positions or tokens))
 
     def with_model_defaults(self, **defaults: Any) -> ServerConfig:
         """This config with what the model's folder suggests, where nobody said otherwise."""

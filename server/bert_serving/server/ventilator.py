@@ -26,7 +26,7 @@ from bert_serving.server.core.elastic import Bounds, Elastic
 from bert_serving.server.core.outbox import Outbox
 from bert_serving.server.core.tickets import PartKey
 from bert_serving.server.core.work import Work
-from bert_serving.server.door import Door, Request
+from bert_serving.server.door import Door, Limits, Request
 from bert_serving.server.guard import Guard
 from bert_serving.server.open_log import OpenLog
 from bert_serving.server.peers import SINK, Peers
@@ -122,7 +122,6 @@ class Ventilator:
         self._description = description
         self._gate = gate
         self._requests = requests
-        self._door = Door(requests, gate, config.terminate, self._refuse)
         self._lines = lines
         self._address = address
         self._supervisor = supervisor
@@ -130,7 +129,7 @@ class Ventilator:
         self._peers = Peers()
         self._outbox = Outbox()
         self._work = Work(
-            Admission(config.max_queue, config.max_queue_mb << 20),
+            Admission(config.max_queue, config.max_queue_mb << 20, 2 * config.max_answer_mb << 20),
             num_workers=config.most_workers,
             max_part_rows=config.max_batch_size,
             priority_rows=config.priority_batch_size,
@@ -138,6 +137,15 @@ class Ventilator:
         )
         self._elastic = Elastic(
             Bounds(config.num_worker, config.most_workers, config.scale_up_wait, config.scale_down_idle)
+        )
+        self._door = Door(
+            requests,
+            gate,
+            config.terminate,
+            open_log.open,
+            self._answer_error,
+            Limits.of(config),
+            self._work.part_rows,
         )
         self._statistic = Statistic()
         self._probed_s = 0.0
@@ -170,6 +178,8 @@ class Ventilator:
         self._guard(self._end)
 
     def _wait_ms(self, now_s: float) -> int:
+        if self._door.is_reading and self._is_receiving:
+            return 0
         return ceil(min(POLL_MS, max(0.0, 1000 * (self._work.next_deadline_s - now_s))))
 
     # -- receive: from clients ----------------------------------------------------------------------------------------
@@ -184,11 +194,10 @@ class Ventilator:
     def _receive(self) -> None:
         if not self._is_receiving:
             return
-        for request in self._door:
+        for job, request in self._door:
             if isinstance(request, CommandRequest) and request.command is Command.TERMINATION:
                 self._supervisor.say(StopAsked("a client asked for it (TERMINATION)"))
                 continue
-            job = self._open_log.open(request.identity, request.request_id)
             try:
                 self._begin(job, request, time.monotonic())
             except ServerError as error:
@@ -209,7 +218,7 @@ class Ventilator:
             return
         if self._is_draining:
             raise _stopping()
-        self._statistic.data_request(request.identity, len(request.texts), now_s)
+        self._statistic.data_request(request.identity, request.total, now_s)
         if not self._work.accept(request, job, now_s):
             self._tell_sink(Void(job))
 
@@ -359,9 +368,6 @@ class Ventilator:
             if self._peers.sink is not None:
                 self._lines.send(self._peers.sink, rows)
 
-    def _refuse(self, identity: bytes, request_id: bytes, error: ServerError) -> None:
-        self._answer_error(self._open_log.open(identity, request_id), identity, request_id, error)
-
     def _answer_error(self, job: int, identity: bytes, request_id: bytes, error: ServerError) -> None:
         self._statistic.refused()
         self._tell_sink(Answer(job, identity, dump_json({"error": error.to_wire()}), request_id, is_error=True))
@@ -381,6 +387,7 @@ class Ventilator:
         """Answer what is open, by the sink, which ends after that."""
         self._is_draining = True
         self._receive()
+        self._door.abandon(_stopping())
         for job in self._work:
             self._answer_error(job.number, job.key.identity, job.key.request_id, _stopping())
         if self._peers.sink is not None:

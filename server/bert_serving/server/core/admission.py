@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 
 PACE_WINDOW_S = 10.0
 SHORTEST_WAIT_S = 0.05
@@ -11,13 +12,18 @@ LONGEST_WAIT_S = 5.0
 
 
 class Admission:
-    """Counts the rows and bytes of open requests. One request alone is admitted whatever its size."""
+    """Counts the rows and bytes of open requests, and the bytes of their answers to come.
 
-    def __init__(self, max_rows: int, max_bytes: int) -> None:
+    One request alone is admitted whatever its size.
+    """
+
+    def __init__(self, max_rows: int, max_bytes: int, max_answer_bytes: float = inf) -> None:
         self._max_rows = max_rows
         self._max_bytes = max_bytes
+        self._max_answer_bytes = max_answer_bytes
         self._rows = 0
         self._bytes = 0
+        self._answer_bytes = 0
         self._answered: deque[tuple[float, int]] = deque()  # when, and how many rows
 
     @property
@@ -25,18 +31,28 @@ class Admission:
         """Rows of all open requests."""
         return self._rows
 
-    def admit(self, rows: int, size: int) -> bool:
+    def admit(self, rows: int, size: int, answer_bytes: int = 0) -> bool:
         """Whether a request of so many rows and bytes may come in; it counts from now on if so."""
-        if self._rows and (self._rows + rows > self._max_rows or self._bytes + size > self._max_bytes):
+        if self._rows and self.full_for(rows, size, answer_bytes):
             return False
         self._rows += rows
         self._bytes += size
+        self._answer_bytes += answer_bytes
         return True
 
-    def release(self, rows: int, size: int) -> None:
+    def full_for(self, rows: int, size: int, answer_bytes: int = 0) -> str:
+        """What there is too much of for one more such request: an option's name, or none."""
+        if self._rows + rows > self._max_rows:
+            return "-max_queue"
+        if self._bytes + size > self._max_bytes:
+            return "-max_queue_mb"
+        return "-max_answer_mb" if self._answer_bytes + answer_bytes > self._max_answer_bytes else ""
+
+    def release(self, rows: int, size: int, answer_bytes: int = 0) -> None:
         """A request that was admitted is no longer open."""
         self._rows -= rows
         self._bytes -= size
+        self._answer_bytes -= answer_bytes
 
     def answered(self, rows: int, now_s: float) -> None:
         """So many rows were computed and are out: this is the pace by which others wait."""

@@ -41,6 +41,8 @@ class Job:
     parts: dict[int, tuple[int, bytes]]
     poison: list[int] = field(default_factory=list)
     """Rows that are given up."""
+    answer_bytes: int = 0
+    """What its answer takes at most, as it was counted when it was accepted."""
 
     def tickets(self) -> Iterator[Ticket]:
         """One for each part, in order."""

@@ -5,16 +5,14 @@ Admission, ledger and scheduler behind the events that the ventilator's loop hea
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bert_serving.client.errors import ServerBusy
-from bert_serving.client.wire import EncodeRequest
 from bert_serving.server.core.admission import Admission
 from bert_serving.server.core.ledger import Job, Ledger, RequestKey
 from bert_serving.server.core.loads import Loads
+from bert_serving.server.core.reading import ReadRequest
 from bert_serving.server.core.scheduler import Scheduler, part_rows
 from bert_serving.server.core.sink_suspects import SinkSuspects
 from bert_serving.server.core.tickets import PartKey
@@ -71,35 +69,33 @@ class Work:
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
-    def accept(self, request: EncodeRequest, number: int, now_s: float) -> bool:
+    def part_rows(self, total: int) -> int:
+        """Into parts of how many rows a request of `total` is to be cut."""
+        return part_rows(max(1, total), self._num_workers, self._max_part_rows)
+
+    def accept(self, request: ReadRequest, number: int, now_s: float) -> bool:
         """Take a request in as the job of that number.
 
         False if the very same is open or its answer is kept: then nothing comes of this one. Raises ServerBusy.
         """
-        total = len(request.texts)
-        step = part_rows(total, self._num_workers, self._max_part_rows)
-        parts, digest, size = {}, hashlib.blake2b(digest_size=16), 0
-        for offset in range(0, total, step):
-            texts = request.texts[offset : offset + step]
-            content = json.dumps(texts).encode()
-            digest.update(content)
-            size += len(content)
-            parts[offset] = (len(texts), content)
-        key = RequestKey(request.identity, request.request_id, digest.digest())
+        key = RequestKey(request.identity, request.request_id, request.digest)
         if self._ledger.holds(key):
             return False
-        if not self._admission.admit(total, size):
-            raise self._busy(total, now_s)
+        total, size, answer_bytes = request.total, request.size, request.answer_bytes
+        if not self._admission.admit(total, size, answer_bytes):
+            raise self._busy(request, now_s)
         deadline_s = float("inf") if request.timeout_ms is None else now_s + request.timeout_ms / 1000
-        job = Job(number, key, total, total <= self._priority_rows, size, now_s, deadline_s, parts)
+        urgent = total <= self._priority_rows
+        job = Job(number, key, total, urgent, size, now_s, deadline_s, dict(request.parts), answer_bytes=answer_bytes)
         self._ledger.open(job)
         self._submit(job)
         return True
 
-    def _busy(self, rows: int, now_s: float) -> ServerBusy:
-        wait_ms = int(1000 * self._admission.wait_s(rows, now_s))
-        text = f"{self._admission.rows} texts are open, and with {rows} more there would be too many (-max_queue)"
-        return ServerBusy(f"{text}: come again in {wait_ms} ms", retry_after_ms=wait_ms)
+    def _busy(self, request: ReadRequest, now_s: float) -> ServerBusy:
+        wait_ms = int(1000 * self._admission.wait_s(request.total, now_s))
+        option = self._admission.full_for(request.total, request.size, request.answer_bytes)
+        text = f"{self._admission.rows} texts are open, and with {request.total} more there would be too many"
+        return ServerBusy(f"{text} ({option}): come again in {wait_ms} ms", retry_after_ms=wait_ms)
 
     def _submit(self, job: Job) -> None:
         for ticket in job.tickets():
@@ -113,7 +109,7 @@ class Work:
         return jobs
 
     def _close(self, job: Job) -> None:
-        self._admission.release(job.total, job.size)
+        self._admission.release(job.total, job.size, job.answer_bytes)
         self._suspects.closed(job.number)
         for ticket in job.tickets():
             self._scheduler.confirmed(ticket.key)

@@ -16,7 +16,7 @@ from bert_serving.server.engine import graph_cache
 from bert_serving.server.engine.bundle import TextSide
 from bert_serving.server.engine.contract import Footprint, Progress, Row, Texts, Vectors
 from bert_serving.server.engine.features import TOKEN_STEP, FeatureMaker, Shape, collate, common_shape, fixed_shape
-from bert_serving.server.engine.footprint import footprint_of
+from bert_serving.server.engine.footprint import footprint_of, vector_bytes
 from bert_serving.server.engine.graph import write_graph
 from bert_serving.server.engine.model_folder import ModelFolder, find_model
 from bert_serving.server.engine.packing import LONG_LIST
@@ -46,7 +46,7 @@ def resolve(config: ServerConfig) -> ServerConfig:
     config = replace(with_folder_defaults(config, model), max_positions=model.shape.positions)
     _check_options(config, model)
     load_tokenizer(config, model)
-    return replace(config, max_positions=model.shape.positions)
+    return replace(config, max_positions=model.shape.positions, vector_bytes=vector_bytes(config, model.shape))
 
 
 def footprint(config: ServerConfig) -> Footprint:

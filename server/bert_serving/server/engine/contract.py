@@ -4,7 +4,7 @@ An engine module, named by `ServerConfig.engine`, has five functions:
 
     resolve(config: ServerConfig) -> ServerConfig
         Runs first, in the server's own process: quick, without TensorFlow. Checks that the model's files are there
-        and that the options fit them, and fills in what the model's folder suggests.
+        and that the options fit them, and fills in what the model's folder suggests, and `vector_bytes`.
     footprint(config: ServerConfig) -> Footprint
         What a model of that resolved config is, and the memory that it takes. Quick, as `resolve`.
     prepare(config: ServerConfig, progress: Progress) -> str

@@ -39,3 +39,16 @@ def footprint_of(config: ServerConfig, shape: BertShape) -> Footprint:
         f"known, texts of up to {shape.positions}; {size / 2**20:.0f} MiB of weights"
     )
     return Footprint(model, int(_TENSORFLOW_BYTES + ready * size), int(_TENSORFLOW_BYTES + loading * size))
+
+
+def vector_bytes(config: ServerConfig, shape: BertShape) -> int:
+    """Of one vector in an answer: of a text, or with pooling NONE of a token."""
+    strategy = config.pooling_strategy
+    width = shape.hidden * len(config.pooling_layer)
+    if strategy is PoolingStrategy.REDUCE_MEAN_MAX:
+        width *= 2
+    elif strategy is PoolingStrategy.CLS_POOLED:
+        width = shape.hidden
+    elif strategy in _POOLED_BY_HEAD:
+        width = config.num_labels if strategy is PoolingStrategy.CLASSIFICATION else 1
+    return width * (2 if config.fp16 else 4)

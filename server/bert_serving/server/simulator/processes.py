@@ -16,6 +16,7 @@ import numpy as np
 from bert_serving.client.errors import ServerBusy
 from bert_serving.client.wire import EncodeRequest
 from bert_serving.server.core.assembly import Array, Assembly
+from bert_serving.server.core.reading import read_of
 from bert_serving.server.core.scheduler import part_rows
 from bert_serving.server.core.tickets import PartKey
 from bert_serving.server.core.work import Work
@@ -103,7 +104,7 @@ class Ventilator:
         self.messages += 1
         rows = len(request.texts)
         try:
-            self._work.accept(request, self.messages, self._clock.now_s)
+            self._work.accept(read_of(request, self._work.part_rows(rows)), self.messages, self._clock.now_s)
             self._waiting_parts += -(-rows // part_rows(rows, self._num_workers, self._max_part_rows))
         except ServerBusy as error:
             self._refuse(request, error)

@@ -16,8 +16,9 @@ from typing import Any
 
 import zmq
 
-from bert_serving.client.wire import EncodeRequest, decode_request, encode_request
+from bert_serving.client.wire import EncodeRequest, decode_count, decode_sender, encode_request
 from bert_serving.server.core.admission import Admission
+from bert_serving.server.core.reading import Reading, ReadRequest, read_of
 from bert_serving.server.core.tickets import PartKey
 from bert_serving.server.core.work import Work
 from bert_serving.server.simulator.cost import VentilatorCost
@@ -99,8 +100,13 @@ def _request(texts: list[str]) -> float:
     asked = [encode_request(b"a client with a usual identity", number, texts) for number in range(REPEATS * ROUNDS)]
 
     def step(number: int) -> None:
-        request = decode_request(asked[number])
-        assert isinstance(request, EncodeRequest)
+        frames = asked[number]
+        identity, request_id = decode_sender(frames, len(frames))
+        total = decode_count(frames[3])
+        reading = Reading(memoryview(frames[1]), total, work.part_rows(total))
+        while not reading.read():
+            pass
+        request = ReadRequest(identity, request_id, total, reading.parts, reading.size, reading.digest)
         work.accept(request, number + 1, _NOW_S)
 
     return _median_s(step)
@@ -170,11 +176,11 @@ def _scheduler_costs() -> tuple[float, float, float]:
     for workers in FLEETS:
         work = _work(workers, _PART_ROWS, PARTS_HELD * _PART_ROWS)
         rows = (workers * PARTS_HELD + 1) * _PART_ROWS  # one part more than there is room for
-        work.accept(EncodeRequest(b"bulk", b"1", ["37"] * rows), 1, _NOW_S)
+        work.accept(read_of(EncodeRequest(b"bulk", b"1", ["37"] * rows), work.part_rows(rows)), 1, _NOW_S)
         for _ in work.assign(_NOW_S):
             pass
         for number in range(REPEATS):
-            work.accept(EncodeRequest(b"urgent", b"%d" % number, ["37"]), number + 2, _NOW_S)
+            work.accept(read_of(EncodeRequest(b"urgent", b"%d" % number, ["37"]), 1), number + 2, _NOW_S)
         out: list[tuple[str, Part]] = []
         choose_s = _taken_s(lambda work=work, out=out: out.extend(work.assign(_NOW_S)))  # type: ignore[misc]
         keys = [(name, PartKey(part.job, part.offset)) for name, part in out]

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Union, get_args
 
+from bert_serving.client.wire import dump_json
+
 # -- every child to the supervisor ------------------------------------------------------------------------------------
 
 
@@ -251,7 +253,7 @@ def encode(message: Message) -> list[Any]:
     """Frames of a message; bytes fields are passed on without a copy."""
     kind = type(message)
     plain = [getattr(message, name) for name in _PLAIN_FIELDS[kind]]
-    header = json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode()
+    header = dump_json(plain)
     return [kind.__name__.encode(), header, *(getattr(message, name) for name in _BINARY_FIELDS[kind])]
 
 
