@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 from contextlib import closing
+from functools import partial
+from operator import eq
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +202,7 @@ def stops(server: BertServer, curve: str | None = None) -> None:
 )
 def test_who_may_stop_the_server(policy: str, may: set[str]) -> None:
     for who in ("local", "admin", "stranger"):
-        assert may_terminate(policy, who == "admin", lambda who=who: who == "local") is (who in may), who
+        assert may_terminate(policy, who == "admin", partial(eq, who, "local")) is (who in may), who
 
 
 def test_with_key_a_local_client_may_not_stop_the_server(serve: Serve, keys: Path) -> None:

@@ -100,7 +100,8 @@ class Door:
     `note` gets identity and request id of each message that can be answered, before any JSON of it is read, and makes
     a job of it. That is followed by one of two: the request is yielded with the job, or `refuse` gets the job,
     identity, request id and an error. `TERMINATION`, which has no answer, is yielded as job 0. `part_rows` says how
-    many rows the parts of a request of so many should have. `terminate` is that of the config. For `consumed` and `hang_up` see `Reader`.
+    many rows the parts of a request of so many should have. `terminate` is that of the config. For `consumed` and
+    `hang_up` see `Reader`.
     """
 
     def __init__(
