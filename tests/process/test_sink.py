@@ -13,7 +13,9 @@ import zmq
 from serving import fake_config
 
 from bert_serving.server.core.listeners import Listeners
+from bert_serving.server.publisher import result_bounds
 from bert_serving.server.sink import Sink
+from bert_serving.server.transport.connections import Connections
 from bert_serving.server.transport.messages import Alive, Delivered, Left, Message, Rows, Stop, decode, encode
 
 TTL_S, MOST_KEPT_BYTES = 60.0, 1000
@@ -30,12 +32,15 @@ class Bench:
 
         results, rows, ventilator = make(zmq.XPUB), make(zmq.PULL), make(zmq.DEALER)
         self._rows, self._ventilator = make(zmq.PUSH), make(zmq.DEALER)
-        results.bind("inproc://results")
+        self.results = f"tcp://127.0.0.1:{results.bind_to_random_port('tcp://127.0.0.1')}"
         rows.bind("inproc://rows")
         ventilator.bind("inproc://ventilator")
         self._rows.connect("inproc://rows")
         self._ventilator.connect("inproc://ventilator")
-        sink = Sink(fake_config(), None, Listeners(TTL_S, max_bytes=MOST_KEPT_BYTES), results, rows, ventilator, None)
+        config = fake_config()
+        connections = opened.enter_context(Connections(context, results, result_bounds(config)))
+        listeners = Listeners(TTL_S, config.max_clients, MOST_KEPT_BYTES)
+        sink = Sink(config, None, listeners, results, connections, rows, ventilator, None)
         thread = threading.Thread(target=sink.loop, daemon=True)
         thread.start()
         opened.callback(thread.join, 10)
