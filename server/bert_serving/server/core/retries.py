@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from heapq import heappop, heappush
+from itertools import count
 
 FIRST_WAIT_S = 0.005
 LONGEST_WAIT_S = 1.0
@@ -17,12 +18,14 @@ class Retries:
 
     def __init__(self) -> None:
         self._waits_s: dict[bytes, float] = {}
-        self._due_s: dict[bytes, float] = {}
-        self._heap: list[tuple[float, bytes]] = []
-        """May hold what is out of date: only what agrees with `_due_s` counts."""
+        self._turns: dict[bytes, tuple[float, int]] = {}
+        """When, and after whom of those that are due at the same time."""
+        self._heap: list[tuple[float, int, bytes]] = []
+        """May hold what is out of date: only what agrees with `_turns` counts."""
+        self._serials = count()
 
     def __contains__(self, identity: bytes) -> bool:
-        return identity in self._due_s
+        return identity in self._turns
 
     @property
     def next_s(self) -> float:
@@ -44,21 +47,21 @@ class Retries:
     def forget(self, identity: bytes) -> None:
         """Nothing is left for it, or nobody listens."""
         self._waits_s.pop(identity, None)
-        self._due_s.pop(identity, None)
+        self._turns.pop(identity, None)
 
     def due(self, now_s: float) -> Iterator[bytes]:
         """Those that are due at this time, one by one; each is out until it is said again when to try it."""
         while self.next_s <= now_s:
-            _, identity = heappop(self._heap)
-            del self._due_s[identity]
+            *_, identity = heappop(self._heap)
+            del self._turns[identity]
             yield identity
 
     def _set(self, identity: bytes, due_s: float) -> None:
-        self._due_s[identity] = due_s
-        heappush(self._heap, (due_s, identity))
-        if len(self._heap) > 2 * len(self._due_s) + 64:
-            self._heap = sorted((due_s, identity) for identity, due_s in self._due_s.items())
+        self._turns[identity] = turn = due_s, next(self._serials)
+        heappush(self._heap, (*turn, identity))
+        if len(self._heap) > 2 * len(self._turns) + 64:
+            self._heap = sorted((*turn, identity) for identity, turn in self._turns.items())
 
     def _drop_old(self) -> None:
-        while self._heap and self._due_s.get(self._heap[0][1]) != self._heap[0][0]:
+        while self._heap and self._turns.get(self._heap[0][2]) != self._heap[0][:2]:
             heappop(self._heap)
