@@ -16,6 +16,14 @@ class RawZmtp:
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=30)
         ready = b"\x05READY\x0bSocket-Type" + len(kind).to_bytes(4, "big") + kind
         self.sock.sendall(_GREETING + b"\x04" + bytes([len(ready)]) + ready)
+        self._read(len(_GREETING))
+        self._read(self._read(2)[1])  # nothing may be sent before the other side is ready
+
+    def _read(self, size: int) -> bytes:
+        content = b""
+        while len(content) < size:
+            content += self.sock.recv(size - len(content)) or _ended()
+        return content
 
     def subscribe(self, *names: bytes) -> None:
         self.sock.sendall(b"".join(frame(b"\1" + name) for name in names))
@@ -48,6 +56,10 @@ class RawZmtp:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _ended() -> bytes:
+    raise ConnectionError("the other side ended the handshake")
 
 
 def frame(content: bytes, *, is_last: bool = True) -> bytes:

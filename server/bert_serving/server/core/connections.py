@@ -77,6 +77,8 @@ class ConnectionTable:
     bounds: Bounds
     _by_fd: dict[int, Connection] = field(default_factory=dict)
     _silent: dict[int, Connection] = field(default_factory=dict)
+    _ending: set[int] = field(default_factory=set)
+    """Descriptors of those that were hung up on, until they are closed."""
     _serials: Iterator[int] = field(default_factory=lambda: count(1))
     _messages: int = 0
     _dry_at: int = -1
@@ -98,14 +100,15 @@ class ConnectionTable:
         """Another one came; returns whom to hang up on to keep the number."""
         new = Connection(next(self._serials), fd, peer, now_s, counted_s=now_s, sent_s=now_s)
         self._by_fd[fd] = self._silent[fd] = new
-        if len(self._by_fd) <= self.bounds.connections:
+        if len(self._by_fd) - len(self._ending) <= self.bounds.connections:
             return None
         oldest = next((one for one in self._silent.values() if not one.is_going), new)
-        return self._going(oldest if oldest.since_s + SILENT_S <= now_s else new)
+        return self.going(oldest if oldest.since_s + SILENT_S <= now_s else new)
 
     def gone(self, fd: int) -> Connection | None:
         """It is closed; returns which one it was."""
         self._silent.pop(fd, None)
+        self._ending.discard(fd)
         return self._by_fd.pop(fd, None)
 
     def was_read(self, one: Connection, size: int, frames: int) -> None:
@@ -149,7 +152,7 @@ class ConnectionTable:
         out += self._beyond_all([one for one in rest if one not in out], unread)
         if not out and (one := self._cause_of_growth(rest, sum(unread.values()), memory - owned)):
             out.append(one)
-        return [self._going(one) for one in out]
+        return [self.going(one) for one in out]
 
     def _beyond_all(self, rest: list[Connection], unread: dict[int, int]) -> list[Connection]:
         """Those that have to go until the rest are within the bound for all: first who is under way the longest."""
@@ -182,8 +185,10 @@ class ConnectionTable:
 
     def revoke(self, serials: set[int]) -> list[Connection]:
         """Those may be here no more."""
-        return [self._going(one) for one in self if one.serial in serials and not one.is_going]
+        return [self.going(one) for one in self if one.serial in serials and not one.is_going]
 
-    def _going(self, one: Connection) -> Connection:
+    def going(self, one: Connection) -> Connection:
+        """It is hung up on, for whatever reason."""
         one.is_going = True
+        self._ending.add(one.fd)
         return one

@@ -130,7 +130,7 @@ class Connections:
     def hang_up(self, one: Connection) -> None:
         """End this connection, and no other that has its descriptor by now."""
         self._refused.count(1, time.monotonic())
-        one.is_going = True
+        self._table.going(one)
         with suppress(OSError), socket.socket(fileno=os.dup(one.fd)) as same:
             if same.getpeername() == one.peer:
                 same.shutdown(socket.SHUT_RDWR)
