@@ -100,10 +100,11 @@ def test_a_key_that_is_removed_is_of_no_use_any_more(serve: Serve, connect: Conn
 
 def test_what_a_removed_key_has_open_ends(serve: Serve, connect: Connect, keys: Path) -> None:
     server = serve(curve_dir=str(keys))
-    with zmq.Context() as context, context.socket(zmq.SUB) as spy:
-        spy.linger = 0
+    with zmq.Context() as context, context.socket(zmq.SUB) as spy, context.socket(zmq.PAIR) as monitor:
+        spy.linger = monitor.linger = 0
         ClientKeys.load(of(keys, "alice")).present(spy)
-        monitor = spy.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        spy.monitor("inproc://monitor", zmq.EVENT_DISCONNECTED)
+        monitor.connect("inproc://monitor")
         spy.subscribe(b"shared")
         spy.connect(f"tcp://127.0.0.1:{server.config.port_out}")
         eve = connect(server, curve=of(keys, "admin-eve"), identity="shared")
@@ -111,12 +112,12 @@ def test_what_a_removed_key_has_open_ends(serve: Serve, connect: Connect, keys: 
             assert encodes(eve)
         (keys / "clients" / "alice.key").unlink()
         assert monitor.poll(30_000)
-        spy.disable_monitor()
         while spy.poll(0):
             spy.recv_multipart()
         for _ in range(20):
             assert encodes(eve)
         assert not spy.poll(0)
+        spy.disable_monitor()
 
 
 def test_an_administrator_may_stop_the_server_from_elsewhere(

@@ -19,9 +19,8 @@ from serving import fake_config
 from bert_serving.client.wire import ErrorReply, decode_reply
 from bert_serving.server.core.assembly import Assembly
 from bert_serving.server.core.listeners import Listeners
-from bert_serving.server.publisher import result_bounds
 from bert_serving.server.sink import Sink
-from bert_serving.server.transport.connections import Connections
+from bert_serving.server.transport.connections import Connections, result_bounds
 from bert_serving.server.transport.messages import (
     Alive,
     Answer,
@@ -61,7 +60,7 @@ class Bench:
         self._rows.connect("inproc://rows")
         self._ventilator.connect("inproc://ventilator")
         config = fake_config()
-        connections = opened.enter_context(Connections(context, results, result_bounds(config)))
+        connections = opened.enter_context(Connections(context, results, result_bounds(config.max_clients)))
         self.listeners = Listeners(TTL_S, config.max_clients, MOST_KEPT_BYTES)
         sink = Sink(config, None, self.listeners, results, connections, rows, ventilator, None)
 

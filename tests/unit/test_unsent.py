@@ -76,7 +76,8 @@ def test_who_reads_nothing_has_to_go_when_there_is_no_room_for_others() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from([b"a", b"b", b"c"]), st.integers(1, 5_000), st.booleans()), max_size=80))
 def test_the_sum_is_that_of_what_waits(steps: list[tuple[bytes, int, bool]]) -> None:
-    unsent, waiting = Unsent(most_bytes=20_000, most_together=40_000), []
+    unsent = Unsent(most_bytes=20_000, most_together=40_000)
+    waiting: list[dict[str, bool]] = []
     for now_s, (identity, size, is_sent) in enumerate(steps):
         if is_sent and waiting:
             waiting.pop(0)["sent"] = True

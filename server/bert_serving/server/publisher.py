@@ -17,13 +17,13 @@ import zmq
 from bert_serving.client.errors import ServerBusy
 from bert_serving.client.wire import encode_error_reply, topic
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.core.connections import Bounds, Connection
+from bert_serving.server.core.connections import Connection
 from bert_serving.server.core.first_answers import FirstAnswers
 from bert_serving.server.core.listeners import Listeners
 from bert_serving.server.core.retries import Retries
 from bert_serving.server.core.unsent import STUCK_S, Unsent
 from bert_serving.server.log import Throttle
-from bert_serving.server.transport.connections import Connections, most_connections
+from bert_serving.server.transport.connections import Connections
 from bert_serving.server.transport.curve import Gate
 from bert_serving.server.transport.sockets import BURST_S, Socket
 
@@ -31,20 +31,13 @@ log = getLogger(__name__)
 
 AT_ONCE = 16
 """Kept answers that one client gets before it is another's turn."""
+EXPIRE_INTERVAL_S = 0.02
 LOOK_INTERVAL_S = 1.0
 """How often keys, and readers that do not read, are looked at."""
 MOST_CHANGES = 256
 """Subscriptions and their ends that a connection may send, and one more for each second that it is there."""
-MOST_UNREAD = 1 << 18
-MOST_UNREAD_TOGETHER = 1 << 22
-"""Bytes of subscriptions: 64 of the longest identities come at once at most, from one connection."""
 FIRST_REQUEST_ID = b"1"
 """Of the question that a 1.10 client asks while it connects; it asks once, and waits for ever."""
-
-
-def result_bounds(config: ServerConfig) -> Bounds:
-    """Of the connections to the result port."""
-    return Bounds(most_connections(config.max_clients), MOST_UNREAD, MOST_UNREAD_TOGETHER, is_read_at_once=True)
 
 
 class Publisher:
@@ -71,6 +64,7 @@ class Publisher:
         self._subscribers: dict[int, tuple[Connection, int]] = {}
         """By serial number: those that ever subscribed, and how often they changed something."""
         self._given_up = Throttle(log, "%d kept answer(s) were given up: their clients did not come, or do not read")
+        self._expire_at_s = 0.0
         self._look_at_s = 0.0
 
     # -- turns --------------------------------------------------------------------------------------------------------
@@ -84,9 +78,12 @@ class Publisher:
         """What has to be done now and then; none of it takes long, however many there are."""
         for serial in self._connections.turn(now_s):
             self._forget(serial)
-        self._send_due(now_s)
-        self._first_answers.expire(now_s)
-        self._give_up(self._listeners.expire(now_s))
+        if self._retries.next_s <= now_s:
+            self._send_due(now_s)
+        if now_s >= self._expire_at_s:
+            self._expire_at_s = now_s + EXPIRE_INTERVAL_S
+            self._first_answers.expire(now_s)
+            self._give_up(self._listeners.expire(now_s))
         if now_s >= self._look_at_s:
             self._look_at_s = now_s + LOOK_INTERVAL_S
             self._look(now_s)

@@ -24,9 +24,9 @@ from bert_serving.server.config import ServerConfig
 from bert_serving.server.core.assembly import Assembly, unpack
 from bert_serving.server.core.closed import Closed
 from bert_serving.server.core.listeners import Listeners
-from bert_serving.server.publisher import Publisher, result_bounds
+from bert_serving.server.publisher import Publisher
 from bert_serving.server.transport import sockets
-from bert_serving.server.transport.connections import Connections
+from bert_serving.server.transport.connections import Connections, result_bounds
 from bert_serving.server.transport.curve import Gate, open_gate
 from bert_serving.server.transport.messages import (
     Alive,
@@ -66,7 +66,7 @@ def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
             sockets.connect_internal(context, zmq.DEALER, arguments["ventilator_address"], "sink")
         )
         ventilator.send_multipart(encode(Hello(os.getpid(), rows_address)))
-        connections = opened.enter_context(Connections(context, results, result_bounds(config)))
+        connections = opened.enter_context(Connections(context, results, result_bounds(config.max_clients)))
         listeners = Listeners(config.result_ttl, config.max_clients)
         Sink(config, arguments["pad_to"], listeners, results, connections, rows, ventilator, gate).loop()
 
@@ -127,6 +127,8 @@ class Sink:
         log.info("ready")
         while not self._stopping:
             fired = dict(poller.poll(self._wait_ms(time.monotonic())))
+            if self._connections.monitor in fired:
+                self._connections.take_events()
             for sock, handle in handlers.items():
                 if sock in fired:
                     _take(sock, handle)

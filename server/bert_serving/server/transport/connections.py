@@ -1,8 +1,8 @@
 """Who is connected to one public socket: bounded in number and in bytes. Thin: `core/connections.py` decides.
 
-The ventilator has one for its PULL socket, the sink one for its XPUB socket. Their loops poll `monitor`, tell each
-message that they read (`of`, then `read`), and call `turn`. A connection is known by a serial number, for its
-descriptor is used again by another.
+The ventilator has one for its PULL socket, the sink one for its XPUB socket. Their loops poll `monitor` and then call
+`take_events`, tell each message that they read (`of`, then `read`), and call `turn`. A connection is known by a serial
+number, for its descriptor is used again by another.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ UNREAD_EVENTS = 50_000
 EVENTS_AT_ONCE = 5_000
 OWN_DESCRIPTORS = 256
 """That the process needs for other things than connections."""
+MOST_UNREAD = 1 << 18
+MOST_UNREAD_TOGETHER = 1 << 22
+"""Bytes of subscriptions: one connection sends 64 of the longest identities at once at most."""
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
 _TCP_INFO = getattr(socket, "TCP_INFO", 11)
 _RECEIVED_AT, _ACKED_AT, _TCP_INFO_SIZE = 128, 120, 136
@@ -47,6 +50,16 @@ def most_connections(max_clients: int) -> int:
     if soft == resource.RLIM_INFINITY:
         return wanted
     return max(16, min(wanted, soft - OWN_DESCRIPTORS))
+
+
+def request_bounds(max_clients: int, max_msg_size: int) -> Bounds:
+    """Of the connections to the request port; `max_msg_size` in megabytes."""
+    return Bounds(most_connections(max_clients), max_msg_size << 20, 2 * max_msg_size << 20)
+
+
+def result_bounds(max_clients: int) -> Bounds:
+    """Of the connections to the result port, where subscriptions come in alone."""
+    return Bounds(most_connections(max_clients), MOST_UNREAD, MOST_UNREAD_TOGETHER, is_read_at_once=True)
 
 
 class Connections:
@@ -70,7 +83,7 @@ class Connections:
 
     def close(self) -> None:
         """Watch no more."""
-        self._take_events()  # the library waits for room in the monitor even while it ends
+        self.take_events()  # the library waits for room in the monitor even while it ends
         self._sock.disable_monitor()
         self.monitor.close()
 
@@ -84,7 +97,7 @@ class Connections:
 
     def of(self, frame: zmq.Frame) -> Connection | None:
         """The connection that a frame came by; None if it has gone, or the frame is the library's own."""
-        self._take_events()
+        self.take_events()
         try:
             fd = int(frame.get(zmq.SRCFD))
         except zmq.ZMQError:
@@ -108,7 +121,6 @@ class Connections:
 
         `owned`: bytes of this process that its owner accounts for in another way, as its queue.
         """
-        self._take_events()
         if len(self._table) and now_s >= self._check_at_s:
             begin_s = time.monotonic()
             is_calm = self._check(now_s, owned)
@@ -137,7 +149,8 @@ class Connections:
 
     # -- what the library and the kernel tell -------------------------------------------------------------------------
 
-    def _take_events(self) -> None:
+    def take_events(self) -> None:
+        """Hear who came and who went: when `monitor` can be read."""
         for _ in range(EVENTS_AT_ONCE):
             try:
                 event, fd = struct.unpack("=Hi", self.monitor.recv_multipart(zmq.NOBLOCK)[0])
