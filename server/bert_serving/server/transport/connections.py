@@ -29,6 +29,8 @@ CHECK_INTERVAL_S = 0.05
 """While anything is unread; half as often otherwise."""
 CHECK_SHARE = 0.03
 """Of the time that checks may take, however many connections there are."""
+SEEN_AT_ONCE = 200
+"""Connections that one turn looks at."""
 UNREAD_EVENTS = 50_000
 """Of the monitor; beyond that the library waits, and new connections with it."""
 EVENTS_AT_ONCE = 5_000
@@ -69,7 +71,9 @@ class Connections:
         self._sock = sock
         self._table = ConnectionTable(bounds)
         self._gone: list[int] = []
-        self._check_at_s = 0.0
+        self._unseen: list[Connection] = []
+        """Of a check that has begun."""
+        self._check_at_s = self._spent_s = 0.0
         self._refused = Throttle(log, "%d connection(s) were ended: there are too many, or they sent too much")
         address = f"inproc://monitor-{id(self)}"
         sock.monitor(address, _EVENTS)
@@ -121,17 +125,16 @@ class Connections:
 
         `owned`: bytes of this process that its owner accounts for in another way, as its queue.
         """
-        if len(self._table) and now_s >= self._check_at_s:
-            begin_s = time.monotonic()
-            is_calm = self._check(now_s, owned)
-            took_s = time.monotonic() - begin_s
-            self._check_at_s = now_s + max(CHECK_INTERVAL_S * (1 + is_calm), took_s / CHECK_SHARE)
+        if self._unseen or (len(self._table) and now_s >= self._check_at_s):
+            self._check_some(now_s, owned)
         gone, self._gone = self._gone, []
         return gone
 
     @property
     def next_s(self) -> float:
         """When a turn is due, if nothing happens before."""
+        if self._unseen:
+            return 0.0
         return self._check_at_s if len(self._table) else float("inf")
 
     def revoke(self, knows: Callable[[str | None], bool]) -> None:
@@ -168,17 +171,22 @@ class Connections:
         if (surplus := self._table.accepted(fd, peer, time.monotonic())) is not None:
             self.hang_up(surplus)
 
-    def _check(self, now_s: float, owned: int) -> bool:
-        """Hang up on whom it has to be; returns whether all that came was read."""
-        for one in list(self._table):
-            try:
-                received, sent = _bytes_of(one.fd)
-            except OSError:  # closed; the monitor tells soon
-                continue
-            self._table.seen(one, received, sent, now_s)
-        for one in self._table.judge(now_s, _memory(), owned):
-            self.hang_up(one)
-        return not any(one.unread(now_s) for one in self._table)
+    def _check_some(self, now_s: float, owned: int) -> None:
+        """Look at some connections, or at the last of all, and then hang up on whom it has to be."""
+        begin_s = time.monotonic()
+        if not self._unseen:
+            self._unseen = list(self._table)
+        for _ in range(min(SEEN_AT_ONCE, len(self._unseen))):
+            one = self._unseen.pop()
+            with suppress(OSError):  # closed; the monitor tells soon
+                self._table.seen(one, *_bytes_of(one.fd), now_s)
+        if not self._unseen:
+            for one in self._table.judge(now_s, _memory(), owned):
+                self.hang_up(one)
+            is_calm = not any(one.unread(now_s) for one in self._table)
+            wait_s = max(CHECK_INTERVAL_S * (1 + is_calm), self._spent_s / CHECK_SHARE)
+            self._check_at_s, self._spent_s = now_s + wait_s, 0.0
+        self._spent_s += time.monotonic() - begin_s
 
 
 def _peer(fd: int) -> object:
