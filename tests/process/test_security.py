@@ -107,6 +107,28 @@ def test_a_key_that_is_removed_is_of_no_use_any_more(serve: Serve, connect: Conn
             continue
 
 
+def test_what_a_removed_key_has_open_ends(serve: Serve, connect: Connect, keys: Path) -> None:
+    server = serve(curve_dir=str(keys))
+    with zmq.Context() as context, context.socket(zmq.SUB) as spy, context.socket(zmq.PAIR) as monitor:
+        spy.linger = monitor.linger = 0
+        ClientKeys.load(of(keys, "alice")).present(spy)
+        spy.monitor("inproc://monitor", zmq.EVENT_DISCONNECTED)
+        monitor.connect("inproc://monitor")
+        spy.subscribe(b"shared")
+        spy.connect(f"tcp://127.0.0.1:{server.config.port_out}")
+        eve = connect(server, curve=of(keys, "admin-eve"), identity="shared")
+        while not spy.poll(0):
+            assert encodes(eve)
+        (keys / "clients" / "alice.key").unlink()
+        assert monitor.poll(30_000)
+        while spy.poll(0):
+            spy.recv_multipart()
+        for _ in range(20):
+            assert encodes(eve)
+        assert not spy.poll(0)
+        spy.disable_monitor()
+
+
 @pytest.mark.parametrize("broken", ["cut", "a folder", "a link to itself", "a secret key"])
 def test_a_key_is_revoked_whatever_lies_beside_it(
     serve: Serve, connect: Connect, keys: Path, broken: str, capfd: pytest.CaptureFixture[str]

@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
+import socket
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack
-from typing import Any
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 import zmq
+from raw_zmtp import RawZmtp
 from serving import fake_config
 
+from bert_serving.client.wire import ErrorReply, decode_reply
+from bert_serving.server.core.assembly import Assembly
 from bert_serving.server.core.listeners import Listeners
 from bert_serving.server.sink import Sink
 from bert_serving.server.transport.child_line import ChildLine
+from bert_serving.server.transport.connections import Connections, result_bounds
 from bert_serving.server.transport.meeting import Contact
 from bert_serving.server.transport.messages import (
     Alive,
+    Answer,
     Delivered,
+    Hello,
     Left,
     Message,
     NewVentilator,
+    Received,
     Rows,
     Stop,
     decode,
     encode,
 )
 from bert_serving.server.transport.run_keys import RunKeys
+from bert_serving.server.transport.sockets import LONGEST_SUBSCRIPTION
 
-TTL_S, MOST_KEPT_BYTES = 60.0, 1000
+TTL_S, MOST_KEPT_BYTES, PATIENCE_S = 60.0, 1000, 30.0
 
 
 class Bench:
@@ -39,11 +50,19 @@ class Bench:
         context = opened.enter_context(zmq.Context())
 
         def make(kind: int) -> Any:
-            return opened.enter_context(context.socket(kind))
+            sock = opened.enter_context(context.socket(kind))
+            sock.set_hwm(0)
+            return sock
 
         results, rows = make(zmq.XPUB), make(zmq.PULL)
         self._rows, self._ventilator, self._supervisor = make(zmq.PUSH), make(zmq.DEALER), make(zmq.ROUTER)
-        results.bind("inproc://results")
+        results.linger = 0
+        results.sndhwm = 1_000
+        results.setsockopt(zmq.XPUB_MANUAL, 1)
+        results.setsockopt(zmq.XPUB_NODROP, 1)
+        results.setsockopt(zmq.MAXMSGSIZE, LONGEST_SUBSCRIPTION)
+        self.port = results.bind_to_random_port("tcp://127.0.0.1")
+        self._context = context
         rows.bind("inproc://rows")
         self._ventilator.bind("inproc://ventilator")
         self._supervisor.bind("inproc://supervisor")
@@ -56,18 +75,57 @@ class Bench:
         def connect(address: str) -> Any:
             sock = make(zmq.DEALER)
             sock.connect(address)
+            sock.send_multipart(encode(Hello(1)))
             return sock
 
-        listeners = Listeners(TTL_S, max_bytes=MOST_KEPT_BYTES)
-        sink = Sink(fake_config(), None, listeners, results, rows, supervisor, connect, None)
-        self._supervisor.send_multipart([b"sink.1", *encode(NewVentilator("inproc://ventilator"))])
-        thread = threading.Thread(target=sink.loop, daemon=True)
+        config = fake_config()
+        connections = opened.enter_context(Connections(context, results, result_bounds(config.max_clients)))
+        self.listeners = Listeners(TTL_S, config.max_clients, MOST_KEPT_BYTES)
+        sink = Sink(config, None, self.listeners, results, connections, rows, supervisor, connect, None)
+
+        def run() -> None:
+            self._clock = time.pthread_getcpuclockid(threading.get_ident())
+            has_begun.set()
+            sink.loop()
+
+        has_begun = threading.Event()
+        thread = threading.Thread(target=run, daemon=True)
         thread.start()
+        has_begun.wait(10)
+        self._supervisor.send_multipart([b"sink.1", *encode(NewVentilator("inproc://ventilator"))])
+        assert isinstance(decode(self._ventilator.recv_multipart()), Hello)
         opened.callback(thread.join, 10)
         opened.callback(self._ventilator.send_multipart, encode(Stop()))
 
     def tell(self, message: Rows) -> None:
         self._rows.send_multipart(encode(message))
+
+    def say(self, message: Message) -> None:
+        """As the ventilator."""
+        self._ventilator.send_multipart(encode(message))
+
+    @contextmanager
+    def listen(self, identity: bytes) -> Iterator[zmq.Socket[bytes]]:
+        """A client's socket, once it counts."""
+        before = len(self.listeners)
+        with self._context.socket(zmq.SUB) as sub:
+            sub.linger = 0
+            sub.subscribe(identity)
+            sub.connect(f"tcp://127.0.0.1:{self.port}")
+            self.until(lambda: len(self.listeners) > before)
+            yield sub
+
+    def until(self, is_done: Callable[[], bool]) -> None:
+        end_s = time.monotonic() + PATIENCE_S
+        while not is_done():
+            assert time.monotonic() < end_s, "it never came"
+            time.sleep(0.001)
+
+    def busy_share(self, during_s: float) -> float:
+        """How much of that time the sink computes."""
+        before_s = time.clock_gettime(self._clock)
+        time.sleep(during_s)
+        return (time.clock_gettime(self._clock) - before_s) / during_s
 
     def hear(self) -> Message:
         while isinstance(message := decode(self._ventilator.recv_multipart()), Alive):
@@ -88,8 +146,176 @@ def rows_of(job: int, size: int) -> Rows:
     return Rows(job, 1, 0, 1, "float32", size, identity=b"late", request_id=b"7", data=vector.tobytes(), **nothing)
 
 
+def error_in(sub: zmq.Socket[bytes]) -> str:
+    """The next reply, which is one."""
+    assert sub.poll(10_000), "no answer"
+    reply = decode_reply(sub.recv_multipart())
+    assert isinstance(reply, ErrorReply)
+    return reply.error.message
+
+
+def out_of_memory(*args: Any) -> NoReturn:
+    raise MemoryError
+
+
 def test_an_answer_too_large_to_be_kept_is_not_said_to_be(bench: Bench) -> None:
     bench.tell(rows_of(1, size=10))
     assert bench.hear() == Delivered(1, is_kept=True)
     bench.tell(rows_of(2, size=2000))
     assert [bench.hear(), bench.hear()] == [Left(2), Delivered(2, is_kept=False)]
+
+
+# -- what cannot be put together ends with an error -------------------------------------------------------------------
+
+
+def test_an_answer_that_no_memory_can_hold_ends_with_an_error(bench: Bench) -> None:
+    with bench.listen(b"late") as sub:
+        bench.tell(replace(rows_of(1, size=8), total=10**14))
+        assert bench.hear() == Delivered(1, is_kept=False)
+        error = error_in(sub)
+        assert "answer of 100000000000000 rows, each of width 8, needs more memory than the server has" in error
+        assert "send fewer texts" in error
+        bench.tell(rows_of(2, size=8))
+        assert bench.hear() == Delivered(2, is_kept=False)
+
+
+def test_an_answer_that_cannot_be_padded_ends_with_an_error(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Assembly, "result", out_of_memory)
+    bench.tell(rows_of(1, size=8))
+    assert bench.hear() == Delivered(1, is_kept=True)
+    with bench.listen(b"late") as sub:
+        assert "needs more memory" in error_in(sub)
+
+
+def test_an_error_for_which_there_is_no_memory_goes_out_later(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Assembly, "result", out_of_memory)
+    real, calls = Listeners.keep, iter(range(3))
+
+    def keep(*args: Any) -> list[int]:
+        return real(*args) if next(calls, None) is None else out_of_memory()
+
+    monkeypatch.setattr(Listeners, "keep", keep)
+    bench.tell(rows_of(1, size=8))
+    assert bench.hear() == Delivered(1, is_kept=True)
+    with bench.listen(b"late") as sub:
+        assert "needs more memory" in error_in(sub)
+
+
+BROKEN = {
+    "beyond the end": {"offset": 2},
+    "before the beginning": {"offset": -1},
+    "of another width": {"dim": 4, "data": bytes(16)},
+    "of another number type": {"dtype": "float16", "data": bytes(16)},
+    "of no number type": {"dtype": "hello"},
+    "too few bytes": {"data": bytes(12)},
+    "of another total": {"total": 3},
+    "lengths that do not add up": {"lengths": [5]},
+    "lengths below zero": {"lengths": [-1]},
+    "counts for other rows": {"num_tokens": [1, 2]},
+    "a failure elsewhere": {"failures": [[1, "no"]]},
+    "a text cut elsewhere": {"truncated": [-1]},
+    "tokens of other rows": {"tokens": [["a"], ["b"]]},
+    "of the wrong sort": {"lengths": [1]},
+}
+
+
+@pytest.mark.parametrize("change", BROKEN.values(), ids=BROKEN)
+def test_rows_that_do_not_fit_end_with_an_error(bench: Bench, change: dict[str, Any]) -> None:
+    first = replace(rows_of(1, size=8), total=2)
+    with bench.listen(b"late") as sub:
+        bench.tell(first)
+        assert isinstance(bench.hear(), Received)
+        bench.tell(replace(first, offset=1, **change) if "offset" not in change else replace(first, **change))
+        assert bench.hear() == Delivered(1, is_kept=False)
+        assert "could not be put together" in error_in(sub)
+        bench.tell(replace(first, offset=1))  # the job is closed
+        bench.tell(rows_of(2, size=8))
+        assert bench.hear() == Delivered(2, is_kept=False)
+
+
+def test_a_job_is_answered_once_however_many_follow(bench: Bench) -> None:
+    with bench.listen(b"late") as sub:
+        for job in range(1, 6_002):
+            bench.tell(rows_of(job, size=1))
+            if job % 100 == 0:
+                for _ in range(100):
+                    bench.hear()
+                    assert sub.poll(10_000)
+                    sub.recv_multipart()
+        bench.hear()
+        sub.recv_multipart()
+        bench.say(Answer(1, b"late", b'{"error": {"message": "again"}}', b"7", is_error=True))
+        assert bench.hear() == Delivered(1, is_kept=False)
+        bench.tell(rows_of(2, size=1))
+        bench.tell(replace(rows_of(3, size=1), total=2))  # late: it opens nothing
+        bench.say(Answer(7_000, b"late", b'{"error": {"message": "open"}}', b"8", is_error=True))
+        assert bench.hear() == Delivered(7_000, is_kept=False)
+        assert error_in(sub) == "open"
+        bench.tell(replace(rows_of(7_000, size=1), total=2))
+        bench.tell(rows_of(7_001, size=1))
+        assert bench.hear() == Delivered(7_001, is_kept=False)
+
+
+# -- strangers --------------------------------------------------------------------------------------------------------
+
+
+def test_a_name_lives_as_long_as_the_connections_that_have_it(bench: Bench) -> None:
+    with bench.listen(b"late") as sub, RawZmtp(bench.port, b"SUB") as stranger:
+        stranger.unsubscribe(b"late", b"late")
+        stranger.subscribe(b"stranger", b"stranger", *(b"%d" % number for number in range(60)))
+        bench.until(lambda: len(bench.listeners) == 62)
+        bench.tell(rows_of(1, size=8))
+        assert bench.hear() == Delivered(1, is_kept=False)
+        assert sub.poll(10_000)
+        stranger.close()
+        bench.until(lambda: len(bench.listeners) == 1)
+    bench.until(lambda: len(bench.listeners) == 0)
+
+
+def test_who_subscribes_to_too_much_is_hung_up_on(bench: Bench) -> None:
+    with bench.listen(b"late") as sub, RawZmtp(bench.port, b"SUB") as stranger:
+        stranger.subscribe(*(b"%d" % number for number in range(9_000)))
+        assert stranger.is_hung_up_on()
+        bench.until(lambda: len(bench.listeners) == 1)
+        bench.tell(rows_of(1, size=8))
+        assert sub.poll(10_000)
+
+
+def test_who_subscribes_without_end_is_hung_up_on(bench: Bench) -> None:
+    with RawZmtp(bench.port, b"SUB") as stranger:
+        for _ in range(200):
+            stranger.subscribe(b"a")
+            stranger.unsubscribe(b"a")
+        assert stranger.is_hung_up_on()
+    bench.until(lambda: len(bench.listeners) == 0)
+
+
+def test_a_subscription_of_endless_frames_is_hung_up_on(bench: Bench) -> None:
+    with RawZmtp(bench.port, b"SUB") as stranger, suppress(OSError):
+        for _ in range(2_000):
+            stranger.begin(*[bytes(1_000)] * 10)
+        assert stranger.is_hung_up_on()
+
+
+def test_the_longest_identity_is_heard(bench: Bench) -> None:
+    identity = b"x" * 4_096
+    with bench.listen(identity) as sub:
+        bench.tell(replace(rows_of(1, size=8), identity=identity))
+        assert bench.hear() == Delivered(1, is_kept=False)
+        assert sub.poll(10_000)
+
+
+def test_one_that_reads_nothing_holds_up_nobody(bench: Bench) -> None:
+    """More answers than its connection takes wait for it; those of others go out at once."""
+    with RawZmtp(bench.port, b"SUB") as stranger, bench.listen(b"late") as sub:
+        names = [b"%d" % number for number in range(64)]
+        stranger.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stranger.subscribe(*names)
+        bench.until(lambda: len(bench.listeners) == 65)
+        for number in range(3_000):
+            bench.say(Answer(2 * number, names[number % 64], bytes(4_000), b"1", is_error=True))
+            if number % 50 == 0:
+                bench.say(Answer(2 * number + 1, b"late", b"{}", b"5", is_error=False))
+                assert sub.poll(2_000)
+                sub.recv_multipart()
+        assert bench.busy_share(0.5) < 0.5

@@ -6,7 +6,8 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import hostile
 import pytest
@@ -14,8 +15,10 @@ import zmq
 
 from bert_serving.client.errors import BadRequest, ServerBusy, ServerError, ServerStopping
 from bert_serving.client.wire import Command, CommandRequest, encode_command, encode_options, encode_request
+from bert_serving.server.core.connections import Bounds, Connection
 from bert_serving.server.core.reading import AT_ONCE_BYTES, ReadRequest
 from bert_serving.server.door import Door, Limits, Request
+from bert_serving.server.transport.connections import Connections
 
 PART_ROWS = 256
 TURNS = 200_000
@@ -23,21 +26,34 @@ BIG = [f"text {number}" for number in range(300_000)]
 """Some 4 MB, which take many turns."""
 
 
+class Watched(Connections):
+    """Connections that remember what they were told."""
+
+    def __init__(self, context: zmq.Context[Any], sock: zmq.Socket[bytes], bounds: Bounds) -> None:
+        super().__init__(context, sock, bounds)
+        self.bytes_read = 0
+        self.hung_up: list[Connection] = []
+
+    def read(self, one: Connection, size: int, frames: int) -> None:
+        self.bytes_read += size
+        super().read(one, size, frames)
+
+    def hang_up(self, one: Connection) -> None:
+        self.hung_up.append(one)
+        super().hang_up(one)
+
+
 class Street:
     """A door, who knocks, and what came of it."""
 
-    def __init__(self, push: zmq.Socket[bytes], pull: zmq.Socket[bytes], limits: Limits) -> None:
+    def __init__(self, push: zmq.Socket[bytes], pull: zmq.Socket[bytes], connections: Watched, limits: Limits) -> None:
         self._push = push
         self._pull = pull
         self.noted: list[tuple[bytes, bytes]] = []
         self.refused: list[tuple[int, ServerError]] = []
         self.let_in: list[tuple[int, Request]] = []
-        self.bytes_read: Counter[int] = Counter()
-        self.hung_up: list[int] = []
-        self.door = Door(
-            pull, None, "local", self._note, self._refuse, limits, lambda total: PART_ROWS, self._consumed,
-            self.hung_up.append,
-        )  # fmt: skip
+        self.connections = connections
+        self.door = Door(pull, None, "local", self._note, self._refuse, limits, lambda total: PART_ROWS, connections)
 
     def _note(self, identity: bytes, request_id: bytes) -> int:
         self.noted.append((identity, request_id))
@@ -46,9 +62,6 @@ class Street:
     def _refuse(self, job: int, identity: bytes, request_id: bytes, error: ServerError) -> None:
         assert self.noted[job - 1] == (identity, request_id)
         self.refused.append((job, error))
-
-    def _consumed(self, fd: int, size: int) -> None:
-        self.bytes_read[fd] += size
 
     def send(self, *messages: list[bytes]) -> None:
         for frames in messages:
@@ -78,13 +91,17 @@ def street(
     message_bytes: int = 64 << 20, reading_bytes: int = 64 << 20, answer_bytes: int = 1 << 40, row_bytes: int = 32
 ) -> Iterator[Street]:
     limits = Limits(message_bytes, reading_bytes, answer_bytes, lambda characters: row_bytes)
-    with zmq.Context() as context, context.socket(zmq.PULL) as pull, context.socket(zmq.PUSH) as push:
+    with ExitStack() as opened:
+        context = opened.enter_context(zmq.Context())
+        pull, push = (opened.enter_context(context.socket(kind)) for kind in (zmq.PULL, zmq.PUSH))
         push.linger = 0
+        connections = Watched(context, pull, Bounds(10, 1 << 40, 1 << 40))
+        opened.enter_context(connections)
         pull.set_hwm(0)
         push.set_hwm(0)
         port = pull.bind_to_random_port("tcp://127.0.0.1")
         push.connect(f"tcp://127.0.0.1:{port}")
-        yield Street(push, pull, limits)
+        yield Street(push, pull, connections, limits)
 
 
 def texts_of(request: Request) -> list[str]:
@@ -101,7 +118,7 @@ def test_a_small_request_is_passed_on_as_it_was_written() -> None:
         assert isinstance(request, ReadRequest)
         assert request.parts == {0: (2, frames[1])}
         assert (job, request.timeout_ms, request.total, request.answer_bytes) == (1, 500, 2, 64)
-        assert sum(there.bytes_read.values()) == sum(len(frame) + 2 for frame in frames)
+        assert there.connections.bytes_read == sum(map(len, frames))
 
 
 def test_small_requests_pass_large_ones_which_take_turns() -> None:
@@ -164,7 +181,7 @@ def test_what_is_refused_is_told_why(frames: list[bytes], says: str) -> None:
         ((_, error),) = there.refused
         assert isinstance(error, BadRequest)
         assert says in str(error)
-        assert len(there.hung_up) == (len(frames) > 5)
+        assert len(there.connections.hung_up) == (len(frames) > 5)
 
 
 def test_an_answer_too_large_is_refused_with_its_figure() -> None:
@@ -187,9 +204,8 @@ def test_a_long_identity_is_dropped_and_many_frames_are_read_over_many_turns() -
         assert there.noted == [(b"id", b"1"), (b"good", b"3")]
         assert "has 100004" in there.reason()
         assert turns > 1
-        assert len(there.hung_up) == 1
-        assert there.hung_up[0] in there.bytes_read
-        assert sum(there.bytes_read.values()) > (20 << 20) + 200_000
+        assert len(there.connections.hung_up) == 1
+        assert there.connections.bytes_read > 20 << 20
 
 
 def test_termination_is_no_job() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from bert_serving.server.core.listeners import MOST_TALK_BYTES, Listeners
-from bert_serving.server.core.unsent import MOST_BYTES, Unsent
+from bert_serving.server.core.listeners import MOST_NAMES, MOST_TALK_BYTES, Listeners
+
+MOST_CLIENTS = 3
 
 
 def taken(listeners: Listeners, identity: bytes) -> list[list[bytes]]:
@@ -30,11 +32,28 @@ def test_an_answer_waits_for_its_subscriber() -> None:
 
 def test_clones_listen_until_the_last_has_gone() -> None:
     listeners = Listeners(ttl_s=10)
-    listeners.subscribed(b"a")
-    listeners.subscribed(b"a")
-    listeners.unsubscribed(b"a")
+    listeners.subscribed(1, b"a")
+    listeners.subscribed(2, b"a")
+    listeners.unsubscribed(1, b"a")
     assert b"a" in listeners
-    listeners.unsubscribed(b"a")
+    assert listeners.gone(2) == [b"a"]
+    assert b"a" not in listeners
+
+
+def test_nobody_ends_the_subscription_of_another() -> None:
+    listeners = Listeners(ttl_s=10)
+    listeners.subscribed(1, b"a")
+    assert not listeners.unsubscribed(2, b"a")
+    assert not listeners.unsubscribed(2, b"b")
+    assert listeners.gone(2) == []
+    assert b"a" in listeners
+
+
+def test_a_name_that_is_subscribed_twice_counts_once() -> None:
+    listeners = Listeners(ttl_s=10)
+    assert listeners.subscribed(1, b"a")
+    assert not listeners.subscribed(1, b"a")
+    assert listeners.unsubscribed(1, b"a")
     assert b"a" not in listeners
 
 
@@ -74,30 +93,76 @@ def test_talk_has_bounds_of_its_own_and_drives_no_result_out() -> None:
 
 def test_one_client_too_many_is_refused_until_another_goes() -> None:
     listeners = Listeners(ttl_s=10, max_clients=2)
-    for identity in (b"a", b"b", b"c", b"c", b"a"):
-        listeners.subscribed(identity)
+    for connection, identity in enumerate((b"a", b"b", b"c", b"c", b"a")):
+        listeners.subscribed(connection, identity)
     assert [identity for identity in (b"a", b"b", b"c") if listeners.refuses(identity)] == [b"c"]
-    listeners.unsubscribed(b"a")
+    listeners.unsubscribed(0, b"a")
     assert listeners.refuses(b"c")  # a clone of the first is there still
-    listeners.unsubscribed(b"a")
+    listeners.gone(4)
     assert not listeners.refuses(b"c")
-    listeners.subscribed(b"d")
+    listeners.subscribed(5, b"d")
     assert listeners.refuses(b"d")
-    listeners.unsubscribed(b"d")
-    listeners.unsubscribed(b"b")
-    listeners.subscribed(b"e")
+    listeners.unsubscribed(5, b"d")
+    listeners.gone(1)
+    listeners.subscribed(6, b"e")
     assert not listeners.refuses(b"e")
 
 
-def test_large_answers_on_their_way_to_one_client_are_bounded() -> None:
-    unsent, sent = Unsent(), [False, False]
-    assert unsent.has_room(b"a", 10 * MOST_BYTES)  # one goes out whatever its size
-    unsent.add(b"a", MOST_BYTES // 2, lambda: sent[0])
-    unsent.add(b"a", MOST_BYTES // 2, lambda: sent[1])
-    assert not unsent.has_room(b"a", 1)
-    assert unsent.has_room(b"b", MOST_BYTES)
-    sent[0] = True
-    assert unsent.has_room(b"a", MOST_BYTES // 2)
-    assert not unsent.has_room(b"a", MOST_BYTES)
-    unsent.forget(b"a")
-    assert unsent.has_room(b"a", MOST_BYTES)
+class Comings(RuleBasedStateMachine):
+    """Connections come, subscribe, unsubscribe and go; a list of pairs says who has what."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.listeners = Listeners(ttl_s=10, max_clients=MOST_CLIENTS)
+        self.pairs: set[tuple[int, bytes]] = set()
+
+    connections = st.integers(0, 6)
+    names = st.integers(0, MOST_NAMES + 3).map(lambda number: b"%d" % number)
+
+    @rule(connection=connections, name=names)
+    def subscribe(self, connection: int, name: bytes) -> None:
+        held = {other for one, other in self.pairs if one == connection}
+        takes = self.listeners.takes(connection, name)
+        assert takes is (name in held or len(held) < MOST_NAMES)
+        if takes:
+            assert self.listeners.subscribed(connection, name) is (name not in held)
+            self.pairs.add((connection, name))
+
+    @rule(connection=connections)
+    def subscribe_to_many(self, connection: int) -> None:
+        for number in range(MOST_NAMES + 4):
+            self.subscribe(connection, b"%d" % number)
+
+    @rule(connection=connections, name=names)
+    def unsubscribe(self, connection: int, name: bytes) -> None:
+        assert self.listeners.unsubscribed(connection, name) is ((connection, name) in self.pairs)
+        self.pairs.discard((connection, name))
+
+    @rule(connection=connections)
+    def go(self, connection: int) -> None:
+        before = {name for _, name in self.pairs}
+        self.pairs = {(one, name) for one, name in self.pairs if one != connection}
+        assert set(self.listeners.gone(connection)) == before - {name for _, name in self.pairs}
+
+    @invariant()
+    def who_listens_is_who_is_there(self) -> None:
+        names = {name for _, name in self.pairs}
+        assert len(self.listeners) == len(names)
+        for name in names:
+            assert self.listeners.connections(name) == {one for one, other in self.pairs if other == name}
+
+    @invariant()
+    def as_many_are_served_as_may_be(self) -> None:
+        names = {name for _, name in self.pairs}
+        served = [name for name in sorted(names) if not self.listeners.refuses(name)]
+        assert len(served) == min(len(names), MOST_CLIENTS)
+
+    def teardown(self) -> None:
+        for connection in range(7):
+            self.listeners.gone(connection)
+        assert len(self.listeners) == 0
+        assert not self.listeners._refused
+        assert not self.listeners._identities
+
+
+TestComings = Comings.TestCase

@@ -33,8 +33,9 @@ from bert_serving.server.config import ServerConfig
 from bert_serving.server.core.reading import AT_ONCE_BYTES, Reading, ReadRequest
 from bert_serving.server.log import Throttle
 from bert_serving.server.transport import sockets
+from bert_serving.server.transport.connections import Connections
 from bert_serving.server.transport.curve import Gate
-from bert_serving.server.transport.incoming import Consumed, HangUp, Incoming, Reader
+from bert_serving.server.transport.incoming import Incoming, Reader
 
 log = logging.getLogger(__name__)
 
@@ -100,8 +101,8 @@ class Door:
     `note` gets identity and request id of each message that can be answered, before any JSON of it is read, and makes
     a job of it. That is followed by one of two: the request is yielded with the job, or `refuse` gets the job,
     identity, request id and an error. `TERMINATION`, which has no answer, is yielded as job 0. `part_rows` says how
-    many rows the parts of a request of so many should have. `terminate` is that of the config. For `consumed` and
-    `hang_up` see `Reader`.
+    many rows the parts of a request of so many should have. `terminate` is that of the config. For
+    `connections` see `Reader`.
     """
 
     def __init__(
@@ -113,10 +114,9 @@ class Door:
         refuse: Refuse,
         limits: Limits,
         part_rows: Callable[[int], int],
-        consumed: Consumed | None = None,
-        hang_up: HangUp | None = None,
+        connections: Connections | None = None,
     ) -> None:
-        self._reader = Reader(requests, limits.message_bytes, consumed, hang_up)
+        self._reader = Reader(requests, limits.message_bytes, connections)
         self._gate = gate
         self._terminate = terminate
         self._note = note
@@ -134,6 +134,11 @@ class Door:
     def is_reading(self) -> bool:
         """Whether there is more to read though the socket has nothing."""
         return bool(self._large)
+
+    @property
+    def held_bytes(self) -> int:
+        """Of the requests that are being read."""
+        return sum(large.reading.size for large in self._large)
 
     def __iter__(self) -> Iterator[tuple[int, Request]]:
         """The requests that wait outside, some of them if there are many."""
@@ -220,7 +225,7 @@ class Door:
 
     def _put_off(self, large: _Large) -> None:
         size = large.reading.size
-        others = sum(large.reading.size for large in self._large)
+        others = self.held_bytes
         if others and others + size > self._limits.reading_bytes:
             text = f"{others >> 20} MB of texts are being read, and with these there would be too many"
             text += f" (-max_queue_mb): come again in {COME_AGAIN_MS} ms"

@@ -10,23 +10,25 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zmq
 
-from bert_serving.client.errors import RowFailed, ServerBusy
+from bert_serving.client.errors import RowFailed, ServerError
 from bert_serving.client.wire import encode_error_reply, encode_rows_reply, topic
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.core.assembly import Assembly, unpack
-from bert_serving.server.core.first_answers import FirstAnswers
+from bert_serving.server.core.closed import Closed
 from bert_serving.server.core.listeners import Listeners
-from bert_serving.server.core.unsent import Unsent
-from bert_serving.server.log import Throttle
+from bert_serving.server.guard import Guard
+from bert_serving.server.publisher import Publisher
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.child_line import ChildLine
+from bert_serving.server.transport.connections import Connections, result_bounds
 from bert_serving.server.transport.curve import Gate, open_gate
 from bert_serving.server.transport.meeting import Contact
 from bert_serving.server.transport.messages import (
@@ -46,16 +48,11 @@ from bert_serving.server.transport.messages import (
 
 log = logging.getLogger(__name__)
 
-EXPIRE_INTERVAL_MS = 1_000
-RETRY_INTERVAL_MS = 5
-LARGE_ANSWER = 1 << 16
-"""Bytes: from here on answers on their way are counted by size."""
-
-MOST_CLOSED = 5_000
-"""Jobs that are remembered after their answer, so that parts which come late begin nothing."""
-
-FIRST_REQUEST_ID = b"1"
-"""Of the question that a 1.10 client asks while it connects; it asks once, and waits for ever."""
+EXPIRE_INTERVAL_S = 1.0
+OWED_INTERVAL_S = 0.05
+"""How soon an error that could not be sent is tried again."""
+MOST_REASON = 200
+"""Characters of an exception that a client is told."""
 
 
 def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
@@ -77,8 +74,9 @@ def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
             sock.send_multipart(encode(Hello(os.getpid(), rows_address)))
             return sock
 
+        connections = opened.enter_context(Connections(context, results, result_bounds(config.max_clients)))
         listeners = Listeners(config.result_ttl, config.max_clients)
-        Sink(config, arguments["pad_to"], listeners, results, rows, supervisor, connect, gate).loop()
+        Sink(config, arguments["pad_to"], listeners, results, connections, rows, supervisor, connect, gate).loop()
 
 
 def _bind_rows(context: zmq.Context[Any], contact: Contact, remote_host: str | None) -> tuple[sockets.Socket, str]:
@@ -89,7 +87,10 @@ def _bind_rows(context: zmq.Context[Any], contact: Contact, remote_host: str | N
 
 
 class Sink:
-    """The loop. `pad_to` is the T of `[B, T, D]` replies, None for the longest row of each request."""
+    """The loop. `pad_to` is the T of `[B, T, D]` replies, None for the longest row of each request.
+
+    An open assembly always has an end: each job is closed by its last row, or by an `Answer` of the ventilator.
+    """
 
     def __init__(
         self,
@@ -97,6 +98,7 @@ class Sink:
         pad_to: int | None,
         listeners: Listeners,
         results: sockets.Socket,
+        connections: Connections,
         rows: sockets.Socket,
         supervisor: ChildLine,
         connect: Callable[[str], sockets.Socket],
@@ -104,43 +106,54 @@ class Sink:
     ) -> None:
         self._pad_to = pad_to
         self._results = results
+        self._connections = connections
         self._rows = rows
         self._supervisor = supervisor
         self._connect = connect
         self._ventilator: sockets.Socket | None = None
-        self._gate = gate
-        self._listeners = listeners
-        self._first_answers = FirstAnswers()
-        self._refusal = f"{config.max_clients} clients are connected, and no more may be (-max_clients)"
+        self._guard = Guard(log)
+        self._publisher = Publisher(config, listeners, results, connections, gate, self._tell_left)
         self._open: dict[int, Assembly] = {}
-        self._closed: dict[int, None] = {}
-        self._unsent = Unsent()
-        self._given_up = Throttle(log, "%d kept answer(s) were given up: their clients did not come, or do not read")
-        self._blocked: set[bytes] = set()
+        self._closed = Closed()
+        self._owed: dict[int, tuple[bytes, bytes, ServerError]] = {}
+        """By job: to whom an error has to go, for which there was no memory either."""
         self._stopping = False
 
     def loop(self) -> None:
         poller = self._poller = zmq.Poller()
-        handlers = {self._results: self._on_subscription, self._rows: self._on_rows}
-        for sock in (*handlers, self._supervisor.socket):
+        handlers = {self._results: self._publisher.on_subscription, self._rows: self._on_rows}
+        for sock in (*handlers, self._connections.monitor, self._supervisor.socket):
             poller.register(sock, zmq.POLLIN)
         log.info("ready")
         while not self._stopping:
-            fired = dict(poller.poll(RETRY_INTERVAL_MS if self._blocked else EXPIRE_INTERVAL_MS))
+            fired = dict(poller.poll(self._wait_ms(time.monotonic())))
+            if self._connections.monitor in fired:
+                self._guard(self._connections.take_events)
             for sock, handle in handlers.items():
                 if sock in fired:
-                    _take(sock, handle)
+                    self._take(sock, handle)
             if self._ventilator is not None and self._ventilator in fired:
-                _take(self._ventilator, self._on_ventilator)
-            for message in self._supervisor.hear():
-                self._on_supervisor(message)
-            for identity in list(self._blocked):
-                self._send_kept(identity)
-            self._supervisor.beat(time.monotonic())
-            if self._gate is not None:
-                self._gate.refresh()
-            self._first_answers.expire(time.monotonic())
-            self._give_up(self._listeners.expire(time.monotonic()))
+                self._take(self._ventilator, self._on_ventilator)
+            self._guard(self._turn)
+
+    def _take(self, sock: sockets.Socket, handle: Callable[[list[zmq.Frame]], None]) -> None:
+        """The messages that are there, for as long as a burst may take."""
+        for frames in sockets.burst(sock):
+            self._guard(handle, frames)
+
+    def _turn(self) -> None:
+        now_s = time.monotonic()
+        self._supervisor.beat(now_s)
+        for message in self._supervisor.hear():
+            self._on_supervisor(message)
+        self._pay_owed()
+        self._publisher.turn(now_s)
+
+    def _wait_ms(self, now_s: float) -> int:
+        next_s = now_s + OWED_INTERVAL_S if self._owed else self._publisher.next_s
+        return ceil(1000 * min(EXPIRE_INTERVAL_S, max(0.0, next_s - now_s)))
+
+    # -- from the supervisor ------------------------------------------------------------------------------------------
 
     def _on_supervisor(self, message: Message) -> None:
         if isinstance(message, Stop):
@@ -152,67 +165,49 @@ class Sink:
             self._ventilator = self._connect(message.address)
             self._poller.register(self._ventilator, zmq.POLLIN)
 
-    def _say(self, message: Message) -> None:
-        """To the ventilator; while there is none nobody misses it, for its successor asks about all that it had."""
-        if self._ventilator is not None:
-            self._ventilator.send_multipart(encode(message))
-
-    def _on_subscription(self, frames: list[zmq.Frame]) -> None:
-        """A client (un)subscribes to its identity: it gets exactly that topic, see `wire.topic`."""
-        event = frames[0].bytes
-        identity = event[1:]
-        if event[:1] == b"\1":
-            self._results.setsockopt(zmq.SUBSCRIBE, topic(identity))
-            self._listeners.subscribed(identity)
-            if missed := self._first_answers.subscribed(identity, time.monotonic()):
-                self._send_to_newest(identity, missed)
-            self._send_kept(identity)
-        elif event[:1] == b"\0":
-            self._results.setsockopt(zmq.UNSUBSCRIBE, topic(identity))
-            self._listeners.unsubscribed(identity)
-            if identity not in self._listeners:
-                self._blocked.discard(identity)
-                self._unsent.forget(identity)
+    # -- from ventilator and workers ----------------------------------------------------------------------------------
 
     def _on_ventilator(self, frames: list[zmq.Frame]) -> None:
         message = decode([frame.bytes for frame in frames])
         if isinstance(message, Stop):
             self._stopping = True
         elif isinstance(message, Rows):
-            self._take(message)
+            self._on_part(message)
         elif isinstance(message, (Answer, Void)):
-            if isinstance(message, Answer) and message.job not in self._closed:
-                self._publish(message.identity, _answer_frames(message))
-            self._open.pop(message.job, None)
-            self._remember_closed(message.job)
-            self._say(Delivered(message.job, is_kept=False))
+            self._on_answer(message)
 
-    def _send_to_newest(self, identity: bytes, frames: list[Any]) -> None:
-        """Send to the one that has subscribed last, by a topic that it alone has for the moment."""
-        private = identity + b"\1"
-        self._results.setsockopt(zmq.SUBSCRIBE, private)
-        with suppress(zmq.Again):  # it does not read: its own question was not what it waits for
-            self._results.send_multipart([private, *frames[1:]], zmq.NOBLOCK)
-        self._results.setsockopt(zmq.UNSUBSCRIBE, private)
+    def _on_answer(self, message: Answer | Void) -> None:
+        """Publish what the ventilator says, unless its job was answered already."""
+        if isinstance(message, Answer) and message.job not in self._closed:
+            self._publisher.publish(message.identity, _answer_frames(message))
+        self._close(message.job)
+        self._say(Delivered(message.job, is_kept=False))
 
     def _on_rows(self, frames: list[zmq.Frame]) -> None:
         message = decode([frame.buffer for frame in frames])
         if isinstance(message, Rows):
-            self._take(message)
+            self._on_part(message)
 
-    def _take(self, message: Rows) -> None:
+    def _on_part(self, message: Rows) -> None:
+        """Take rows in. Whatever goes wrong ends this job with an error, and never silently."""
         if not message.job or message.job in self._closed:
             return  # a probe, or a part that was run twice
-        identity, request_id = bytes(message.identity), bytes(message.request_id)
-        assembly = self._open.setdefault(message.job, Assembly(message.total))
+        try:
+            self._take_in(message)
+        except Exception as error:
+            self._fail(message, error)
+
+    def _take_in(self, message: Rows) -> None:
+        assembly = self._open.get(message.job)
+        if assembly is None:
+            assembly = self._open[message.job] = Assembly(message.total)
         _add(assembly, message)
-        if assembly.complete:
-            del self._open[message.job]
-            self._remember_closed(message.job)
-            is_kept = self._publish(identity, self._reply(assembly, identity, request_id), message.job)
-            self._say(Delivered(message.job, is_kept))
-        else:
+        if not assembly.complete:
             self._say(Received(message.job, message.offset))
+            return
+        identity, request_id = bytes(message.identity), bytes(message.request_id)
+        frames = self._reply(assembly, identity, request_id)
+        self._answer(message.job, identity, frames)
 
     def _reply(self, assembly: Assembly, identity: bytes, request_id: bytes) -> list[Any]:
         if assembly.failures:
@@ -226,61 +221,48 @@ class Sink:
         num_tokens = int(assembly.num_tokens.sum())
         return encode_rows_reply(identity, request_id, array, tokens, sorted(assembly.truncated), num_tokens)
 
-    def _remember_closed(self, job: int) -> None:
-        self._closed[job] = None
-        if len(self._closed) > MOST_CLOSED:
-            del self._closed[next(iter(self._closed))]
+    # -- the end of a job ---------------------------------------------------------------------------------------------
 
-    def _publish(self, identity: bytes, frames: list[Any], job: int = 0) -> bool:
-        """Send an answer, or keep it; returns whether it is kept, which one that is too large for that is not."""
-        is_next = identity in self._listeners and self._listeners.next_kept(identity) is None
-        if is_next and self._send(identity, frames):
-            return False
-        given_up = self._listeners.keep(identity, frames, time.monotonic(), job)
-        self._give_up(given_up)
-        return job not in given_up
+    def _answer(self, job: int, identity: bytes, frames: list[Any]) -> None:
+        """A job is done: its answer goes out, or is kept."""
+        is_kept = self._publisher.publish(identity, frames, job)
+        self._close(job)
+        self._owed.pop(job, None)
+        self._say(Delivered(job, is_kept))
 
-    def _give_up(self, jobs: list[int]) -> None:
-        """What was kept is kept no more."""
-        self._given_up.count(len(jobs), time.monotonic())
-        for job in jobs:
-            self._tell_left(job)
+    def _close(self, job: int) -> None:
+        self._open.pop(job, None)
+        self._closed.add(job)
+
+    def _fail(self, message: Rows, error: Exception) -> None:
+        """End a job whose answer cannot be made, and give back what it took."""
+        if message.job not in self._closed:
+            self._close(message.job)
+            self._owed[message.job] = bytes(message.identity), bytes(message.request_id), _as_answer(error, message)
+        log.error("a request of %s texts could not be put together: %s", message.total, type(error).__name__)
+        log.debug("it was this", exc_info=error)
+
+    def _pay_owed(self) -> None:
+        """Send the errors that are owed; what fails, for want of memory, is tried again at the next turn."""
+        for job, (identity, request_id, error) in list(self._owed.items()):
+            self._answer(job, identity, encode_error_reply(identity, request_id, error))
 
     def _tell_left(self, job: int) -> None:
-        if job:
-            self._say(Left(job))
+        self._say(Left(job))
 
-    def _send_kept(self, identity: bytes) -> None:
-        while (frames := self._listeners.next_kept(identity)) is not None and self._send(identity, frames):
-            self._tell_left(self._listeners.sent(identity))
-
-    def _send(self, identity: bytes, frames: list[Any]) -> bool:
-        """Hand an answer to the network; False if too much waits there for this client, which is tried again soon."""
-        if self._listeners.refuses(identity):
-            frames = encode_error_reply(identity, frames[-1], ServerBusy(self._refusal))
-        size = sum(len(frame) for frame in frames)
-        is_large = size > LARGE_ANSWER
-        try:
-            if not is_large or self._unsent.has_room(identity, size):
-                tracker = self._results.send_multipart(frames, zmq.NOBLOCK, copy=False, track=is_large)
-                if tracker is not None:
-                    self._unsent.add(identity, size, lambda: bool(tracker.done))
-                self._blocked.discard(identity)
-                if _is_first_answer(frames):
-                    self._first_answers.sent(identity, frames, time.monotonic())
-                return True
-        except zmq.Again:
-            pass
-        self._blocked.add(identity)
-        return False
+    def _say(self, message: Message) -> None:
+        """To the ventilator; while there is none nobody misses it, for its successor asks about all that it had."""
+        if self._ventilator is not None:
+            self._ventilator.send_multipart(encode(message))
 
 
-def _take(sock: sockets.Socket, handle: Callable[[list[zmq.Frame]], None]) -> None:
-    for frames in sockets.burst(sock):
-        try:
-            handle(frames)
-        except Exception as error:  # one broken message must not silence the service
-            log.error("a message was dropped: %s: %s", type(error).__name__, error, exc_info=True)
+def _as_answer(error: Exception, message: Rows) -> ServerError:
+    """What its client is told."""
+    what = f"the answer of {message.total} rows, each of width {message.dim}"
+    if isinstance(error, MemoryError):
+        return ServerError(f"{what}, needs more memory than the server has: send fewer texts in one request")
+    reason = repr(str(error)[:MOST_REASON])
+    return ServerError(f"{what}, could not be put together ({type(error).__name__}: {reason}): send the request again")
 
 
 def _answer_frames(answer: Answer) -> list[bytes]:
@@ -288,19 +270,26 @@ def _answer_frames(answer: Answer) -> list[bytes]:
     return [topic(answer.identity), answer.header, *empty, answer.request_id]
 
 
-def _is_first_answer(frames: list[Any]) -> bool:
-    """Whether it is a config or a status, as a reply of three frames is, and the first of its client."""
-    return len(frames) == 3 and frames[-1] == FIRST_REQUEST_ID
-
-
 def _add(assembly: Assembly, message: Rows) -> None:
-    for position, reason in message.failures:
-        assembly.fail(message.offset + position, reason)
-    assembly.truncated.update(message.offset + position for position in message.truncated)
+    """Place a part's rows. ValueError or IndexError if they do not fit."""
+    _check(assembly, message)
     where = range(message.offset, message.offset + message.count)
-    assembly.num_tokens[where.start : where.stop] = message.num_tokens
-    if message.tokens is not None:
-        assembly.tokens.update(zip(where, message.tokens, strict=True))
     if message.dim:
         array = np.frombuffer(message.data, message.dtype).reshape(-1, message.dim)
         assembly.put(where, unpack(array, message.lengths))
+    for position, reason in message.failures:
+        assembly.fail(message.offset + position, reason)
+    assembly.truncated.update(message.offset + position for position in message.truncated)
+    assembly.num_tokens[where.start : where.stop] = message.num_tokens
+    if message.tokens is not None:
+        assembly.tokens.update(zip(where, message.tokens, strict=True))
+
+
+def _check(assembly: Assembly, message: Rows) -> None:
+    if message.total != assembly.count:
+        raise ValueError(f"a part is of {message.total} rows, those before it were of {assembly.count}")
+    if not 0 <= message.offset <= message.offset + message.count <= message.total or message.dim < 0:
+        raise IndexError(f"{message.count} rows from {message.offset} on are outside of {message.total}")
+    named = [position for position, _ in message.failures] + message.truncated
+    if not all(0 <= position < message.count for position in named) or len(message.num_tokens) != message.count:
+        raise ValueError("what is said of single rows does not fit their number")

@@ -34,6 +34,7 @@ from bert_serving.server.stats import Statistic
 from bert_serving.server.status import Addresses, Description
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.child_line import ChildLine
+from bert_serving.server.transport.connections import Connections, request_bounds
 from bert_serving.server.transport.curve import Gate, open_gate
 from bert_serving.server.transport.lines import Lines
 from bert_serving.server.transport.meeting import Contact, name_of
@@ -66,6 +67,9 @@ MOST_UNCONFIRMED = 5_000
 ROWS_PER_PREFETCH = 128
 """Rows that stand for one micro-batch of `-prefetch_size`. Ten of these are enough to find rows of like length: with
 half as many padding is 10% of the tokens of a real text, with these 5%, with twice as many 3%."""
+MEMORY_OF_TEXTS = 3
+"""So many times their bytes texts may take that are open or being read."""
+REVOKE_INTERVAL_S = 1.0
 PROBE_INTERVAL_S = 2.0
 PROBE = Part(
     job=0, total=1, offset=0, count=1, urgent=True, left_ms=None, identity=b"", request_id=b"", texts=b'["hi"]'
@@ -84,13 +88,15 @@ def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
         opened.callback(context.destroy, linger=sockets.PUBLISH_LINGER_MS)
         insider = arguments["insider"]
         gate = opened.enter_context(open_gate(context, config.curve_dir, insider.encode() if insider else None))
-        requests = sockets.bind_requests(context, config, arguments["requests"])
+        requests = opened.enter_context(sockets.bind_requests(context, config, arguments["requests"]))
+        bounds = request_bounds(config.max_clients, config.max_msg_size)
+        connections = opened.enter_context(Connections(context, requests, bounds))
         lines, addresses = _bind_lines(context, contact, arguments["remote_host"])
         supervisor = ChildLine(context, contact)
         supervisor.hello(*addresses)
         open_log = OpenLog(tuple(arguments["log_files"]))
         description = Description(arguments["description"])
-        Ventilator(config, description, requests, gate, lines, addresses[0], supervisor, open_log).loop()
+        Ventilator(config, description, requests, connections, gate, lines, addresses[0], supervisor, open_log).loop()
 
 
 def _bind_lines(context: zmq.Context[Any], contact: Contact, remote_host: str | None) -> tuple[Lines, list[str]]:
@@ -112,6 +118,7 @@ class Ventilator:
         config: ServerConfig,
         description: Description,
         requests: sockets.Socket,
+        connections: Connections,
         gate: Gate | None,
         lines: Lines,
         address: str,
@@ -122,6 +129,7 @@ class Ventilator:
         self._description = description
         self._gate = gate
         self._requests = requests
+        self._connections = connections
         self._lines = lines
         self._address = address
         self._supervisor = supervisor
@@ -146,9 +154,10 @@ class Ventilator:
             self._answer_error,
             Limits.of(config),
             self._work.part_rows,
+            connections,
         )
         self._statistic = Statistic()
-        self._probed_s = 0.0
+        self._probed_s = self._revoked_s = 0.0
         self._is_draining = self._is_drained = self._is_stopping = False
         self._guard = Guard(log)
         self._disown(open_log)
@@ -167,7 +176,7 @@ class Ventilator:
 
     def loop(self) -> None:
         poller = zmq.Poller()
-        for source in (*self._lines.sockets, self._supervisor.socket):
+        for source in (*self._lines.sockets, self._supervisor.socket, self._connections.monitor):
             poller.register(source, zmq.POLLIN)
         steps = (self._hear_supervisor, self._hear_peers, self._pass_answers_on, self._receive, self._watch)
         while not self._is_stopping:
@@ -180,7 +189,8 @@ class Ventilator:
     def _wait_ms(self, now_s: float) -> int:
         if self._door.is_reading and self._is_receiving:
             return 0
-        return ceil(min(POLL_MS, max(0.0, 1000 * (self._work.next_deadline_s - now_s))))
+        next_s = min(self._work.next_deadline_s, self._connections.next_s)
+        return ceil(min(POLL_MS, max(0.0, 1000 * (next_s - now_s))))
 
     # -- receive: from clients ----------------------------------------------------------------------------------------
 
@@ -321,13 +331,21 @@ class Ventilator:
         for job in self._work.expired(now_s):
             late = DeadlineExceeded("the time that this request had was over before its texts were encoded")
             self._answer_error(job.number, job.key.identity, job.key.request_id, late)
-        if self._gate is not None:
-            self._gate.refresh()
+        self._watch_connections(now_s)
         self._probe(now_s)
         self._scale(now_s)
         if self._is_draining and not self._is_drained and not len(self._work):
             self._is_drained = True
             self._supervisor.say(Drained())
+
+    def _watch_connections(self, now_s: float) -> None:
+        self._connections.take_events()
+        held_bytes = self._work.held_bytes + self._door.held_bytes
+        self._connections.turn(now_s, MEMORY_OF_TEXTS * held_bytes)
+        if self._gate is not None and now_s >= self._revoked_s + REVOKE_INTERVAL_S:
+            self._revoked_s = now_s
+            self._gate.refresh()
+            self._connections.revoke(self._gate.knows)
 
     def _probe(self, now_s: float) -> None:
         """Let each worker encode a known sentence now and then, so that the gateway can tell who does."""

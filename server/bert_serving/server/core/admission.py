@@ -31,6 +31,11 @@ class Admission:
         """Rows of all open requests."""
         return self._rows
 
+    @property
+    def size(self) -> int:
+        """Bytes of the texts of all open requests."""
+        return self._bytes
+
     def admit(self, rows: int, size: int, answer_bytes: int = 0) -> bool:
         """Whether a request of so many rows and bytes may come in; it counts from now on if so."""
         if self._rows and self.full_for(rows, size, answer_bytes):

@@ -23,28 +23,64 @@ class Assembly:
         self.tokens: dict[int, list[str]] = {}
         self.num_tokens = np.zeros(count, np.int32)
         self._arrived = np.zeros(count, bool)
+        self._missing = count
         self._vectors: Array | None = None
         self._matrices: dict[int, Array] | None = None
 
     @property
     def complete(self) -> bool:
-        return bool(self._arrived.all())
+        return not self._missing
 
     def put(self, where: Sequence[int], rows: Array | Sequence[Array]) -> None:
-        """Place row i of `rows` at position `where[i]`: an array `[n, D]`, or n matrices. IndexError if outside."""
+        """Place row i of `rows` at position `where[i]`: an array `[n, D]`, or n matrices.
+
+        IndexError for a position outside, ValueError for rows that do not fit those before them.
+        """
+        index = self._index(where)
         if isinstance(rows, np.ndarray):
-            if self._vectors is None:
-                self._vectors = np.zeros((self.count, rows.shape[1]), rows.dtype)
-            self._vectors[_as_index(where)] = rows
+            self._put_vectors(index, where, rows)
         else:
-            self._matrices = self._matrices or {}
-            self._matrices.update(zip(where, rows, strict=True))
-        self._arrived[_as_index(where)] = True
+            self._put_matrices(where, rows)
+        self._arrive(index)
+
+    def _put_vectors(self, index: slice | list[int], where: Sequence[int], rows: Array) -> None:
+        if rows.ndim != 2 or len(rows) != len(where) or self._matrices is not None:
+            raise ValueError(f"{len(where)} rows cannot be an array of shape {rows.shape} here")
+        if self._vectors is None:
+            self._vectors = np.zeros((self.count, rows.shape[1]), rows.dtype)
+        if (rows.shape[1], rows.dtype) != (self._vectors.shape[1], self._vectors.dtype):
+            raise ValueError(f"rows of {_kind(rows)} come after rows of {_kind(self._vectors)}")
+        self._vectors[index] = rows
+
+    def _put_matrices(self, where: Sequence[int], rows: Sequence[Array]) -> None:
+        if len(rows) != len(where) or self._vectors is not None:
+            raise ValueError(f"{len(where)} rows cannot be {len(rows)} matrices here")
+        self._matrices = self._matrices if self._matrices is not None else {}
+        first = next(iter(self._matrices.values()), rows[0] if rows else None)
+        for matrix in rows:
+            if first is None or matrix.ndim != 2 or (matrix.shape[1], matrix.dtype) != (first.shape[1], first.dtype):
+                raise ValueError("token vectors of one request differ in width or number type")
+        self._matrices.update(zip(where, rows, strict=True))
+
+    def _arrive(self, index: slice | list[int]) -> None:
+        fresh = ~self._arrived[index]
+        self._missing -= int(np.count_nonzero(fresh))
+        self._arrived[index] = True
+
+    def _index(self, where: Sequence[int]) -> slice | list[int]:
+        """A slice where the positions follow each other: numpy then copies in one go."""
+        if isinstance(where, range):
+            if len(where) and not (where[0] >= 0 and where[-1] < self.count):
+                raise IndexError(f"rows {where[0]} to {where[-1]} are outside of {self.count}")
+            return slice(where.start, where.stop)
+        if where and not 0 <= min(where) <= max(where) < self.count:
+            raise IndexError(f"rows {min(where)} to {max(where)} are outside of {self.count}")
+        return list(where)
 
     def fail(self, position: int, reason: str) -> None:
         """This row will not come."""
+        self._arrive(self._index([position]))
         self.failures[position] = reason
-        self._arrived[position] = True
 
     def packed(self) -> tuple[Array, list[int] | None]:
         """All rows in one array for the wire.
@@ -78,17 +114,14 @@ class Assembly:
         return padded
 
 
-def _as_index(where: Sequence[int]) -> slice | list[int]:
-    """A slice where the positions follow each other: numpy then copies in one go."""
-    if isinstance(where, range):
-        if where.start < 0:
-            raise IndexError(f"row {where.start} does not exist")
-        return slice(where.start, where.stop)
-    return list(where)
+def _kind(rows: Array) -> str:
+    return f"width {rows.shape[1]} in {rows.dtype}"
 
 
 def unpack(array: Array, lengths: Sequence[int] | None) -> Array | list[Array]:
-    """What `Assembly.packed` packed, as `Assembly.put` takes it."""
+    """What `Assembly.packed` packed, as `Assembly.put` takes it. ValueError if the lengths do not add up."""
     if lengths is None:
         return array
+    if any(length < 0 for length in lengths) or sum(lengths) != len(array):
+        raise ValueError(f"{len(array)} token vectors are not {sum(lengths)}, as their lengths say")
     return np.split(array, np.cumsum(lengths)[:-1])

@@ -17,6 +17,9 @@ WAIT_S = 10.0
 MOST_WAITING = 8
 """Of one identity: whoever asks and asks and subscribes once does not fill the memory."""
 
+MOST_TOGETHER = 20_000
+"""Of all identities: whoever comes under ever new names drives out the oldest, and fills no memory either."""
+
 
 class FirstAnswers:
     """What waits for its match, by identity: either first answers or subscriptions, never both."""
@@ -36,10 +39,13 @@ class FirstAnswers:
     def expire(self, now_s: float) -> None:
         """Forget what has waited too long."""
         while self._ends and self._ends[0][0] <= now_s:
-            _, identity = self._ends.popleft()
-            waiting = self._waiting.get(identity)
-            if waiting and waiting[0][0] <= now_s:
-                self._pop(identity, waiting)
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        end_s, identity = self._ends.popleft()
+        waiting = self._waiting.get(identity)
+        if waiting and waiting[0][0] <= end_s:
+            self._pop(identity, waiting)
 
     def _match(self, identity: bytes, frames: list[Any] | None, now_s: float) -> list[Any] | None:
         waiting = self._waiting.setdefault(identity, deque())
@@ -48,6 +54,8 @@ class FirstAnswers:
         if len(waiting) < MOST_WAITING:
             waiting.append((now_s + WAIT_S, frames))
             self._ends.append((now_s + WAIT_S, identity))
+            if len(self._ends) > MOST_TOGETHER:
+                self._drop_oldest()
         return None
 
     def _pop(self, identity: bytes, waiting: deque[tuple[float, list[Any] | None]]) -> list[Any] | None:

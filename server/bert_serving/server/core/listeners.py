@@ -3,12 +3,13 @@
 A client may send its request before its subscription has arrived, or reconnect while its answer is computed, or read
 more slowly than it asks. So an answer that cannot be sent is kept for `ttl_s`, within bounds for all together.
 
-Only so many clients are admitted; the others are refused until there is room.
+Only so many clients are admitted; the others are refused until there is room. Subscriptions belong to connections: one
+that ends takes along what it had, and nobody can end another's. `connection` is its serial number.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from itertools import count
 from sys import maxsize
@@ -19,20 +20,27 @@ MOST_KEPT = 2_000
 MOST_RESULT_BYTES = 1 << 29
 MOST_TALK_BYTES = 1 << 22
 """Of configs, statuses and errors, which cost nothing to ask for."""
+MOST_AT_ONCE = 200
+"""Answers that one turn gives up because their time is over."""
+MOST_NAMES = 64
+"""Identities that one connection may subscribe to; a client needs one."""
 
 
 @dataclass(slots=True)
 class _Shelf:
-    """Kept answers of one sort, the oldest first, within bounds; what was sent goes when it is first."""
+    """Kept answers of one sort, the oldest first, within bounds."""
 
     max_bytes: int
-    in_order: deque[_Kept] = field(default_factory=deque)
+    in_order: OrderedDict[int, _Kept] = field(default_factory=OrderedDict)
     size: int = 0
-    number: int = 0
 
     @property
     def is_over(self) -> bool:
-        return self.size > self.max_bytes or self.number > MOST_KEPT
+        return self.size > self.max_bytes or len(self.in_order) > MOST_KEPT
+
+    @property
+    def first(self) -> _Kept:
+        return next(iter(self.in_order.values()))
 
 
 @dataclass(slots=True)
@@ -44,33 +52,76 @@ class _Kept:
     frames: list[Any]
     job: int
     shelf: _Shelf
-    is_sent: bool = False
 
 
 class Listeners:
-    """Counts subscriptions by identity; keeps answers until there is one."""
+    """Which connection subscribes to which identities; keeps answers until there is one for theirs."""
 
     def __init__(self, ttl_s: float, max_clients: int = maxsize, max_bytes: int = MOST_RESULT_BYTES) -> None:
         self._ttl_s = ttl_s
         self._max_clients = max_clients
-        self._subscriptions: Counter[bytes] = Counter()
+        self._connections: dict[bytes, set[int]] = {}
+        self._identities: dict[int, set[bytes]] = {}
         self._refused: set[bytes] = set()
         self._serials = count()
         self._kept: dict[bytes, dict[int, _Kept]] = {}
         self._results, self._talk = self._shelves = _Shelf(max_bytes), _Shelf(MOST_TALK_BYTES)
 
     def __contains__(self, identity: bytes) -> bool:
-        return self._subscriptions[identity] > 0
+        return identity in self._connections
 
-    def subscribed(self, identity: bytes) -> None:
-        """A subscription came."""
+    def __len__(self) -> int:
+        """How many identities somebody subscribes to."""
+        return len(self._connections)
+
+    def connections(self, identity: bytes) -> frozenset[int]:
+        """Which subscribe to it."""
+        return frozenset(self._connections.get(identity, ()))
+
+    def takes(self, connection: int, identity: bytes) -> bool:
+        """Whether a connection may subscribe to that, too."""
+        identities = self._identities.get(connection, ())
+        return identity in identities or len(identities) < MOST_NAMES
+
+    def subscribed(self, connection: int, identity: bytes) -> bool:
+        """A subscription came; False if that connection has it already."""
+        identities = self._identities.setdefault(connection, set())
+        if identity in identities:
+            return False
         if identity not in self and not self._has_room:
             self._refused.add(identity)
-        self._subscriptions[identity] += 1
+        identities.add(identity)
+        self._connections.setdefault(identity, set()).add(connection)
+        return True
+
+    def unsubscribed(self, connection: int, identity: bytes) -> bool:
+        """A subscription went; False if that connection had none, which changes nothing for others."""
+        identities = self._identities.get(connection, set())
+        if identity not in identities:
+            return False
+        identities.discard(identity)
+        if not identities:
+            del self._identities[connection]
+        self._leave(connection, identity)
+        return True
+
+    def gone(self, connection: int) -> list[bytes]:
+        """A connection ended; returns the identities that nobody subscribes to any more."""
+        identities = self._identities.pop(connection, set())
+        for identity in identities:
+            self._leave(connection, identity)
+        return [identity for identity in identities if identity not in self]
+
+    def _leave(self, connection: int, identity: bytes) -> None:
+        others = self._connections[identity]
+        others.discard(connection)
+        if not others:
+            del self._connections[identity]
+            self._refused.discard(identity)
 
     @property
     def _has_room(self) -> bool:
-        return len(self._subscriptions) - len(self._refused) < self._max_clients
+        return len(self._connections) - len(self._refused) < self._max_clients
 
     def refuses(self, identity: bytes) -> bool:
         """Whether this client is one too many still."""
@@ -85,16 +136,8 @@ class Listeners:
     def sent(self, identity: bytes) -> int:
         """That answer is out; returns the number of its job."""
         kept = next(iter(self._kept[identity].values()))
-        kept.is_sent = True
         self._take_out(kept)
         return kept.job
-
-    def unsubscribed(self, identity: bytes) -> None:
-        """A subscription went."""
-        self._subscriptions[identity] -= 1
-        if self._subscriptions[identity] <= 0:
-            del self._subscriptions[identity]
-            self._refused.discard(identity)
 
     def keep(self, identity: bytes, frames: list[Any], now_s: float, job: int = 0) -> list[int]:
         """Keep an answer that cannot be sent; 0 is the job of talk.
@@ -107,33 +150,30 @@ class Listeners:
             return [job]
         kept = _Kept(next(self._serials), identity, now_s + self._ttl_s, size, frames, job, shelf)
         self._kept.setdefault(identity, {})[kept.serial] = kept
-        shelf.in_order.append(kept)
+        shelf.in_order[kept.serial] = kept
         shelf.size += size
-        shelf.number += 1
         given_up = []
         while shelf.is_over:
-            given_up += self._drop_first(shelf)
+            given_up.append(self._drop_first(shelf))
         return given_up
 
     def expire(self, now_s: float) -> list[int]:
-        """Give up answers that waited too long; returns their jobs."""
-        given_up = []
+        """Give up answers that waited too long, some of them if there are many; returns their jobs."""
+        given_up: list[int] = []
         for shelf in self._shelves:
-            while shelf.in_order and (shelf.in_order[0].is_sent or shelf.in_order[0].expires_s <= now_s):
-                given_up += self._drop_first(shelf)
+            while shelf.in_order and shelf.first.expires_s <= now_s and len(given_up) < MOST_AT_ONCE:
+                given_up.append(self._drop_first(shelf))
         return given_up
 
-    def _drop_first(self, shelf: _Shelf) -> list[int]:
-        """Give up the oldest of a sort; nothing if it was sent already."""
-        first = shelf.in_order.popleft()
-        if first.is_sent:
-            return []
+    def _drop_first(self, shelf: _Shelf) -> int:
+        """Give up the oldest of a sort."""
+        first = shelf.first
         self._take_out(first)
-        return [first.job]
+        return first.job
 
     def _take_out(self, kept: _Kept) -> None:
         kept.shelf.size -= kept.size
-        kept.shelf.number -= 1
+        del kept.shelf.in_order[kept.serial]
         answers = self._kept[kept.identity]
         del answers[kept.serial]
         if not answers:

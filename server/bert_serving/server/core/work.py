@@ -58,6 +58,11 @@ class Work:
         """Rows that wait or are in flight."""
         return self.loads.rows + sum(self.waiting_rows(urgent=urgent) for urgent in (True, False))
 
+    @property
+    def held_bytes(self) -> int:
+        """Of the texts of all open requests."""
+        return self._admission.size
+
     def waiting_rows(self, *, urgent: bool) -> int:
         """Rows of a class that no worker has yet."""
         return self._scheduler.queued_rows(urgent)

@@ -1,0 +1,218 @@
+"""Who is connected to one public socket: bounded in number and in bytes. Thin: `core/connections.py` decides.
+
+The ventilator has one for its PULL socket, the sink one for its XPUB socket. Their loops poll `monitor` and then call
+`take_events`, tell each message that they read (`of`, then `read`), and call `turn`. A connection is known by a serial
+number, for its descriptor is used again by another.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import socket
+import struct
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import zmq
+
+from bert_serving.server.core.connections import Bounds, Connection, ConnectionTable
+from bert_serving.server.log import Throttle
+from bert_serving.server.transport.sockets import Socket
+
+log = logging.getLogger(__name__)
+
+CHECK_INTERVAL_S = 0.05
+"""While anything is unread; half as often otherwise."""
+CHECK_SHARE = 0.03
+"""Of the time that checks may take, however many connections there are."""
+SEEN_AT_ONCE = 200
+"""Connections that one turn looks at."""
+UNREAD_EVENTS = 50_000
+"""Of the monitor; beyond that the library waits, and new connections with it."""
+EVENTS_AT_ONCE = 5_000
+OWN_DESCRIPTORS = 256
+"""That the process needs for other things than connections."""
+MOST_UNREAD = 1 << 18
+MOST_UNREAD_TOGETHER = 1 << 22
+"""Bytes of subscriptions: one connection sends 64 of the longest identities at once at most."""
+_EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
+_TCP_INFO = getattr(socket, "TCP_INFO", 11)
+_RECEIVED_AT, _ACKED_AT, _TCP_INFO_SIZE = 128, 120, 136
+"""Where `tcpi_bytes_received` and `tcpi_bytes_acked` stand in Linux's `struct tcp_info`."""
+
+
+def most_connections(max_clients: int) -> int:
+    """How many there may be at a socket: clones share an identity, and a client may come back before it has gone."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * max_clients + 64
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    return max(16, min(wanted, soft - OWN_DESCRIPTORS))
+
+
+def request_bounds(max_clients: int, max_msg_size: int) -> Bounds:
+    """Of the connections to the request port; `max_msg_size` in megabytes."""
+    return Bounds(most_connections(max_clients), max_msg_size << 20, 2 * max_msg_size << 20)
+
+
+def result_bounds(max_clients: int) -> Bounds:
+    """Of the connections to the result port, where subscriptions come in alone."""
+    return Bounds(most_connections(max_clients), MOST_UNREAD, MOST_UNREAD_TOGETHER, is_read_at_once=True)
+
+
+class Connections:
+    """Of a socket that is bound. Who opens it closes it, before the socket."""
+
+    def __init__(self, context: zmq.Context[Any], sock: Socket, bounds: Bounds) -> None:
+        self._sock = sock
+        self._table = ConnectionTable(bounds)
+        self._gone: list[int] = []
+        self._unseen: list[Connection] = []
+        """Of a check that has begun."""
+        self._check_at_s = self._spent_s = 0.0
+        self._refused = Throttle(log, "%d connection(s) were ended: there are too many, or they sent too much")
+        address = f"inproc://monitor-{id(self)}"
+        sock.monitor(address, _EVENTS)
+        self.monitor: Socket = context.socket(zmq.PAIR)
+        self.monitor.setsockopt(zmq.LINGER, 0)
+        self.monitor.set_hwm(UNREAD_EVENTS)
+        self.monitor.connect(address)
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def close(self) -> None:
+        """Watch no more."""
+        self.take_events()  # the library waits for room in the monitor even while it ends
+        self._sock.disable_monitor()
+        self.monitor.close()
+
+    def __enter__(self) -> Connections:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # -- what the owner tells -----------------------------------------------------------------------------------------
+
+    def of(self, frame: zmq.Frame) -> Connection | None:
+        """The connection that a frame came by; None if it has gone, or the frame is the library's own."""
+        self.take_events()
+        try:
+            fd = int(frame.get(zmq.SRCFD))
+        except zmq.ZMQError:
+            return None
+        one = self._table.get(fd)
+        if one is not None and one.user is None:
+            with suppress(zmq.ZMQError):  # without keys there is none
+                one.user = str(frame.get("User-Id"))
+        return one
+
+    def read(self, one: Connection, size: int, frames: int) -> None:
+        """A whole message of so many bytes was read; its content may be anything."""
+        self._table.was_read(one, size, frames)
+
+    def dry(self) -> None:
+        """No message waits to be read: the last attempt found none."""
+        self._table.dry()
+
+    def turn(self, now_s: float, owned: int = 0) -> list[int]:
+        """Look at all when it is time; returns the serial numbers of those that have gone since the last turn.
+
+        `owned`: bytes of this process that its owner accounts for in another way, as its queue.
+        """
+        if self._unseen or (len(self._table) and now_s >= self._check_at_s):
+            self._check_some(now_s, owned)
+        gone, self._gone = self._gone, []
+        return gone
+
+    @property
+    def next_s(self) -> float:
+        """When a turn is due, if nothing happens before."""
+        if self._unseen:
+            return 0.0
+        return self._check_at_s if len(self._table) else float("inf")
+
+    def revoke(self, knows: Callable[[str | None], bool]) -> None:
+        """Hang up on those whose key may come no more. Who has sent nothing is judged when it does."""
+        for one in self._table.revoke({one.serial for one in self._table if one.user and not knows(one.user)}):
+            self.hang_up(one)
+
+    def hang_up(self, one: Connection) -> None:
+        """End this connection, and no other that has its descriptor by now."""
+        self._refused.count(1, time.monotonic())
+        self._table.going(one)
+        with suppress(OSError), socket.socket(fileno=os.dup(one.fd)) as same:
+            if same.getpeername() == one.peer:
+                same.shutdown(socket.SHUT_RDWR)
+
+    # -- what the library and the kernel tell -------------------------------------------------------------------------
+
+    def take_events(self) -> None:
+        """Hear who came and who went: when `monitor` can be read."""
+        for _ in range(EVENTS_AT_ONCE):
+            try:
+                event, fd = struct.unpack("=Hi", self.monitor.recv_multipart(zmq.NOBLOCK)[0])
+            except zmq.Again:
+                return
+            if event == zmq.EVENT_ACCEPTED:
+                self._on_accepted(fd)
+            elif (one := self._table.gone(fd)) is not None:
+                self._gone.append(one.serial)
+
+    def _on_accepted(self, fd: int) -> None:
+        if (before := self._table.gone(fd)) is not None:  # its end was not told
+            self._gone.append(before.serial)
+        peer = _peer(fd)
+        if (surplus := self._table.accepted(fd, peer, time.monotonic())) is not None:
+            self.hang_up(surplus)
+
+    def _check_some(self, now_s: float, owned: int) -> None:
+        """Look at some connections, or at the last of all, and then hang up on whom it has to be."""
+        begin_s = time.monotonic()
+        if not self._unseen:
+            self._unseen = list(self._table)
+        for _ in range(min(SEEN_AT_ONCE, len(self._unseen))):
+            one = self._unseen.pop()
+            with suppress(OSError):  # closed; the monitor tells soon
+                self._table.seen(one, *_bytes_of(one.fd), now_s)
+        if not self._unseen:
+            for one in self._table.judge(now_s, _memory(), owned):
+                self.hang_up(one)
+            is_calm = not any(one.unread(now_s) for one in self._table)
+            wait_s = max(CHECK_INTERVAL_S * (1 + is_calm), self._spent_s / CHECK_SHARE)
+            self._check_at_s, self._spent_s = now_s + wait_s, 0.0
+        self._spent_s += time.monotonic() - begin_s
+
+
+def _peer(fd: int) -> object:
+    try:
+        with socket.socket(fileno=os.dup(fd)) as same:
+            return same.getpeername()
+    except OSError:  # it has gone already
+        return None
+
+
+def _bytes_of(fd: int) -> tuple[int, int]:
+    """How many bytes came by a connection, and how many the other side has taken."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fd)
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _TCP_INFO_SIZE)
+    finally:
+        sock.detach()
+    if len(info) < _TCP_INFO_SIZE:
+        return 0, 0
+    return struct.unpack_from("=Q", info, _RECEIVED_AT)[0], struct.unpack_from("=Q", info, _ACKED_AT)[0]
+
+
+def _memory() -> int:
+    """Bytes that this process holds."""
+    try:
+        with open("/proc/self/statm") as statm:
+            return int(statm.read().split()[1]) * resource.getpagesize()
+    except OSError:  # no Linux
+        return 0

@@ -1,0 +1,182 @@
+"""Connections of a public socket: bounded, and hung up on alone, with real sockets."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import psutil
+import pytest
+import zmq
+from raw_zmtp import RawZmtp, frame
+
+from bert_serving.server.core.connections import Bounds
+from bert_serving.server.transport.connections import Connections
+
+MB = 1 << 20
+MESSAGE, TOGETHER, MOST = 8 * MB, 16 * MB, 12
+PATIENCE_S = 30.0
+
+
+class Reader:
+    """What the ventilator does: reads whole messages, tells of them, and gives turns."""
+
+    def __init__(self, opened: ExitStack) -> None:
+        self.context = opened.enter_context(zmq.Context())
+        self.sock = opened.enter_context(self.context.socket(zmq.PULL))
+        self.sock.linger = 0
+        self.port = self.sock.bind_to_random_port("tcp://127.0.0.1")
+        bounds = Bounds(MOST, MESSAGE, TOGETHER)
+        self.connections = opened.enter_context(Connections(self.context, self.sock, bounds))
+        self.messages: list[list[bytes]] = []
+        self.most_memory = 0
+
+    def turn(self) -> None:
+        for _ in range(100):
+            try:
+                frames = self.sock.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                self.connections.dry()
+                break
+            one = self.connections.of(frames[0])
+            if one is not None:
+                self.connections.read(one, sum(map(len, frames)), len(frames))
+            self.messages.append([frame.bytes[:10] for frame in frames])
+        self.connections.take_events()
+        self.connections.turn(time.monotonic())
+        self.most_memory = max(self.most_memory, psutil.Process().memory_info().rss)
+
+    def until(self, is_done: Callable[[], bool]) -> None:
+        end_s = time.monotonic() + PATIENCE_S
+        while not is_done():
+            assert time.monotonic() < end_s, "it never came"
+            self.turn()
+            self.sock.poll(5)
+
+
+@pytest.fixture
+def reader() -> Iterator[Reader]:
+    with ExitStack() as opened:
+        yield Reader(opened)
+
+
+def pour(reader: Reader, raw: RawZmtp, content: bytes, most: int) -> int:
+    """Send it again and again, while the reader has its turns, until it has hung up; bytes sent."""
+    raw.sock.setblocking(False)
+    sent, before = 0, 0
+    while sent < most:
+        try:
+            sent += raw.sock.send(memoryview(content)[sent % len(content) :])
+        except BlockingIOError:
+            reader.sock.poll(1)
+        except OSError:
+            return sent
+        reader.turn()
+        if len(reader.connections) < before:
+            return sent
+        before = len(reader.connections)
+    raise AssertionError(f"{sent} bytes were taken")
+
+
+@pytest.mark.parametrize("size", [MB, 100_000, 1000])
+def test_a_message_that_never_ends_is_ended_and_takes_no_memory(reader: Reader, size: int) -> None:
+    before = psutil.Process().memory_info().rss
+    with RawZmtp(reader.port, b"PUSH") as raw, RawZmtp(reader.port, b"PUSH") as good:
+        good.sock.sendall(frame(b"first"))
+        reader.until(lambda: bool(reader.messages))
+        pour(reader, raw, frame(bytes(size), is_last=False) * (MB // size), most=40 * MESSAGE)
+        good.sock.sendall(frame(b"second"))
+        reader.until(lambda: reader.messages == [[b"first"], [b"second"]])
+        reader.until(lambda: len(reader.connections) == 1)
+    assert reader.most_memory - before < 200 * MB
+
+
+def test_countless_frames_of_two_bytes_take_no_memory_either() -> None:
+    with ExitStack() as opened:
+        reader = Reader(opened)
+        reader.connections._table.bounds = Bounds(MOST, 256 * MB, 512 * MB)
+        reader.turn()
+        before = psutil.Process().memory_info().rss
+        with RawZmtp(reader.port, b"PUSH") as raw:
+            pour(reader, raw, b"\1\0" * (1 << 15), most=64 * MB)
+        assert reader.most_memory - before < 300 * MB
+
+
+def test_unfinished_messages_are_bounded_together(reader: Reader) -> None:
+    raws = [RawZmtp(reader.port, b"PUSH") for _ in range(5)]
+    for raw in raws:
+        raw.sock.setblocking(False)
+    rest = [frame(bytes(5 * MB), is_last=False) for _ in raws]
+
+    def are_through() -> bool:
+        for number, raw in enumerate(raws):
+            try:
+                rest[number] = rest[number][raw.sock.send(rest[number]) :]
+            except BlockingIOError:
+                pass
+            except OSError:
+                rest[number] = b""
+        return not any(rest)
+
+    reader.until(are_through)
+    reader.until(lambda: len(reader.connections) == 3)  # 15 MB of 16
+    for raw in raws:
+        raw.close()
+
+
+def test_honest_messages_as_large_as_they_may_be_all_arrive(reader: Reader) -> None:
+    with reader.context.socket(zmq.PUSH) as push, reader.context.socket(zmq.PUSH) as other:
+        for sock in (push, other):
+            sock.linger = 0
+            sock.connect(f"tcp://127.0.0.1:{reader.port}")
+            for _ in range(5):
+                sock.send_multipart([b"id", bytes(MESSAGE - 1000), b"1", b"1"], copy=False)
+        reader.until(lambda: len(reader.messages) == 10)
+        assert len(reader.connections) == 2
+
+
+def test_connections_are_bounded_and_silent_ones_go_first(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bert_serving.server.core.connections.SILENT_S", 0.0)
+    with RawZmtp(reader.port, b"PUSH") as good:
+        good.sock.sendall(frame(b"first"))
+        reader.until(lambda: bool(reader.messages))
+        crowd = [socket.create_connection(("127.0.0.1", reader.port)) for _ in range(3 * MOST)]
+        reader.until(lambda: len(reader.connections) <= MOST)
+        good.sock.sendall(frame(b"second"))
+        late = RawZmtp(reader.port, b"PUSH")
+        late.sock.sendall(frame(b"late"))
+        reader.until(lambda: len(reader.messages) == 3)
+        assert len(reader.connections) <= MOST
+        late.close()
+        for sock in crowd:
+            sock.close()
+    reader.until(lambda: len(reader.connections) == 0)
+
+
+def test_a_flood_of_connections_is_forgotten(reader: Reader) -> None:
+    descriptors = len(os.listdir("/proc/self/fd"))
+    for _ in range(500):
+        socket.create_connection(("127.0.0.1", reader.port)).close()
+        reader.turn()
+    reader.until(lambda: len(reader.connections) == 0)
+    reader.until(lambda: len(os.listdir("/proc/self/fd")) == descriptors)
+
+
+def test_none_is_ended_for_another_that_had_its_descriptor(reader: Reader) -> None:
+    with RawZmtp(reader.port, b"PUSH") as first:
+        first.sock.sendall(frame(b"first"))
+        reader.until(lambda: bool(reader.messages))
+        (old,) = reader.connections._table
+    reader.until(lambda: len(reader.connections) == 0)
+    with RawZmtp(reader.port, b"PUSH") as second:
+        second.sock.sendall(frame(b"second"))
+        reader.until(lambda: len(reader.messages) == 2)
+        (new,) = reader.connections._table
+        old.fd = new.fd
+        reader.connections.hang_up(old)
+        assert not second.is_hung_up_on(0.2)
+        reader.connections.hang_up(new)
+        assert second.is_hung_up_on()
