@@ -38,7 +38,8 @@ HEAD = (
 
 def tried(attack: Attack, options: argparse.Namespace) -> Outcome:
     with Trials(attack) as trials:
-        outcome = trials.run(attack, options.seconds, options.quiet)
+        quiet = trials.quiet(options.quiet, attack.over_http)
+        outcome = trials.run(attack, options.seconds, quiet)
     if options.log:
         print("".join(trials.service.log), file=sys.stderr)
     return outcome

@@ -31,6 +31,8 @@ OVERTIME_S = 40.0
 KILL_AFTER_S = 0.5
 LEAST_TIMEOUT_S = 2.0
 TIMES_PATIENT = 100.0
+SHOWN = 60
+"""Characters of an error, in a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Outcome:
         if self.attacked.wrong:
             found.append(f"{self.attacked.wrong} answers were wrong")
         if self.attacked.failures:
-            found.append(f"{len(self.attacked.failures)} calls failed, such as {self.attacked.failures[0]}")
+            found.append(f"{len(self.attacked.failures)} calls failed, such as {self.attacked.failures[0][:SHOWN]}")
         if self.judges_time and most_times is not None and self.times > most_times:
             found.append(f"p99 is {self.times:.1f} times that in quiet")
         return found
@@ -156,10 +158,9 @@ class Trials:
         time.sleep(seconds)
         return client.end()
 
-    def run(self, attack: Attack, seconds: float, quiet_s: float = 2.0, after_s: float = 1.0) -> Outcome:
-        """Quiet, then the attack for so long, then a while more, in which what it left shows."""
+    def run(self, attack: Attack, seconds: float, quiet: Round, after_s: float = 1.0) -> Outcome:
+        """The attack for so long, then a while more, in which what it left shows; `quiet` is to compare with."""
         client = self._clients[attack.over_http]
-        quiet = self.quiet(quiet_s, attack.over_http)
         before = {name: rss(process) for name, process in self.service.processes.items()}
         process = subprocess.Popen(
             [sys.executable, "-m", "strangers.attacker", attack.name, self.service.target.to_json(), str(seconds)],
