@@ -1,4 +1,4 @@
-"""What strangers do below libzmq: half handshakes, endless messages, thousands of subscriptions, PINGs, odd commands."""
+"""What strangers do below libzmq: half handshakes, endless messages, thousands of subscriptions, odd commands."""
 
 from __future__ import annotations
 
