@@ -14,7 +14,7 @@ help:
 	@echo "make lint    all of that but the tests"
 	@echo "make unit    the tests that need no TensorFlow"
 	@echo "make compare measure this server beside 1.10 and engines in process; ARGS='--quick' for a small round"
-	@echo "make chaos   100,000 requests while children are killed at random, a Ray cluster whose machines go, then long runs"
+	@echo "make chaos   100,000 requests while children are killed at random, a Ray cluster whose machines go, attacks, long runs"
 	@echo "make clean   remove what these made"
 
 demo: $(VENV)/.service
@@ -40,6 +40,7 @@ chaos: $(VENV)/.tools
 	@PYTHONPATH=tests/support $(BIN)/python tests/chaos/deaths.py $(ARGS)
 	@PYTHONPATH=tests/support $(BIN)/python tests/chaos/ray_deaths.py
 	@PYTHONPATH=tests/support $(BIN)/python tests/chaos/elastic_trace.py $(VENV)/elastic.png
+	@PYTHONPATH=tests/support $(BIN)/python tests/chaos/attacks.py
 	@PYTHONPATH=tests/support $(BIN)/python tests/chaos/endurance.py
 
 clean:

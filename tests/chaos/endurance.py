@@ -25,6 +25,7 @@ from typing import Any
 
 import gateway_support
 import hostile
+import hostile_zmtp
 import httpx
 import numpy as np
 import psutil
@@ -230,6 +231,19 @@ def greedy(number: int) -> tuple[str, bool]:
 
 def strangers(number: int) -> tuple[str, bool]:
     """Hostile frames as fast as they go: memory. And at a pace that leaves room here: p95 of a good client."""
+    return _beside(hostile.attack, number)
+
+
+def raw_strangers(number: int) -> tuple[str, bool]:
+    """The same by raw ZMTP: half handshakes, endless messages, thousands of subscriptions, PINGs, odd commands."""
+    return _beside(hostile_zmtp.attack, number)
+
+
+Onslaught = Callable[[list[int], int, int, float], None]
+"""Takes the ports, how many frames, a seed and how many a second."""
+
+
+def _beside(onslaught: Onslaught, number: int) -> tuple[str, bool]:
     rounds = 5
     flood_s: list[float] = []
     paced_s: list[float] = []
@@ -237,7 +251,7 @@ def strangers(number: int) -> tuple[str, bool]:
     rss = []
     with fake_server() as server, BertClient(**server.ports) as good:
         for turn in range(rounds):
-            with attack(server, number // rounds, turn) as attacker:
+            with attack(onslaught, server, number // rounds, turn) as attacker:
                 while attacker.is_alive():
                     flood_s.append(encode_once(good))
             if turn in (0, rounds - 1):
@@ -246,7 +260,7 @@ def strangers(number: int) -> tuple[str, bool]:
             time.sleep(CALM_S)
             for _ in range(PROBES):
                 quiet_s.append(encode_once(good))
-            with attack(server, sys.maxsize, turn, HOSTILE_PER_S) as attacker:
+            with attack(onslaught, server, sys.maxsize, turn, HOSTILE_PER_S) as attacker:
                 time.sleep(CALM_S)
                 for _ in range(PROBES):
                     paced_s.append(encode_once(good))
@@ -261,10 +275,10 @@ def strangers(number: int) -> tuple[str, bool]:
 
 
 @contextmanager
-def attack(server: Running, number: int, seed: int, per_second: float = 1e9) -> Iterator[Any]:
+def attack(onslaught: Onslaught, server: Running, number: int, seed: int, per_second: float = 1e9) -> Iterator[Any]:
     """Hostile frames from a process of its own, which ends by itself or is killed."""
     order = (list(server.ports.values()), number, seed, per_second)
-    attacker = multiprocessing.get_context("spawn").Process(target=hostile.attack, args=order)
+    attacker = multiprocessing.get_context("spawn").Process(target=onslaught, args=order)
     attacker.start()
     try:
         yield attacker
@@ -314,6 +328,7 @@ SCENARIOS: dict[str, tuple[Callable[[int], tuple[str, bool]], int]] = {
     "cycles": (cycles, 100),
     "greedy": (greedy, 4_000),
     "strangers": (strangers, 1_000_000),
+    "raw_strangers": (raw_strangers, 1_000_000),
     "http": (http, 10_000),
 }
 

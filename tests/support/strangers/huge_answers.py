@@ -1,0 +1,54 @@
+"""Requests of kilobytes whose answers would take gigabytes."""
+
+from __future__ import annotations
+
+import json
+
+from zmtp import COMMAND, Wire, message, subscription, wire
+
+from strangers.attack import IDENTITY, Attack, Catalogue, Target, Turns, request
+
+PATIENCE_S = 10.0
+NONE_POOLED = {"pooling_strategy": "NONE", "max_seq_len": 20_000}
+"""A text's rows have 640 KB with the fake engine's 8 numbers a token, whatever it holds."""
+_catalogue = Catalogue()
+ATTACKS: dict[str, Attack] = _catalogue.attacks
+
+
+def ask_and_wait(target: Target, turns: Turns, texts: int) -> list[str]:
+    """Ask, and wait for what has to come: an error. Answers are not read, but for how they begin."""
+    content = json.dumps(["a"] * texts).encode()
+    for turn in turns:
+        with wire(target.port_out, b"SUB") as results, wire(target.port, b"PUSH") as requests:
+            results.send(subscription(IDENTITY))
+            requests.send(message(request(content, texts, request_id=turn)))
+            results.socket.settimeout(max(turns.left_s, PATIENCE_S))
+            try:
+                beginning = _beginning(results)
+            except TimeoutError:
+                return [f"neither rows nor an error for {texts} texts within {PATIENCE_S:.0f} s"]
+        if b'"error"' not in beginning:
+            return [f"it was computed: {beginning[:80]!r}"]
+    return []
+
+
+def _beginning(results: Wire) -> bytes:
+    """The header of the next reply; what a connection says for itself is passed over."""
+    bodies: list[bytes] = []
+    while len(bodies) < 2:
+        flags, body = results.read_frame()
+        if not flags & COMMAND:
+            bodies.append(body)
+    return bodies[1]
+
+
+@_catalogue.of(row=7, options=NONE_POOLED, message_mb=0.5)
+def answer_that_nobody_can_hold(target: Target, turns: Turns) -> list[str]:
+    """100,000 texts whose answer would have 64 GB: an error has to come, and the room in the queue back."""
+    return ask_and_wait(target, turns, 100_000)
+
+
+@_catalogue.of(options=NONE_POOLED, message_mb=0.1)
+def answers_of_16_gb(target: Target, turns: Turns) -> list[str]:
+    """Which a machine might hold once, and no client could take."""
+    return ask_and_wait(target, turns, 25_000)
