@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 
 MORE, LONG, COMMAND = 1, 2, 4
@@ -90,14 +92,46 @@ class Wire:
         self.socket.sendall(content)
 
     def read_message(self) -> list[bytes]:
-        """The frames of the next message; commands are passed over."""
+        """The frames of the next message, which has to come within the timeout; a PING is answered meanwhile."""
         frames: list[bytes] = []
+        with self._deadline() as wait:
+            while True:
+                more, body = self._read_content(wait)
+                frames.append(body)
+                if not more:
+                    return frames
+
+    def read_beginning(self, frames: int) -> list[bytes]:
+        """The first frames of the next message, as `read_message`; the rest is left."""
+        with self._deadline() as wait:
+            return [self._read_content(wait)[1] for _ in range(frames)]
+
+    @contextmanager
+    def _deadline(self) -> Iterator[Callable[[], None]]:
+        """Gives what lets the next read wait no longer than is left of the timeout; TimeoutError if nothing is."""
+        timeout_s = self.socket.gettimeout() or 0.0
+        end_s = time.monotonic() + timeout_s
+
+        def wait() -> None:
+            left_s = end_s - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError("nothing came in time")
+            self.socket.settimeout(left_s)
+
+        try:
+            yield wait
+        finally:
+            self.socket.settimeout(timeout_s)
+
+    def _read_content(self, wait: Callable[[], None]) -> tuple[bool, bytes]:
+        """Whether more follows, and the body of the next frame that is no command."""
         while True:
+            wait()
             flags, body = self.read_frame()
             if not flags & COMMAND:
-                frames.append(body)
-                if not flags & MORE:
-                    return frames
+                return bool(flags & MORE), body
+            if body.startswith(b"\4PING"):
+                self.send(command(b"PONG", body[7:]))
 
     def read_frame(self) -> tuple[int, bytes]:
         """Flags and body."""

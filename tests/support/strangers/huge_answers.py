@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from zmtp import COMMAND, Wire, message, subscription, wire
+from zmtp import message, subscription, wire
 
 from strangers.attack import IDENTITY, Attack, Catalogue, Target, Turns, request
 
@@ -24,22 +24,12 @@ def ask_and_wait(target: Target, turns: Turns, texts: int) -> list[str]:
             requests.send(message(request(content, texts, request_id=turn)))
             results.socket.settimeout(max(turns.left_s, PATIENCE_S))
             try:
-                beginning = _beginning(results)
-            except TimeoutError:
-                return [f"neither rows nor an error for {texts} texts within {PATIENCE_S:.0f} s"]
+                _, beginning = results.read_beginning(2)
+            except OSError as error:
+                return [f"neither rows nor an error for {texts} texts within {PATIENCE_S:.0f} s: {error}"]
         if b'"error"' not in beginning:
             return [f"it was computed: {beginning[:80]!r}"]
     return []
-
-
-def _beginning(results: Wire) -> bytes:
-    """The header of the next reply; what a connection says for itself is passed over."""
-    bodies: list[bytes] = []
-    while len(bodies) < 2:
-        flags, body = results.read_frame()
-        if not flags & COMMAND:
-            bodies.append(body)
-    return bodies[1]
 
 
 @_catalogue.of(row=7, options=NONE_POOLED, message_mb=0.5)

@@ -106,7 +106,10 @@ class Service:
             connection = http.client.HTTPConnection(HERE, self.target.http_port, timeout=5)
             with suppress(OSError):
                 connection.request("GET", "/health/ready")
-                if connection.getresponse().status == 200:
+                answer = connection.getresponse()
+                answer.read()
+                if answer.status == 200:
+                    connection.close()
                     return
             connection.close()
             time.sleep(0.05)
