@@ -21,7 +21,7 @@ from bert_serving.client.wire import Command, encode_command
 from bert_serving.server.gateway import shown
 from bert_serving.server.gateway.backend import Backend, PrivateClient
 
-NAMES_A_CONNECTION = 20
+NAMES_A_CONNECTION = 4
 PATIENCE_MS = 500
 
 

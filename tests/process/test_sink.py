@@ -18,7 +18,7 @@ from serving import fake_config
 
 from bert_serving.client.wire import ErrorReply, decode_reply
 from bert_serving.server.core.assembly import Assembly
-from bert_serving.server.core.listeners import Listeners
+from bert_serving.server.core.listeners import MOST_NAMES, Listeners
 from bert_serving.server.sink import Sink
 from bert_serving.server.transport.child_line import ChildLine
 from bert_serving.server.transport.connections import Connections, result_bounds
@@ -262,8 +262,8 @@ def test_a_job_is_answered_once_however_many_follow(bench: Bench) -> None:
 def test_a_name_lives_as_long_as_the_connections_that_have_it(bench: Bench) -> None:
     with bench.listen(b"late") as sub, RawZmtp(bench.port, b"SUB") as stranger:
         stranger.unsubscribe(b"late", b"late")
-        stranger.subscribe(b"stranger", b"stranger", *(b"%d" % number for number in range(60)))
-        bench.until(lambda: len(bench.listeners) == 62)
+        stranger.subscribe(b"stranger", b"stranger", *(b"%d" % number for number in range(MOST_NAMES - 1)))
+        bench.until(lambda: len(bench.listeners) == 1 + MOST_NAMES)
         bench.tell(rows_of(1, size=8))
         assert bench.hear() == Delivered(1, is_kept=False)
         assert sub.poll(10_000)
@@ -308,12 +308,12 @@ def test_the_longest_identity_is_heard(bench: Bench) -> None:
 def test_one_that_reads_nothing_holds_up_nobody(bench: Bench) -> None:
     """More answers than its connection takes wait for it; those of others go out at once."""
     with RawZmtp(bench.port, b"SUB") as stranger, bench.listen(b"late") as sub:
-        names = [b"%d" % number for number in range(64)]
+        names = [b"%d" % number for number in range(MOST_NAMES)]
         stranger.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         stranger.subscribe(*names)
-        bench.until(lambda: len(bench.listeners) == 65)
+        bench.until(lambda: len(bench.listeners) == 1 + MOST_NAMES)
         for number in range(3_000):
-            bench.say(Answer(2 * number, names[number % 64], bytes(4_000), b"1", is_error=True))
+            bench.say(Answer(2 * number, names[number % MOST_NAMES], bytes(4_000), b"1", is_error=True))
             if number % 50 == 0:
                 bench.say(Answer(2 * number + 1, b"late", b"{}", b"5", is_error=False))
                 assert sub.poll(2_000)

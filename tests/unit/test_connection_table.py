@@ -14,6 +14,7 @@ from bert_serving.server.core.connections import (
     Connection,
     ConnectionTable,
 )
+from bert_serving.server.core.penalties import PENALTY_S
 
 MB = 1 << 20
 BOUNDS = Bounds(connections=100, message=256 * MB, together=512 * MB)
@@ -123,12 +124,43 @@ def test_the_number_is_bounded_and_who_says_nothing_makes_room() -> None:
     late = table.accepted(3, 3, now_s=1)
     assert late is not None
     assert late.fd == 3  # the others may still be about to speak
-    table.gone(3)
+    table.gone(3, 1)
     late = table.accepted(3, 3, now_s=SILENT_S)
     assert late is not None
     assert late.fd == 1  # the first that never spoke
-    table.gone(1)
+    table.gone(1, SILENT_S)
     assert len(table) == 3
+
+
+def test_who_did_harm_gets_no_new_connection_for_a_while() -> None:
+    table = ConnectionTable(Bounds(100, MB, MB))
+    good, bad = ("10.0.0.1", 1), ("10.0.0.2", 1)
+    assert table.accepted(0, bad, now_s=0) is None
+    assert table.accepted(1, bad, now_s=0) is None
+    table.harm(table.get(0) or never(), now_s=1)
+    late = table.accepted(2, ("10.0.0.2", 2), now_s=1 + PENALTY_S - 0.1)
+    assert late is not None
+    assert late.fd == 2
+    assert not (table.get(1) or never()).is_going  # what it had stays
+    assert table.accepted(3, good, now_s=2) is None
+    assert table.accepted(4, bad, now_s=1 + PENALTY_S) is None
+
+
+def test_an_address_may_connect_in_vain_now_and_then_and_not_without_end() -> None:
+    table = ConnectionTable(Bounds(10_000, MB, MB))
+
+    def knocks(number: int, interval_s: float, begin_s: float) -> int:
+        """How many of them are taken."""
+        taken = 0
+        for turn in range(number):
+            now_s = begin_s + turn * interval_s
+            taken += table.accepted(turn, ("10.0.0.3", turn), now_s) is None
+            table.gone(turn, now_s)
+        return taken
+
+    assert knocks(2_000, interval_s=0.1, begin_s=0) == 2_000  # a probe
+    assert knocks(2_000, interval_s=0.001, begin_s=1_000) < 300
+    assert knocks(1, interval_s=1, begin_s=1_100) == 1
 
 
 def never() -> Connection:
@@ -148,7 +180,7 @@ class Comings(RuleBasedStateMachine):
         self.now_s = 0.0
 
     def drop(self, fd: int) -> None:
-        self.table.gone(fd)
+        self.table.gone(fd, self.now_s)
         self.received.pop(fd, None)
         self.strangers.discard(fd)
 

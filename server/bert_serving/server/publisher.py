@@ -124,9 +124,8 @@ class Publisher:
         event = frames[0].bytes
         self._connections.read(one, sum(len(frame) for frame in frames), len(frames))
         kind, identity = event[:1], event[1:]
-        if len(frames) > 1 or kind not in (b"\0", b"\1"):
-            return
-        if not self._may(one, kind, identity):
+        is_subscription = len(frames) == 1 and kind in (b"\0", b"\1")  # who sends anything else is no client
+        if not is_subscription or not self._may(one, kind, identity):
             self._connections.hang_up(one)
         elif kind == b"\1":
             self._subscribe(one, identity, time.monotonic())
@@ -150,6 +149,9 @@ class Publisher:
         if not self._listeners.subscribed(one.serial, identity):
             return
         self._results.setsockopt(zmq.SUBSCRIBE, topic(identity))
+        if (most := self._listeners.too_much()) is not None:
+            self._connections.hang_up(self._subscribers[most][0])
+            self._forget(most)
         if missed := self._first_answers.subscribed(identity, now_s):
             self._send_to_newest(identity, missed)
         if self._listeners.next_kept(identity) is not None:

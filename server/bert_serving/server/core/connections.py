@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
+from bert_serving.server.core.penalties import Penalties
+
 FRAME_OVERHEAD = 48
 """Bytes of a frame on the wire beside its content, at most: header, and with keys nonce, code and flags."""
 HEARTBEATS_PER_S = 32
@@ -65,6 +67,11 @@ class Connection:
     is_silent: bool = True
     is_going: bool = False
 
+    @property
+    def address(self) -> str:
+        """Of the other end, without the port; empty if it had gone before anybody could ask."""
+        return str(self.peer[0]) if isinstance(self.peer, tuple) else ""
+
     def unread(self, now_s: float) -> int:
         """Bytes that came and were in no message so far, without heartbeats."""
         return max(0, self.received - self.read - SLACK - int(HEARTBEATS_PER_S * (now_s - self.counted_s)))
@@ -85,6 +92,7 @@ class ConnectionTable:
     """How many messages had been read when there was none left."""
     _quiet_memory: int | None = None
     _read_since: int = 0
+    _penalties: Penalties = field(default_factory=Penalties)
 
     def __len__(self) -> int:
         return len(self._by_fd)
@@ -100,16 +108,27 @@ class ConnectionTable:
         """Another one came; returns whom to hang up on to keep the number."""
         new = Connection(next(self._serials), fd, peer, now_s, counted_s=now_s, sent_s=now_s)
         self._by_fd[fd] = self._silent[fd] = new
+        self._penalties.expire(now_s)
+        if new.address in self._penalties:
+            return self.going(new)
         if len(self._by_fd) - len(self._ending) <= self.bounds.connections:
             return None
         oldest = next((one for one in self._silent.values() if not one.is_going), new)
         return self.going(oldest if oldest.since_s + SILENT_S <= now_s else new)
 
-    def gone(self, fd: int) -> Connection | None:
+    def gone(self, fd: int, now_s: float) -> Connection | None:
         """It is closed; returns which one it was."""
         self._silent.pop(fd, None)
         self._ending.discard(fd)
-        return self._by_fd.pop(fd, None)
+        one = self._by_fd.pop(fd, None)
+        if one is not None and one.is_silent and not one.is_going:
+            self._penalties.in_vain(one.address, now_s)
+        return one
+
+    def harm(self, one: Connection, now_s: float) -> Connection:
+        """It is hung up on for what it did: others from its address have to wait for a while."""
+        self._penalties.harm(one.address, now_s)
+        return self.going(one)
 
     def was_read(self, one: Connection, size: int, frames: int) -> None:
         """A whole message of it was read."""
@@ -152,7 +171,7 @@ class ConnectionTable:
         out += self._beyond_all([one for one in rest if one not in out], unread)
         if not out and (one := self._cause_of_growth(rest, sum(unread.values()), memory - owned)):
             out.append(one)
-        return [self.going(one) for one in out]
+        return [self.harm(one, now_s) for one in out]
 
     def _beyond_all(self, rest: list[Connection], unread: dict[int, int]) -> list[Connection]:
         """Those that have to go until the rest are within the bound for all: first who is under way the longest."""

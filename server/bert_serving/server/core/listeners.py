@@ -22,8 +22,13 @@ MOST_TALK_BYTES = 1 << 22
 """Of configs, statuses and errors, which cost nothing to ask for."""
 MOST_AT_ONCE = 200
 """Answers that one turn gives up because their time is over."""
-MOST_NAMES = 64
-"""Identities that one connection may subscribe to; a client needs one."""
+MOST_NAMES = 8
+"""Identities that one connection may subscribe to; a client needs one. The library looks through all names of all when
+a connection ends."""
+MOST_NAME_BYTES = 4_096 + 1_024
+"""Of all names of a connection: one of the longest, or some that are usual."""
+MOST_BYTES_TOGETHER = 1 << 20
+"""Of all names. The library takes a hundred times as much and more for them."""
 
 
 @dataclass(slots=True)
@@ -62,6 +67,7 @@ class Listeners:
         self._max_clients = max_clients
         self._connections: dict[bytes, set[int]] = {}
         self._identities: dict[int, set[bytes]] = {}
+        self._name_bytes = 0
         self._refused: set[bytes] = set()
         self._serials = count()
         self._kept: dict[bytes, dict[int, _Kept]] = {}
@@ -81,7 +87,14 @@ class Listeners:
     def takes(self, connection: int, identity: bytes) -> bool:
         """Whether a connection may subscribe to that, too."""
         identities = self._identities.get(connection, ())
-        return identity in identities or len(identities) < MOST_NAMES
+        size = sum(map(len, identities)) + len(identity)
+        return identity in identities or (len(identities) < MOST_NAMES and size <= MOST_NAME_BYTES)
+
+    def too_much(self) -> int | None:
+        """The connection with the longest names, if those of all together take too much."""
+        if self._name_bytes <= MOST_BYTES_TOGETHER:
+            return None
+        return max(self._identities, key=lambda connection: sum(map(len, self._identities[connection])))
 
     def subscribed(self, connection: int, identity: bytes) -> bool:
         """A subscription came; False if that connection has it already."""
@@ -91,6 +104,7 @@ class Listeners:
         if identity not in self and not self._has_room:
             self._refused.add(identity)
         identities.add(identity)
+        self._name_bytes += len(identity)
         self._connections.setdefault(identity, set()).add(connection)
         return True
 
@@ -113,6 +127,7 @@ class Listeners:
         return [identity for identity in identities if identity not in self]
 
     def _leave(self, connection: int, identity: bytes) -> None:
+        self._name_bytes -= len(identity)
         others = self._connections[identity]
         others.discard(connection)
         if not others:

@@ -34,6 +34,7 @@ SEEN_AT_ONCE = 200
 UNREAD_EVENTS = 50_000
 """Of the monitor; beyond that the library waits, and new connections with it."""
 EVENTS_AT_ONCE = 5_000
+DROPPED_AT_ONCE = 1 << 16
 OWN_DESCRIPTORS = 256
 """That the process needs for other things than connections."""
 MOST_UNREAD = 1 << 18
@@ -70,6 +71,8 @@ class Connections:
     def __init__(self, context: zmq.Context[Any], sock: Socket, bounds: Bounds) -> None:
         self._sock = sock
         self._table = ConnectionTable(bounds)
+        self._drops_rest = bounds.is_read_at_once
+        """Not of requests: what is left of one that is cut might look like another."""
         self._gone: list[int] = []
         self._unseen: list[Connection] = []
         """Of a check that has begun."""
@@ -140,15 +143,20 @@ class Connections:
     def revoke(self, knows: Callable[[str | None], bool]) -> None:
         """Hang up on those whose key may come no more. Who has sent nothing is judged when it does."""
         for one in self._table.revoke({one.serial for one in self._table if one.user and not knows(one.user)}):
-            self.hang_up(one)
+            self._end(one)
 
     def hang_up(self, one: Connection) -> None:
-        """End this connection, and no other that has its descriptor by now."""
+        """End this connection for what it did, and take no new ones from its address for a moment."""
+        self._end(self._table.harm(one, time.monotonic()))
+
+    def _end(self, one: Connection) -> None:
+        """This one, and no other that has its descriptor by now."""
         self._refused.count(1, time.monotonic())
-        self._table.going(one)
         with suppress(OSError), socket.socket(fileno=os.dup(one.fd)) as same:
             if same.getpeername() == one.peer:
                 same.shutdown(socket.SHUT_RDWR)
+                while self._drops_rest and same.recv(DROPPED_AT_ONCE, socket.MSG_DONTWAIT | socket.MSG_TRUNC):
+                    pass  # the library would still read what the kernel has
 
     # -- what the library and the kernel tell -------------------------------------------------------------------------
 
@@ -161,15 +169,15 @@ class Connections:
                 return
             if event == zmq.EVENT_ACCEPTED:
                 self._on_accepted(fd)
-            elif (one := self._table.gone(fd)) is not None:
+            elif (one := self._table.gone(fd, time.monotonic())) is not None:
                 self._gone.append(one.serial)
 
     def _on_accepted(self, fd: int) -> None:
-        if (before := self._table.gone(fd)) is not None:  # its end was not told
+        if (before := self._table.gone(fd, time.monotonic())) is not None:  # its end was not told
             self._gone.append(before.serial)
         peer = _peer(fd)
         if (surplus := self._table.accepted(fd, peer, time.monotonic())) is not None:
-            self.hang_up(surplus)
+            self._end(surplus)
 
     def _check_some(self, now_s: float, owned: int) -> None:
         """Look at some connections, or at the last of all, and then hang up on whom it has to be."""
@@ -182,7 +190,7 @@ class Connections:
                 self._table.seen(one, *_bytes_of(one.fd), now_s)
         if not self._unseen:
             for one in self._table.judge(now_s, _memory(), owned):
-                self.hang_up(one)
+                self._end(one)
             is_calm = not any(one.unread(now_s) for one in self._table)
             wait_s = max(CHECK_INTERVAL_S * (1 + is_calm), self._spent_s / CHECK_SHARE)
             self._check_at_s, self._spent_s = now_s + wait_s, 0.0

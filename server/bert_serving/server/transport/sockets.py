@@ -31,6 +31,8 @@ UNREAD_REQUESTS = 1_000
 UNSENT_ANSWERS = 1_000
 """For each client, until the sink keeps them itself."""
 LONGEST_IDENTITY = 4_096
+UNREAD_SUBSCRIPTIONS = 8
+"""Of each connection. The library reads all that there is at once, and nobody else gets a turn meanwhile."""
 LONGEST_SUBSCRIPTION = LONGEST_IDENTITY + 16
 """Bytes of one as it travels: up to ten before the identity."""
 HANDSHAKE_TIMEOUT_MS = 10_000
@@ -71,6 +73,7 @@ def bind_results(context: zmq.Context[Any], config: ServerConfig, descriptor: in
     sock.setsockopt(zmq.XPUB_MANUAL, 1)
     sock.setsockopt(zmq.XPUB_NODROP, 1)  # what a slow reader does not take is refused, not dropped
     sock.setsockopt(zmq.SNDHWM, UNSENT_ANSWERS)
+    sock.setsockopt(zmq.RCVHWM, UNREAD_SUBSCRIPTIONS)
     sock.setsockopt(zmq.LINGER, PUBLISH_LINGER_MS)
     _adopt(sock, descriptor)
     return sock
