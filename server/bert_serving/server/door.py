@@ -64,8 +64,8 @@ class Limits:
     @staticmethod
     def of(config: ServerConfig) -> Limits:
         """Those of a resolved config."""
-        message, reading, answer = config.max_msg_size << 20, config.max_queue_mb << 20, config.max_answer_mb << 20
-        return Limits(message, reading, answer, config.row_bytes)
+        message, answer = config.max_msg_size << 20, config.max_answer_mb << 20
+        return Limits(message, message, answer, config.row_bytes)
 
     def check_answer(self, total: int, characters: int) -> int:
         """The bytes of an answer of `total` rows for texts of so many characters. Raises BadRequest for too many."""
@@ -228,7 +228,7 @@ class Door:
         others = self.held_bytes
         if others and others + size > self._limits.reading_bytes:
             text = f"{others >> 20} MB of texts are being read, and with these there would be too many"
-            text += f" (-max_queue_mb): come again in {COME_AGAIN_MS} ms"
+            text += f" (-max_msg_size): come again in {COME_AGAIN_MS} ms"
             raise ServerBusy(text, retry_after_ms=COME_AGAIN_MS)
         self._large.append(large)
 

@@ -17,7 +17,8 @@ from typing import Any
 
 MOST_KEPT = 2_000
 """Answers of each sort kept at once: strangers who ask by the thousand and never listen cost a few megabytes."""
-MOST_RESULT_BYTES = 1 << 29
+MOST_RESULT_BYTES = 1 << 28
+"""For all together; one alone may be twice as large."""
 MOST_TALK_BYTES = 1 << 22
 """Of configs, statuses and errors, which cost nothing to ask for."""
 MOST_AT_ONCE = 200
@@ -41,7 +42,7 @@ class _Shelf:
 
     @property
     def is_over(self) -> bool:
-        return self.size > self.max_bytes or len(self.in_order) > MOST_KEPT
+        return (self.size > self.max_bytes and len(self.in_order) > 1) or len(self.in_order) > MOST_KEPT
 
     @property
     def first(self) -> _Kept:
@@ -161,7 +162,7 @@ class Listeners:
         """
         shelf = self._results if job else self._talk
         size = sum(len(frame) for frame in frames)
-        if size > shelf.max_bytes:
+        if size > 2 * shelf.max_bytes:
             return [job]
         kept = _Kept(next(self._serials), identity, now_s + self._ttl_s, size, frames, job, shelf)
         self._kept.setdefault(identity, {})[kept.serial] = kept

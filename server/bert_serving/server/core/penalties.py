@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-PENALTY_S = 2.0
+PENALTY_S = 5.0
 MOST_ADDRESSES = 10_000
 """That are remembered; the one that did harm first is forgotten first."""
-IN_VAIN_PER_S = 50.0
-MOST_IN_VAIN = 200.0
+IN_VAIN_PER_S = 200.0
+MOST_IN_VAIN = 1_000.0
 """So many connections in a row, and so many more each second, may end without having said anything."""
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 MOST_BYTES = 1 << 26
 """For one client; a single larger answer goes out all the same, if there is room for it among all."""
-MOST_TOGETHER = 1 << 30
+MOST_TOGETHER = 1 << 28
 """For all clients. Beyond that only who has less than an equal share gets more, and one larger answer at a time."""
 SWEEP_S = 0.1
 """How often all clients are looked at while there is no room."""

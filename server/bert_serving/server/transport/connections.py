@@ -25,8 +25,9 @@ from bert_serving.server.transport.sockets import Socket
 
 log = logging.getLogger(__name__)
 
-CHECK_INTERVAL_S = 0.05
-"""While anything is unread; half as often otherwise."""
+CHECK_INTERVAL_S = 0.01
+"""While anything is unread."""
+CALM_INTERVAL_S = 0.05
 CHECK_SHARE = 0.03
 """Of the time that checks may take, however many connections there are."""
 SEEN_AT_ONCE = 200
@@ -57,7 +58,7 @@ def most_connections(max_clients: int) -> int:
 
 def request_bounds(max_clients: int, max_msg_size: int) -> Bounds:
     """Of the connections to the request port; `max_msg_size` in megabytes."""
-    return Bounds(most_connections(max_clients), max_msg_size << 20, 2 * max_msg_size << 20)
+    return Bounds(most_connections(max_clients), max_msg_size << 20, 3 * max_msg_size << 19)
 
 
 def result_bounds(max_clients: int) -> Bounds:
@@ -192,7 +193,7 @@ class Connections:
             for one in self._table.judge(now_s, _memory(), owned):
                 self._end(one)
             is_calm = not any(one.unread(now_s) for one in self._table)
-            wait_s = max(CHECK_INTERVAL_S * (1 + is_calm), self._spent_s / CHECK_SHARE)
+            wait_s = max(CALM_INTERVAL_S if is_calm else CHECK_INTERVAL_S, self._spent_s / CHECK_SHARE)
             self._check_at_s, self._spent_s = now_s + wait_s, 0.0
         self._spent_s += time.monotonic() - begin_s
 
