@@ -327,7 +327,7 @@ def test_a_port_in_use_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         server = BertServer(fake_config(http_port=port, http_host="127.0.0.1"))
-        with pytest.raises(StartError, match=rf"port {port} \(-http_port\) .* is in use"), server:
+        with pytest.raises(StartError, match=rf"port {port} \(-http_port\) is in use"), server:
             pass
 
 
