@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, deque
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -281,3 +282,13 @@ def test_a_request_that_ends_each_sink_runs_alone_and_is_given_up() -> None:
         given_up += work.lose_sink()
     assert [job.number for job in given_up] == [2]
     assert [part.job for part in assigned(work)] == [3]
+
+
+def test_turns_go_by_connections_however_many_names_one_has() -> None:
+    work = make_work()
+    for number in range(1, 20):
+        flood = replace(request(number, ["a"] * 5), identity=b"name %d" % number, connection=7)
+        work.accept(flood, number, 0.0)
+    work.accept(replace(request(50, ["a"] * 5), identity=b"good", connection=8), 50, 0.0)
+    work.add_worker("w0")
+    assert [part.job for part in assigned(work)][:3] == [1, 50, 2]

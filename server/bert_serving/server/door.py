@@ -91,6 +91,7 @@ class _Large:
     """A request that is read in turns."""
 
     sender: _Sender
+    connection: int
     timeout_ms: int | None
     reading: Reading
 
@@ -200,7 +201,8 @@ class Door:
         timeout_ms = decode_options(heads[4]) if message.number == MAX_FRAMES else None
         self._limits.check_answer(total, 0)
         reading = Reading(content.buffer, total, self._part_rows(total))
-        large = _Large(sender, timeout_ms, reading)
+        connection = message.connection.serial if message.connection is not None else 0
+        large = _Large(sender, connection, timeout_ms, reading)
         if reading.size > AT_ONCE_BYTES:
             self._put_off(large)
             return None
@@ -254,6 +256,7 @@ class Door:
             reading.digest,
             large.timeout_ms,
             answer_bytes,
+            large.connection,
         )
 
     def _on_error(self, sender: _Sender, error: Exception) -> None:

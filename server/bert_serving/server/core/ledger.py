@@ -43,13 +43,17 @@ class Job:
     """Rows that are given up."""
     answer_bytes: int = 0
     """What its answer takes at most, as it was counted when it was accepted."""
+    client: bytes = b""
+    """Whose turns its parts take; empty for its identity's."""
 
     def tickets(self) -> Iterator[Ticket]:
         """One for each part, in order."""
         return map(self._ticket, self.parts)
 
     def _ticket(self, offset: int) -> Ticket:
-        return Ticket(PartKey(self.number, offset), self.parts[offset][0], self.key.identity, self.urgent)
+        return Ticket(
+            PartKey(self.number, offset), self.parts[offset][0], self.client or self.key.identity, self.urgent
+        )
 
     def part(self, offset: int, now_s: float) -> Part:
         """For a worker."""

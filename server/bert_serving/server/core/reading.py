@@ -33,6 +33,13 @@ class ReadRequest:
     digest: bytes
     timeout_ms: int | None = None
     answer_bytes: int = 0
+    connection: int = 0
+    """By which it came, 0 if that has gone: identities are free to choose, so turns go by connections."""
+
+    @property
+    def client(self) -> bytes:
+        """Whose turn it takes. No identity begins with a zero byte."""
+        return b"\0%d" % self.connection if self.connection else self.identity
 
 
 class Reading:

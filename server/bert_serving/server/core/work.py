@@ -91,7 +91,18 @@ class Work:
             raise self._busy(request, now_s)
         deadline_s = float("inf") if request.timeout_ms is None else now_s + request.timeout_ms / 1000
         urgent = total <= self._priority_rows
-        job = Job(number, key, total, urgent, size, now_s, deadline_s, dict(request.parts), answer_bytes=answer_bytes)
+        job = Job(
+            number,
+            key,
+            total,
+            urgent,
+            size,
+            now_s,
+            deadline_s,
+            dict(request.parts),
+            answer_bytes=answer_bytes,
+            client=request.client,
+        )
         self._ledger.open(job)
         self._submit(job)
         return True

@@ -36,8 +36,6 @@ UNREAD_SUBSCRIPTIONS = 8
 LONGEST_SUBSCRIPTION = LONGEST_IDENTITY + 16
 """Bytes of one as it travels: up to ten before the identity."""
 HANDSHAKE_TIMEOUT_MS = 10_000
-BACKLOG = 1_024
-"""Connections that wait to be accepted."""
 BURST_S = 0.0005
 """How long messages are taken from one socket before the others get a turn: a flood at one must not hold them up."""
 OWN_ADDRESS_S = 10.0
@@ -152,7 +150,6 @@ def _open_public(context: zmq.Context[Any], kind: int, config: ServerConfig) -> 
     if config.curve_dir is not None:
         ServerKeys.load(Path(config.curve_dir)).protect(sock)
     sock.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_TIMEOUT_MS)
-    sock.setsockopt(zmq.BACKLOG, BACKLOG)
     _beat(sock)
     return sock
 
