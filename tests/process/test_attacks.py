@@ -1,6 +1,6 @@
-"""Every attack of `tests/support/strangers`, for a second each: nobody ends, nobody grows, a good client is served.
+"""The attacks that once did harm, for a second each: nobody ends, nobody grows, a good client is served.
 
-How much slower a good client gets is measured by `tests/chaos/attacks.py`, which takes its time.
+All others, and how much slower a good client gets, are for `tests/chaos/attacks.py`, which takes its time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ATTACK_S = 1.0
 AFTER_S = 0.3
 QUIET_S = 1.0
 
-NAMES = [attack.name for attack in sorted(ATTACKS.values(), key=lambda attack: attack.setting)]
+NAMES = [attack.name for attack in sorted(ATTACKS.values(), key=lambda attack: attack.setting) if attack.row]
 """Those of one setting follow each other, so that they share a service."""
 
 

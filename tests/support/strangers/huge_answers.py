@@ -20,8 +20,9 @@ def ask_and_wait(target: Target, turns: Turns, texts: int) -> list[str]:
     content = json.dumps(["a"] * texts).encode()
     for turn in turns:
         with wire(target.port_out, b"SUB") as results, wire(target.port, b"PUSH") as requests:
-            results.send(subscription(IDENTITY))
-            requests.send(message(request(content, texts, request_id=turn)))
+            name = b"%s %d" % (IDENTITY, turn)  # no answer to the last turn's connection, which may be there still
+            results.send(subscription(name))
+            requests.send(message([name, *request(content, texts, request_id=turn)[1:]]))
             results.socket.settimeout(max(turns.left_s, PATIENCE_S))
             try:
                 _, beginning = results.read_beginning(2)
