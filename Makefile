@@ -13,7 +13,8 @@ help:
 	@echo "make test    lint, types, import rules and all tests"
 	@echo "make lint    all of that but the tests"
 	@echo "make unit    the tests that need no TensorFlow"
-	@echo "make compare measure this server beside 1.10 and engines in process; ARGS='--quick' for a small round"
+	@echo "make compare measure this server beside 1.10 and engines in process; ARGS='--quick' for a small round,"
+	@echo "             ARGS='--base COMMIT' to measure it beside an earlier commit"
 	@echo "make chaos   100,000 requests while children are killed at random, a Ray cluster whose machines go, attacks, long runs"
 	@echo "make clean   remove what these made"
 
