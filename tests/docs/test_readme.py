@@ -105,7 +105,7 @@ def test_shell_command(
 ) -> None:
     name, *options = shlex.split(real_paths(line).replace("/etc/bert-keys", str(tmp_path / "keys")))
     if "-curve_dir" in options:
-        make_keys(tmp_path / "keys", [])
+        make_keys(tmp_path / "keys", ["alice"])
     if name == "bert-serving-start":
         with Command(*options, "-cpu") as server:
             server.wait_until_ready()

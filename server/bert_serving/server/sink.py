@@ -64,7 +64,9 @@ def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
         opened.callback(context.destroy, linger=sockets.PUBLISH_LINGER_MS)
         insider = arguments["insider"]
         gate = opened.enter_context(open_gate(context, config.curve_dir, insider.encode() if insider else None))
-        results = opened.enter_context(sockets.bind_results(context, config, arguments["results"]))
+        results = opened.enter_context(sockets.open_results(context, config))
+        connections = opened.enter_context(Connections(context, results, result_bounds(config.max_clients)))
+        sockets.adopt(results, arguments["results"])
         rows, rows_address = _bind_rows(context, contact, arguments["remote_host"])
         supervisor = ChildLine(context, contact)
         supervisor.hello(rows_address)
@@ -74,7 +76,6 @@ def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
             sock.send_multipart(encode(Hello(os.getpid(), rows_address)))
             return sock
 
-        connections = opened.enter_context(Connections(context, results, result_bounds(config.max_clients)))
         listeners = Listeners(config.result_ttl, config.max_clients)
         Sink(config, arguments["pad_to"], listeners, results, connections, rows, supervisor, connect, gate).loop()
 

@@ -88,9 +88,10 @@ def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
         opened.callback(context.destroy, linger=sockets.PUBLISH_LINGER_MS)
         insider = arguments["insider"]
         gate = opened.enter_context(open_gate(context, config.curve_dir, insider.encode() if insider else None))
-        requests = opened.enter_context(sockets.bind_requests(context, config, arguments["requests"]))
+        requests = opened.enter_context(sockets.open_requests(context, config))
         bounds = request_bounds(config.max_clients, config.max_msg_size)
         connections = opened.enter_context(Connections(context, requests, bounds))
+        sockets.adopt(requests, arguments["requests"])
         lines, addresses = _bind_lines(context, contact, arguments["remote_host"])
         supervisor = ChildLine(context, contact)
         supervisor.hello(*addresses)

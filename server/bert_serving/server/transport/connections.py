@@ -67,7 +67,7 @@ def result_bounds(max_clients: int) -> Bounds:
 
 
 class Connections:
-    """Of a socket that is bound. Who opens it closes it, before the socket."""
+    """Of a socket that is not bound yet, to miss none. Who opens it closes it, before the socket."""
 
     def __init__(self, context: zmq.Context[Any], sock: Socket, bounds: Bounds) -> None:
         self._sock = sock

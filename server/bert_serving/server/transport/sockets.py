@@ -55,17 +55,19 @@ def socket_folder() -> tempfile.TemporaryDirectory[str]:
         raise StartError(f"no folder for sockets can be made in {parent or tempfile.gettempdir()}: {error}") from None
 
 
-def bind_requests(context: zmq.Context[Any], config: ServerConfig, descriptor: int) -> Socket:
-    """The PULL socket that takes requests from clients, on a listening socket that was inherited."""
+def open_requests(context: zmq.Context[Any], config: ServerConfig) -> Socket:
+    """The PULL socket that takes requests from clients, before it takes connections (`adopt`)."""
     sock = _open_public(context, zmq.PULL, config)
     sock.setsockopt(zmq.MAXMSGSIZE, config.max_msg_size << 20)
     sock.set_hwm(UNREAD_REQUESTS)
-    _adopt(sock, descriptor)
     return sock
 
 
-def bind_results(context: zmq.Context[Any], config: ServerConfig, descriptor: int) -> Socket:
-    """The XPUB socket that publishes to clients, in manual mode: the sink decides what each subscription matches."""
+def open_results(context: zmq.Context[Any], config: ServerConfig) -> Socket:
+    """The XPUB socket that publishes to clients, before it takes connections (`adopt`).
+
+    It is in manual mode: the sink decides what each subscription matches.
+    """
     sock = _open_public(context, zmq.XPUB, config)
     sock.setsockopt(zmq.MAXMSGSIZE, LONGEST_SUBSCRIPTION)
     sock.setsockopt(zmq.XPUB_MANUAL, 1)
@@ -73,7 +75,6 @@ def bind_results(context: zmq.Context[Any], config: ServerConfig, descriptor: in
     sock.setsockopt(zmq.SNDHWM, UNSENT_ANSWERS)
     sock.setsockopt(zmq.RCVHWM, UNREAD_SUBSCRIPTIONS)
     sock.setsockopt(zmq.LINGER, PUBLISH_LINGER_MS)
-    _adopt(sock, descriptor)
     return sock
 
 
@@ -86,7 +87,7 @@ def bind_internal(context: zmq.Context[Any], kind: int, folder: Path, name: str,
     try:
         sock.bind(f"ipc://{folder / name}")
     except zmq.ZMQError as error:
-        log.warning("no ipc socket in %s (%s): loopback tcp is used instead, with keys", folder, error)
+        log.warning("no ipc socket in %s (%s): loopback tcp is used instead, with keys", folder, error.strerror)
         keys.protect(sock)
         sock.bind("tcp://127.0.0.1:*")
     return sock, sock.getsockopt_string(zmq.LAST_ENDPOINT)
@@ -160,10 +161,13 @@ def _beat(sock: Socket) -> None:
     sock.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
 
 
-def _adopt(sock: Socket, descriptor: int) -> None:
-    """Take connections from a listening socket; the address is for show alone then."""
+def adopt(sock: Socket, descriptor: int) -> None:
+    """Take connections from a listening socket that was inherited, where some may wait already.
+
+    So whoever wants to hear of all of them listens to the monitor before.
+    """
     sock.setsockopt(zmq.USE_FD, descriptor)
-    sock.bind("tcp://127.0.0.1:*")
+    sock.bind("tcp://127.0.0.1:*")  # for show: the descriptor counts
 
 
 def burst(sock: Socket) -> Iterator[list[zmq.Frame]]:
