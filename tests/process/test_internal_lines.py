@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import hostile
@@ -218,8 +219,18 @@ def test_the_gateway_finds_the_tcp_fallback(serve: Serve, tmp_path: Path) -> Non
     make_keys(tmp_path / "keys", ["alice"])
     (port,) = free_ports(1)
     server = serve(http_port=port, http_host="127.0.0.1", curve_dir=str(tmp_path / "keys"))
+    while not _is_ready(port):
+        pass
     body = json.dumps({"texts": ["a"]}).encode()
     asked = Request(f"http://127.0.0.1:{port}/encode", body, {"Content-Type": "application/json"})
     with urlopen(asked, timeout=30) as answer:
         np.testing.assert_allclose(json.load(answer)["results"], [vector_of("a")], rtol=1e-7)
     assert server.is_alive()
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=30):
+            return True
+    except HTTPError:
+        return False

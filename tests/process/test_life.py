@@ -154,7 +154,7 @@ def test_20_cycles_on_the_same_ports_leave_nothing(socket_folder: Path, family: 
         with start_command(ports, num_worker=2, graph_tmp_dir=str(socket_folder)) as process:
             wait_until_ready(process)
             children = psutil.Process(process.pid).children(recursive=True)
-            assert len(children) == 3
+            assert len(children) == 4
             with BertClient(port=ports[0], port_out=ports[1]) as client:
                 np.testing.assert_array_equal(client.encode(["a"]), [vector_of("a")])
             ways[cycle % 3](process, ports[0])
