@@ -165,6 +165,16 @@ def test_an_answer_too_large_to_be_kept_is_not_said_to_be(bench: Bench) -> None:
     assert [bench.hear(), bench.hear()] == [Left(2), Delivered(2, is_kept=False)]
 
 
+def keep_fails_thrice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where there is no memory for a while."""
+    real, calls = Listeners.keep, iter(range(3))
+
+    def keep(*args: Any) -> list[int]:
+        return real(*args) if next(calls, None) is None else out_of_memory()
+
+    monkeypatch.setattr(Listeners, "keep", keep)
+
+
 # -- what cannot be put together ends with an error -------------------------------------------------------------------
 
 
@@ -189,16 +199,26 @@ def test_an_answer_that_cannot_be_padded_ends_with_an_error(bench: Bench, monkey
 
 def test_an_error_for_which_there_is_no_memory_goes_out_later(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Assembly, "result", out_of_memory)
-    real, calls = Listeners.keep, iter(range(3))
-
-    def keep(*args: Any) -> list[int]:
-        return real(*args) if next(calls, None) is None else out_of_memory()
-
-    monkeypatch.setattr(Listeners, "keep", keep)
+    keep_fails_thrice(monkeypatch)
     bench.tell(rows_of(1, size=8))
     assert bench.hear() == Delivered(1, is_kept=True)
     with bench.listen(b"late") as sub:
         assert "needs more memory" in error_in(sub)
+
+
+@pytest.mark.parametrize("is_error", [True, False])
+def test_an_answer_of_the_ventilator_for_which_there_is_no_memory_goes_out_later(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, is_error: bool
+) -> None:
+    keep_fails_thrice(monkeypatch)
+    for _ in range(2):  # the second time as a later ventilator says it
+        bench.say(Answer(1, b"late", b'{"error": {"message": "told"}}', b"7", is_error))
+    bench.say(Answer(2, b"other", b"{}", b"8", is_error=False))
+    assert [bench.hear(), bench.hear()] == [Delivered(job, is_kept=False) for job in (1, 2)]
+    with bench.listen(b"late") as sub:
+        assert sub.poll(10_000)
+        sub.recv_multipart()
+        assert not sub.poll(50)
 
 
 BROKEN = {

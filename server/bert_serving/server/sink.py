@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import zmq
 
-from bert_serving.client.errors import RowFailed, ServerError
+from bert_serving.client.errors import RowFailed, ServerError, quoted
 from bert_serving.client.wire import encode_error_reply, encode_rows_reply, topic
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.core.assembly import Assembly, unpack
@@ -87,6 +87,14 @@ def _bind_rows(context: zmq.Context[Any], contact: Contact, remote_host: str | N
     return sockets.bind_remote(context, zmq.PULL, remote_host, contact.keys)
 
 
+class _Owed(NamedTuple):
+    """An answer, and the job that it is kept as; 0 for talk, of which nobody is told whether it is kept."""
+
+    identity: bytes
+    frames: list[Any]
+    kept_as: int
+
+
 class Sink:
     """The loop. `pad_to` is the T of `[B, T, D]` replies, None for the longest row of each request.
 
@@ -116,8 +124,8 @@ class Sink:
         self._publisher = Publisher(config, listeners, results, connections, gate, self._tell_left)
         self._open: dict[int, Assembly] = {}
         self._closed = Closed()
-        self._owed: dict[int, tuple[bytes, bytes, ServerError]] = {}
-        """By job: to whom an error has to go, for which there was no memory either."""
+        self._owed: dict[int, _Owed] = {}
+        """By job: what is still to be published, as long as there is no memory for it."""
         self._stopping = False
 
     def loop(self) -> None:
@@ -179,10 +187,15 @@ class Sink:
 
     def _on_answer(self, message: Answer | Void) -> None:
         """Publish what the ventilator says, unless its job was answered already."""
+        if message.job in self._owed:
+            return  # there is an answer, for which there was no memory so far
         if isinstance(message, Answer) and message.job not in self._closed:
-            self._publisher.publish(message.identity, _answer_frames(message))
-        self._close(message.job)
-        self._say(Delivered(message.job, is_kept=False))
+            self._owed[message.job] = _Owed(message.identity, _answer_frames(message), kept_as=0)
+            self._close(message.job)
+            self._pay(message.job)
+        else:
+            self._close(message.job)
+            self._say(Delivered(message.job, is_kept=False))
 
     def _on_rows(self, frames: list[zmq.Frame]) -> None:
         message = decode([frame.buffer for frame in frames])
@@ -228,7 +241,6 @@ class Sink:
         """A job is done: its answer goes out, or is kept."""
         is_kept = self._publisher.publish(identity, frames, job)
         self._close(job)
-        self._owed.pop(job, None)
         self._say(Delivered(job, is_kept))
 
     def _close(self, job: int) -> None:
@@ -239,14 +251,22 @@ class Sink:
         """End a job whose answer cannot be made, and give back what it took."""
         if message.job not in self._closed:
             self._close(message.job)
-            self._owed[message.job] = bytes(message.identity), bytes(message.request_id), _as_answer(error, message)
+            identity, request_id = bytes(message.identity), bytes(message.request_id)
+            frames = encode_error_reply(identity, request_id, _as_answer(error, message))
+            self._owed[message.job] = _Owed(identity, frames, kept_as=message.job)
         log.error("a request of %s texts could not be put together: %s", message.total, type(error).__name__)
         log.debug("it was this", exc_info=error)
 
     def _pay_owed(self) -> None:
-        """Send the errors that are owed; what fails, for want of memory, is tried again at the next turn."""
-        for job, (identity, request_id, error) in list(self._owed.items()):
-            self._answer(job, identity, encode_error_reply(identity, request_id, error))
+        """Publish what is owed; what fails, for want of memory, is tried again at the next turn."""
+        for job in list(self._owed):
+            self._pay(job)
+
+    def _pay(self, job: int) -> None:
+        owed = self._owed[job]
+        is_kept = self._publisher.publish(owed.identity, owed.frames, owed.kept_as)
+        del self._owed[job]
+        self._say(Delivered(job, is_kept and bool(owed.kept_as)))
 
     def _tell_left(self, job: int) -> None:
         self._say(Left(job))
@@ -262,7 +282,7 @@ def _as_answer(error: Exception, message: Rows) -> ServerError:
     what = f"the answer of {message.total} rows, each of width {message.dim}"
     if isinstance(error, MemoryError):
         return ServerError(f"{what}, needs more memory than the server has: send fewer texts in one request")
-    reason = repr(str(error)[:MOST_REASON])
+    reason = quoted(str(error), MOST_REASON)
     return ServerError(f"{what}, could not be put together ({type(error).__name__}: {reason}): send the request again")
 
 
