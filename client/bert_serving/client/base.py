@@ -18,13 +18,11 @@ from bert_serving.client.keys import ClientKeys
 from bert_serving.client.pending import Asked
 from bert_serving.client.spread import Spread
 from bert_serving.client.stream import STREAM_WINDOW, Encoded
-from bert_serving.client.wire import LEGACY_SERVER_VERSION, RowsReply
+from bert_serving.client.wire import LEGACY_SERVER_VERSION, MAX_IDENTITY_BYTES, RowsReply
 
 VERSION = "2.0.0"
 
 _PACKAGE_DIR = os.path.dirname(__file__) + os.sep
-MAX_IDENTITY_BYTES = 4096
-
 _LEGACY_SERIES = LEGACY_SERVER_VERSION.rpartition(".")[0] + "."
 
 

@@ -16,7 +16,7 @@ from bert_serving.server.devices import device_environment, device_name, lanes_f
 from bert_serving.server.errors import StartError
 from bert_serving.server.launchers.base import Orders
 from bert_serving.server.processes import ChildEnded, Processes
-from bert_serving.server.transport.meeting import Meeting, name_of
+from bert_serving.server.transport.meeting import GATEWAY, SINK, VENTILATOR, Meeting, name_of
 from bert_serving.server.transport.messages import (
     Alive,
     Census,
@@ -33,10 +33,7 @@ from bert_serving.server.transport.messages import (
 
 log = logging.getLogger(__name__)
 
-SINK = "sink"
-VENTILATOR = "ventilator"
 OPTIMIZER = "graph optimizer"
-GATEWAY = "gateway"
 NO_WORKERS = (SINK, VENTILATOR, OPTIMIZER, GATEWAY)
 PROGRESS_INTERVAL_S = 5.0
 STOP_TIMEOUT_S = 5.0
@@ -98,7 +95,7 @@ class Children:
         """Start all, which meet as `meeting` says; `orders` are what ventilator, sink and gateway need besides."""
         self._started_s = self._last_progress_s = now_s
         self._meeting = meeting
-        public = meeting.insider.public.decode() if meeting.insider else None
+        public = meeting.insider.public if meeting.insider else None
         common = {"insider": public, "remote_host": meeting.remote_host}
         for name, log_role in ((VENTILATOR, "VENTILATOR"), (SINK, "SINK")):
             self._start(Orders(name, name, log_role, {**common, **orders[name]}), "cpu")

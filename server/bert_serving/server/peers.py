@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from bert_serving.server.transport.meeting import name_of
+from bert_serving.server.transport.meeting import SINK, name_of
 from bert_serving.server.transport.messages import Census, Done
-
-SINK = "sink"
 
 
 class Peers:

@@ -62,8 +62,7 @@ def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
     with ExitStack() as opened:
         context = zmq.Context()
         opened.callback(context.destroy, linger=sockets.PUBLISH_LINGER_MS)
-        insider = arguments["insider"]
-        gate = opened.enter_context(open_gate(context, config.curve_dir, insider.encode() if insider else None))
+        gate = opened.enter_context(open_gate(context, config.curve_dir, arguments["insider"]))
         results = opened.enter_context(sockets.open_results(context, config))
         connections = opened.enter_context(Connections(context, results, result_bounds(config.max_clients)))
         sockets.adopt(results, arguments["results"])

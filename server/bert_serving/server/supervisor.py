@@ -16,7 +16,7 @@ from typing import Any
 
 import zmq
 
-from bert_serving.server.children import GATEWAY, OPTIMIZER, SINK, VENTILATOR, Children
+from bert_serving.server.children import OPTIMIZER, Children
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.descriptors import shortage
 from bert_serving.server.errors import ServiceError, StartError
@@ -28,7 +28,7 @@ from bert_serving.server.transport import sockets
 from bert_serving.server.transport.curve import Insider
 from bert_serving.server.transport.lines import Lines
 from bert_serving.server.transport.listeners import Listeners, open_listeners
-from bert_serving.server.transport.meeting import Meeting
+from bert_serving.server.transport.meeting import GATEWAY, SINK, VENTILATOR, Meeting
 from bert_serving.server.transport.messages import (
     Alive,
     Drained,

@@ -29,7 +29,7 @@ from bert_serving.server.core.work import Work
 from bert_serving.server.door import Door, Limits, Request
 from bert_serving.server.guard import Guard
 from bert_serving.server.open_log import OpenLog
-from bert_serving.server.peers import SINK, Peers
+from bert_serving.server.peers import Peers
 from bert_serving.server.stats import Statistic
 from bert_serving.server.status import Addresses, Description
 from bert_serving.server.transport import sockets
@@ -37,7 +37,7 @@ from bert_serving.server.transport.child_line import ChildLine
 from bert_serving.server.transport.connections import Connections, request_bounds
 from bert_serving.server.transport.curve import Gate, open_gate
 from bert_serving.server.transport.lines import Lines
-from bert_serving.server.transport.meeting import Contact, name_of
+from bert_serving.server.transport.meeting import SINK, Contact, name_of
 from bert_serving.server.transport.messages import (
     Answer,
     Census,
@@ -86,8 +86,7 @@ def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
     with ExitStack() as opened:
         context = zmq.Context()
         opened.callback(context.destroy, linger=sockets.PUBLISH_LINGER_MS)
-        insider = arguments["insider"]
-        gate = opened.enter_context(open_gate(context, config.curve_dir, insider.encode() if insider else None))
+        gate = opened.enter_context(open_gate(context, config.curve_dir, arguments["insider"]))
         requests = opened.enter_context(sockets.open_requests(context, config))
         bounds = request_bounds(config.max_clients, config.max_msg_size)
         connections = opened.enter_context(Connections(context, requests, bounds))

@@ -31,7 +31,7 @@ from bert_serving.server.faults import with_faults
 from bert_serving.server.lanes import Lanes, Outcome, select
 from bert_serving.server.tokenizing import Texts, Tokenizing
 from bert_serving.server.transport import sockets
-from bert_serving.server.transport.child_line import ChildLine, messages
+from bert_serving.server.transport.child_line import ALIVE_INTERVAL_S, ChildLine, messages
 from bert_serving.server.transport.meeting import Contact
 from bert_serving.server.transport.messages import (
     Done,
@@ -50,7 +50,6 @@ from bert_serving.server.transport.messages import (
 
 log = logging.getLogger(__name__)
 
-ALIVE_INTERVAL_MS = 1_000
 CPU_BATCH_TOKENS = 1024
 CPU_SPARE_PAIRS = 4000
 """A batch more costs a CPU about as much as 20 to 40 tokens, and a token as much as some 800 pairs in attention."""
@@ -120,7 +119,7 @@ class Worker:
         poller.register(self._wakeup.fileno(), zmq.POLLIN)
         threading.Thread(target=self._load, name="loader", daemon=True).start()
         while not self._stopping:
-            fired = dict(poller.poll(ALIVE_INTERVAL_MS))
+            fired = dict(poller.poll(int(1_000 * ALIVE_INTERVAL_S)))
             self._supervisor.beat(time.monotonic())
             self._end_if_hung(time.monotonic())
             for message in self._supervisor.hear():

@@ -15,6 +15,8 @@ from itertools import count
 from sys import maxsize
 from typing import Any
 
+from bert_serving.client.wire import MAX_IDENTITY_BYTES
+
 MOST_KEPT = 2_000
 """Answers of each sort kept at once: strangers who ask by the thousand and never listen cost a few megabytes."""
 MOST_RESULT_BYTES = 1 << 28
@@ -26,7 +28,7 @@ MOST_AT_ONCE = 200
 MOST_NAMES = 8
 """Identities that one connection may subscribe to; a client needs one. The library looks through all names of all when
 a connection ends."""
-MOST_NAME_BYTES = 4_096 + 1_024
+MOST_NAME_BYTES = MAX_IDENTITY_BYTES + 1_024
 """Of all names of a connection: one of the longest, or some that are usual."""
 MOST_BYTES_TOGETHER = 1 << 20
 """Of all names. The library takes a hundred times as much and more for them."""

@@ -22,13 +22,13 @@ from bert_serving.server.gateway.app import create_app
 from bert_serving.server.gateway.backend import Backend
 from bert_serving.server.gateway.protocol import PatientProtocol, most_connections
 from bert_serving.server.transport import sockets
+from bert_serving.server.transport.child_line import ALIVE_INTERVAL_S
 from bert_serving.server.transport.listeners import WAITING_CONNECTIONS
 from bert_serving.server.transport.meeting import Contact
 from bert_serving.server.transport.messages import Alive, Draining, Hello, Stop, decode, encode
 
 log = logging.getLogger(__name__)
 
-ALIVE_INTERVAL_S = 1.0
 IDLE_S = 75
 """That a connection may stay between requests: longer than clients keep theirs, so that none is cut as it asks."""
 GRACE_S = 3

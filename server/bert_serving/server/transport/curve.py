@@ -89,7 +89,7 @@ def check_keys(folder: Path, has_gateway: bool = False) -> None:
 class Insider:
     """The gateway, which is a client of its own server: its public key, and the folder with what it needs."""
 
-    public: bytes
+    public: str
     folder: Path
 
     @staticmethod
@@ -99,15 +99,15 @@ class Insider:
         inside.mkdir(mode=0o700)
         create_certificates(inside, OWN_FILE.removesuffix(".key_secret"))
         _write_server_key(inside, ServerKeys.load(Path(curve_dir)).public)
-        return Insider(KeyFile.read(inside / OWN_FILE).public, inside)
+        return Insider(KeyFile.read(inside / OWN_FILE).public.decode(), inside)
 
 
 class Gate:
     """Who may connect to the sockets of one context, and who still may of those that have. For any thread."""
 
-    def __init__(self, folder: Path, insider: bytes | None = None) -> None:
+    def __init__(self, folder: Path, insider: str | None = None) -> None:
         self._files = KeyFolder(folder / CLIENTS)
-        self._insiders = frozenset() if insider is None else frozenset([insider.decode()])
+        self._insiders = frozenset() if insider is None else frozenset([insider])
         self._keys = Keys(self._insiders)
         self._looked_s = -LOOK_INTERVAL_S
         self._looking = threading.Lock()
@@ -151,7 +151,7 @@ class Gate:
 
 
 @contextmanager
-def open_gate(context: zmq.Context[Any], folder: str | None, insider: bytes | None) -> Iterator[Gate | None]:
+def open_gate(context: zmq.Context[Any], folder: str | None, insider: str | None) -> Iterator[Gate | None]:
     """The gate of this context's sockets; None without a key folder. The key `insider` needs no file in it."""
     if folder is None:
         yield None

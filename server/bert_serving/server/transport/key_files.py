@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from bert_serving.client.errors import quoted
 from bert_serving.client.keys import KeyFile
 
 log = logging.getLogger(__name__)
@@ -21,7 +22,6 @@ log = logging.getLogger(__name__)
 ADMIN_PREFIX = "admin"
 SETTLED_S = 3.0
 """A file system's clock may stand still for so long: one that changed since may change again without a trace."""
-LONGEST_NAME = 80
 MOST_NAMED = 5
 """Broken files that one look warns of by name; of more it tells the number."""
 
@@ -84,7 +84,7 @@ class KeyFolder:
 
     def faults(self) -> dict[str, str]:
         """Why files hold no key, by their names as they are shown."""
-        return {_shown(name): seen.fault for name, seen in self._seen.items() if seen.fault}
+        return {quoted(name): seen.fault for name, seen in self._seen.items() if seen.fault}
 
     def _names(self) -> list[str]:
         try:
@@ -128,15 +128,10 @@ class KeyFolder:
         lasting = [name for name in faults if name in before and before[name].fault == faults[name]]
         new = [name for name in lasting if name not in self._warned]
         for name in new[:MOST_NAMED]:
-            log.warning("the key file %s lets nobody in: it %s", _shown(name), faults[name])
+            log.warning("the key file %s lets nobody in: it %s", quoted(name), faults[name])
         if len(new) > MOST_NAMED:
             log.warning("%d more key files let nobody in", len(new) - MOST_NAMED)
         self._warned.update((name, faults[name]) for name in new)
-
-
-def _shown(name: str) -> str:
-    quoted = ascii(name)
-    return quoted if len(quoted) <= LONGEST_NAME else f"{quoted[:LONGEST_NAME]}.."
 
 
 def _why(error: OSError) -> str:

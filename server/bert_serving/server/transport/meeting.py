@@ -50,6 +50,11 @@ class Meeting:
         return Contact(line, supervisor, str(self.folder), self.keys)
 
 
+SINK = "sink"
+VENTILATOR = "ventilator"
+GATEWAY = "gateway"
+
+
 def name_of(line: str) -> str:
     """Of the child that has this line: `worker-0.3` is the third process that is worker-0."""
     return line.rpartition(".")[0]

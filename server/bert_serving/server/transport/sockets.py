@@ -17,6 +17,7 @@ from typing import Any
 import zmq
 
 from bert_serving.client.keys import ClientKeys
+from bert_serving.client.wire import MAX_IDENTITY_BYTES
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.errors import StartError
 from bert_serving.server.transport.curve import ServerKeys
@@ -30,10 +31,9 @@ UNREAD_REQUESTS = 1_000
 """Of each client, until its own socket has to keep them."""
 UNSENT_ANSWERS = 1_000
 """For each client, until the sink keeps them itself."""
-LONGEST_IDENTITY = 4_096
 UNREAD_SUBSCRIPTIONS = 8
 """Of each connection. The library reads all that there is at once, and nobody else gets a turn meanwhile."""
-LONGEST_SUBSCRIPTION = LONGEST_IDENTITY + 16
+LONGEST_SUBSCRIPTION = MAX_IDENTITY_BYTES + 16
 """Bytes of one as it travels: up to ten before the identity."""
 HANDSHAKE_TIMEOUT_MS = 10_000
 BURST_S = 0.0005
