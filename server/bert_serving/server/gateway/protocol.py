@@ -8,11 +8,11 @@ probes are answered, however many strangers hold connections open. None goes who
 from __future__ import annotations
 
 import asyncio
-import resource
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from bert_serving.server.descriptors import connections_within_limit
 from bert_serving.server.gateway.slots import WAITING_PER_SLOT
 
 HEAD_TIMEOUT_S = 20.0
@@ -30,10 +30,7 @@ OTHER_FILES = 128
 def most_connections(slots: int) -> int:
     """As many as requests may wait and more, as far as this process may open files."""
     wanted = slots * (1 + WAITING_PER_SLOT) + MORE_CONNECTIONS
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return wanted
-    return max(OTHER_FILES // 2, min(wanted, int((soft - OTHER_FILES) / (1 + RESERVE))))
+    return int(max(OTHER_FILES // 2, min(wanted, connections_within_limit(OTHER_FILES) / (1 + RESERVE))))
 
 
 class PatientProtocol(H11Protocol):

@@ -20,6 +20,7 @@ from typing import Any
 import zmq
 
 from bert_serving.server.core.connections import Bounds, Connection, ConnectionTable
+from bert_serving.server.descriptors import BESIDE_CLIENTS, connections_within_limit
 from bert_serving.server.log import Throttle
 from bert_serving.server.transport.sockets import Socket
 
@@ -36,11 +37,9 @@ UNREAD_EVENTS = 50_000
 """Of the monitor; beyond that the library waits, and new connections with it."""
 EVENTS_AT_ONCE = 5_000
 DROPPED_AT_ONCE = 1 << 16
-OWN_DESCRIPTORS = 256
-"""That the process needs for other things than connections."""
 MOST_UNREAD = 1 << 18
 MOST_UNREAD_TOGETHER = 1 << 22
-"""Bytes of subscriptions: one connection sends 64 of the longest identities at once at most."""
+"""Bytes of subscriptions, of one connection and of all: some dozens of the longest identities."""
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
 _TCP_INFO = getattr(socket, "TCP_INFO", 11)
 _RECEIVED_AT, _ACKED_AT, _TCP_INFO_SIZE = 128, 120, 136
@@ -49,11 +48,7 @@ _RECEIVED_AT, _ACKED_AT, _TCP_INFO_SIZE = 128, 120, 136
 
 def most_connections(max_clients: int) -> int:
     """How many there may be at a socket: clones share an identity, and a client may come back before it has gone."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * max_clients + 64
-    if soft == resource.RLIM_INFINITY:
-        return wanted
-    return max(16, min(wanted, soft - OWN_DESCRIPTORS))
+    return int(max(16, min(2 * max_clients + 64, connections_within_limit(BESIDE_CLIENTS))))
 
 
 def request_bounds(max_clients: int, max_msg_size: int) -> Bounds:
