@@ -1,12 +1,12 @@
 """The child processes: who is there, what each still needs on its way to ready, who is stuck, who comes back when.
 
-The supervisor tells it what children say, and sends what it wants sent; it owns no socket and no thread.
+The supervisor tells it what children say; it owns no socket and no thread.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bert_serving.server.config import ServerConfig
@@ -16,6 +16,7 @@ from bert_serving.server.devices import device_environment, device_name, lanes_f
 from bert_serving.server.errors import StartError
 from bert_serving.server.launchers.base import Orders
 from bert_serving.server.processes import ChildEnded, Processes
+from bert_serving.server.transport.lines import Lines
 from bert_serving.server.transport.meeting import GATEWAY, SINK, VENTILATOR, Meeting, name_of
 from bert_serving.server.transport.messages import (
     Alive,
@@ -40,19 +41,19 @@ STOP_TIMEOUT_S = 5.0
 
 
 class Children:
-    """All children. `send` passes a message to the child with a line and says whether it could."""
+    """All children, to whom it speaks by `lines`."""
 
     def __init__(
         self,
         config: ServerConfig,
         devices: Sequence[int | None],
         processes: Processes,
-        send: Callable[[str, Message], bool],
+        lines: Lines,
     ) -> None:
         self._config = config
         self._devices = devices
         self._processes = processes
-        self._send = send
+        self._lines = lines
         self._roster = Roster()
         self._restarts = Restarts()
         self._orders: dict[str, tuple[Orders, str]] = {}
@@ -87,7 +88,7 @@ class Children:
 
     def send(self, name: str, message: Message) -> bool:
         """To the process that is this child now; whether it could be sent."""
-        return name in self._roster and self._send(self._roster[name].line, message)
+        return name in self._roster and self._lines.send(self._roster[name].line, message)
 
     # -- start --------------------------------------------------------------------------------------------------------
 
@@ -195,7 +196,7 @@ class Children:
             self._ventilator = hello
             for worker in self._workers:
                 if worker.state in (State.LOADING, State.READY):
-                    self._send(worker.line, NewVentilator(self._address_for_workers))
+                    self._lines.send(worker.line, NewVentilator(self._address_for_workers))
         if self._ventilator is not None and name in (VENTILATOR, SINK):
             self.send(SINK, NewVentilator(self._ventilator.address))
 
@@ -210,7 +211,7 @@ class Children:
             return
         for member in self._roster.in_state(State.CONNECTED):
             member.state, member.stage = State.LOADING, "loading the model"
-            self._send(member.line, Load(self._prepared, self._address_for_workers))
+            self._lines.send(member.line, Load(self._prepared, self._address_for_workers))
 
     def tell_ventilator(self) -> None:
         """How all children are, if that has changed since it was last told."""
@@ -237,6 +238,7 @@ class Children:
                 self._load_where_possible()
                 continue
             member = self._roster[child.name]
+            self._lines.forget(member.line)
             self.send(VENTILATOR, Lost(member.line))
             if member.state is State.LEAVING:
                 self._roster.remove(child.name)

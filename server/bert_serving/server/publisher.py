@@ -25,6 +25,7 @@ from bert_serving.server.core.unsent import STUCK_S, Unsent
 from bert_serving.server.log import Throttle
 from bert_serving.server.transport.connections import Connections
 from bert_serving.server.transport.curve import Gate
+from bert_serving.server.transport.messages import Left
 from bert_serving.server.transport.sockets import BURST_S, Socket
 
 log = getLogger(__name__)
@@ -41,7 +42,7 @@ FIRST_REQUEST_ID = b"1"
 
 
 class Publisher:
-    """`tell_left` gets the number of each job whose answer was kept, and is sent now or given up."""
+    """`say` tells the ventilator of each answer that was kept, and is sent now or given up (`Left`)."""
 
     def __init__(
         self,
@@ -50,12 +51,12 @@ class Publisher:
         results: Socket,
         connections: Connections,
         gate: Gate | None,
-        tell_left: Callable[[int], None],
+        say: Callable[[Left], None],
     ) -> None:
         self._results = results
         self._connections = connections
         self._gate = gate
-        self._tell_left = tell_left
+        self._say = say
         self._listeners = listeners
         self._refusal = f"{config.max_clients} clients are connected, and no more may be (-max_clients)"
         self._first_answers = FirstAnswers()
@@ -184,7 +185,7 @@ class Publisher:
         self._given_up.count(len(jobs), time.monotonic())
         for job in jobs:
             if job:
-                self._tell_left(job)
+                self._say(Left(job))
 
     def _send_due(self, now_s: float) -> None:
         """Send what is kept for those who listen: each in turn, for as long as a burst may take."""
@@ -205,7 +206,7 @@ class Publisher:
                 return
             self._retries.soon(identity, now_s)
             if job := self._listeners.sent(identity):
-                self._tell_left(job)
+                self._say(Left(job))
 
     def _send(self, identity: bytes, frames: list[Any], now_s: float) -> bool:
         """Hand an answer to the network; False if too much waits there for this client, or for all."""

@@ -7,7 +7,6 @@ to know nothing of a request beforehand: every message of rows says whose it is.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -27,23 +26,20 @@ from bert_serving.server.core.listeners import Listeners
 from bert_serving.server.guard import Guard
 from bert_serving.server.publisher import Publisher
 from bert_serving.server.transport import sockets
-from bert_serving.server.transport.child_line import ChildLine
+from bert_serving.server.transport.child_line import ChildLine, VentilatorLine
 from bert_serving.server.transport.connections import Connections, result_bounds
-from bert_serving.server.transport.curve import Gate, open_gate
+from bert_serving.server.transport.curve import open_gate
+from bert_serving.server.transport.lines import read
 from bert_serving.server.transport.meeting import Contact
 from bert_serving.server.transport.messages import (
     Answer,
     Delivered,
-    Hello,
-    Left,
     Message,
     NewVentilator,
     Received,
     Rows,
     Stop,
     Void,
-    decode,
-    encode,
 )
 
 log = logging.getLogger(__name__)
@@ -67,16 +63,12 @@ def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
         connections = opened.enter_context(Connections(context, results, result_bounds(config.max_clients)))
         sockets.adopt(results, arguments["results"])
         rows, rows_address = _bind_rows(context, contact, arguments["remote_host"])
-        supervisor = ChildLine(context, contact)
+        poller = zmq.Poller()
+        supervisor, ventilator = ChildLine(context, contact), VentilatorLine(context, contact, poller)
         supervisor.hello(rows_address)
-
-        def connect(address: str) -> sockets.Socket:
-            sock = sockets.connect_internal(context, zmq.DEALER, address, contact.keys, contact.line)
-            sock.send_multipart(encode(Hello(os.getpid(), rows_address)))
-            return sock
-
         listeners = Listeners(config.result_ttl, config.max_clients)
-        Sink(config, arguments["pad_to"], listeners, results, connections, rows, supervisor, connect, gate).loop()
+        publisher = Publisher(config, listeners, results, connections, gate, ventilator.say)
+        Sink(arguments["pad_to"], publisher, results, connections, rows, supervisor, ventilator, poller).loop()
 
 
 def _bind_rows(context: zmq.Context[Any], contact: Contact, remote_host: str | None) -> tuple[sockets.Socket, str]:
@@ -102,25 +94,24 @@ class Sink:
 
     def __init__(
         self,
-        config: ServerConfig,
         pad_to: int | None,
-        listeners: Listeners,
+        publisher: Publisher,
         results: sockets.Socket,
         connections: Connections,
         rows: sockets.Socket,
         supervisor: ChildLine,
-        connect: Callable[[str], sockets.Socket],
-        gate: Gate | None,
+        ventilator: VentilatorLine,
+        poller: zmq.Poller,
     ) -> None:
         self._pad_to = pad_to
+        self._publisher = publisher
         self._results = results
         self._connections = connections
         self._rows = rows
         self._supervisor = supervisor
-        self._connect = connect
-        self._ventilator: sockets.Socket | None = None
+        self._ventilator = ventilator
+        self._poller = poller
         self._guard = Guard(log)
-        self._publisher = Publisher(config, listeners, results, connections, gate, self._tell_left)
         self._open: dict[int, Assembly] = {}
         self._closed = Closed()
         self._owed: dict[int, _Owed] = {}
@@ -128,20 +119,20 @@ class Sink:
         self._stopping = False
 
     def loop(self) -> None:
-        poller = self._poller = zmq.Poller()
         handlers = {self._results: self._publisher.on_subscription, self._rows: self._on_rows}
         for sock in (*handlers, self._connections.monitor, self._supervisor.socket):
-            poller.register(sock, zmq.POLLIN)
+            self._poller.register(sock, zmq.POLLIN)
         log.info("ready")
         while not self._stopping:
-            fired = dict(poller.poll(self._wait_ms(time.monotonic())))
+            fired = dict(self._poller.poll(self._wait_ms(time.monotonic())))
             if self._connections.monitor in fired:
                 self._guard(self._connections.take_events)
             for sock, handle in handlers.items():
                 if sock in fired:
                     self._take(sock, handle)
-            if self._ventilator is not None and self._ventilator in fired:
-                self._take(self._ventilator, self._on_ventilator)
+            if self._ventilator.socket in fired:
+                for message in self._ventilator.hear():
+                    self._guard(self._on_ventilator, message)
             self._guard(self._turn)
 
     def _take(self, sock: sockets.Socket, handle: Callable[[list[zmq.Frame]], None]) -> None:
@@ -167,16 +158,12 @@ class Sink:
         if isinstance(message, Stop):
             self._stopping = True
         elif isinstance(message, NewVentilator):
-            if self._ventilator is not None:
-                self._poller.unregister(self._ventilator)
-                self._ventilator.close(linger=0)
-            self._ventilator = self._connect(message.address)
-            self._poller.register(self._ventilator, zmq.POLLIN)
+            self._ventilator.connect(message.address)
+            self._ventilator.say(self._supervisor.greeting)
 
     # -- from ventilator and workers ----------------------------------------------------------------------------------
 
-    def _on_ventilator(self, frames: list[zmq.Frame]) -> None:
-        message = decode([frame.bytes for frame in frames])
+    def _on_ventilator(self, message: Message) -> None:
         if isinstance(message, Stop):
             self._stopping = True
         elif isinstance(message, Rows):
@@ -194,10 +181,10 @@ class Sink:
             self._pay(message.job)
         else:
             self._close(message.job)
-            self._say(Delivered(message.job, is_kept=False))
+            self._ventilator.say(Delivered(message.job, is_kept=False))
 
     def _on_rows(self, frames: list[zmq.Frame]) -> None:
-        message = decode([frame.buffer for frame in frames])
+        message = read([frame.buffer for frame in frames])
         if isinstance(message, Rows):
             self._on_part(message)
 
@@ -216,7 +203,7 @@ class Sink:
             assembly = self._open[message.job] = Assembly(message.total)
         _add(assembly, message)
         if not assembly.complete:
-            self._say(Received(message.job, message.offset))
+            self._ventilator.say(Received(message.job, message.offset))
             return
         identity, request_id = bytes(message.identity), bytes(message.request_id)
         frames = self._reply(assembly, identity, request_id)
@@ -240,7 +227,7 @@ class Sink:
         """A job is done: its answer goes out, or is kept."""
         is_kept = self._publisher.publish(identity, frames, job)
         self._close(job)
-        self._say(Delivered(job, is_kept))
+        self._ventilator.say(Delivered(job, is_kept))
 
     def _close(self, job: int) -> None:
         self._open.pop(job, None)
@@ -265,15 +252,7 @@ class Sink:
         owed = self._owed[job]
         is_kept = self._publisher.publish(owed.identity, owed.frames, owed.kept_as)
         del self._owed[job]
-        self._say(Delivered(job, is_kept and bool(owed.kept_as)))
-
-    def _tell_left(self, job: int) -> None:
-        self._say(Left(job))
-
-    def _say(self, message: Message) -> None:
-        """To the ventilator; while there is none nobody misses it, for its successor asks about all that it had."""
-        if self._ventilator is not None:
-            self._ventilator.send_multipart(encode(message))
+        self._ventilator.say(Delivered(job, is_kept and bool(owed.kept_as)))
 
 
 def _as_answer(error: Exception, message: Rows) -> ServerError:

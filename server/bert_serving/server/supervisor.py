@@ -63,7 +63,7 @@ class Supervisor:
         self._config = config
         self._description = description
         self._processes = processes
-        self._children = Children(config, devices, processes, self._send)
+        self._devices = devices
         self._wakeup = wakeup
         self._on_ready = on_ready
         self._is_serving = self._is_drained = False
@@ -87,6 +87,7 @@ class Supervisor:
             context: zmq.Context[Any] = zmq.Context()
             opened.callback(context.destroy, linger=0)
             meeting = self._meet(context, Path(opened.enter_context(sockets.socket_folder())))
+            self._children = Children(self._config, self._devices, self._processes, self._lines)
             poller = zmq.Poller()
             for source in (*self._lines.sockets, self._wakeup.fileno(), self._processes.fileno()):
                 poller.register(source, zmq.POLLIN)
@@ -102,14 +103,9 @@ class Supervisor:
         insider = None
         if self._config.curve_dir is not None and self._config.http_port is not None:
             insider = Insider.make(self._config.curve_dir, folder)
-        keys, remote_host, remote = RunKeys.make(), self._processes.remote_host, None
-        local, address = sockets.bind_internal(context, zmq.ROUTER, folder, "supervisor", keys)
-        socks = [local]
-        if remote_host is not None:
-            sock, remote = sockets.bind_remote(context, zmq.ROUTER, remote_host, keys)
-            socks.append(sock)
-        self._lines = Lines(*socks)
-        return Meeting(address, remote, remote_host, folder, keys, insider)
+        keys, remote_host = RunKeys.make(), self._processes.remote_host
+        lines = self._lines = Lines(context, folder, "supervisor", keys, remote_host)
+        return Meeting(lines.address, lines.remote_address, remote_host, folder, keys, insider)
 
     def _orders(self, listeners: Listeners, log_files: tuple[int, int]) -> dict[str, dict[str, Any]]:
         """What children need that inherit sockets or files."""
@@ -193,6 +189,3 @@ class Supervisor:
             raise ServiceError(f"{name} ended too often in a row: {reason}")
         else:
             log.error("%s ended too often in a row and is given up: %s", name, reason)
-
-    def _send(self, line: str, message: Message) -> bool:
-        return self._lines.send(line, message)

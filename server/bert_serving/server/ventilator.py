@@ -91,23 +91,13 @@ def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
         bounds = request_bounds(config.max_clients, config.max_msg_size)
         connections = opened.enter_context(Connections(context, requests, bounds))
         sockets.adopt(requests, arguments["requests"])
-        lines, addresses = _bind_lines(context, contact, arguments["remote_host"])
+        # named after this process: a predecessor's file may still be there
+        lines = Lines(context, Path(contact.folder), contact.line, contact.keys, arguments["remote_host"])
         supervisor = ChildLine(context, contact)
-        supervisor.hello(*addresses)
+        supervisor.hello(lines.address, lines.remote_address)
         open_log = OpenLog(tuple(arguments["log_files"]))
         description = Description(arguments["description"])
-        Ventilator(config, description, requests, connections, gate, lines, addresses[0], supervisor, open_log).loop()
-
-
-def _bind_lines(context: zmq.Context[Any], contact: Contact, remote_host: str | None) -> tuple[Lines, list[str]]:
-    """The lines to sink and workers, and their addresses: on this machine, and for workers elsewhere if there are any.
-
-    Named after this process: a predecessor's file may still be there.
-    """
-    bound = [sockets.bind_internal(context, zmq.ROUTER, Path(contact.folder), contact.line, contact.keys)]
-    if remote_host is not None:
-        bound.append(sockets.bind_remote(context, zmq.ROUTER, remote_host, contact.keys))
-    return Lines(*(sock for sock, _ in bound)), [address for _, address in bound]
+        Ventilator(config, description, requests, connections, gate, lines, supervisor, open_log).loop()
 
 
 class Ventilator:
@@ -121,7 +111,6 @@ class Ventilator:
         connections: Connections,
         gate: Gate | None,
         lines: Lines,
-        address: str,
         supervisor: ChildLine,
         open_log: OpenLog,
     ) -> None:
@@ -131,7 +120,6 @@ class Ventilator:
         self._requests = requests
         self._connections = connections
         self._lines = lines
-        self._address = address
         self._supervisor = supervisor
         self._open_log = open_log
         self._peers = Peers()
@@ -233,7 +221,7 @@ class Ventilator:
             self._tell_sink(Void(job))
 
     def _config_of(self, client: bytes) -> dict[str, Any]:
-        addresses = Addresses(self._address, self._peers.rows_address)
+        addresses = Addresses(self._lines.address, self._peers.rows_address)
         census = self._peers.census
         return self._description.as_config(addresses, census.state, len(census.processes) + 1, client)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import os
 import sys
 import threading
 import time
@@ -31,11 +30,10 @@ from bert_serving.server.faults import with_faults
 from bert_serving.server.lanes import Lanes, Outcome, select
 from bert_serving.server.tokenizing import Texts, Tokenizing
 from bert_serving.server.transport import sockets
-from bert_serving.server.transport.child_line import ALIVE_INTERVAL_S, ChildLine, messages
+from bert_serving.server.transport.child_line import ALIVE_INTERVAL_S, ChildLine, VentilatorLine
 from bert_serving.server.transport.meeting import Contact
 from bert_serving.server.transport.messages import (
     Done,
-    Hello,
     Load,
     Message,
     NewSink,
@@ -68,14 +66,14 @@ def run(config: ServerConfig, arguments: Mapping[str, Any], fetch: Callable[[str
         opened.callback(context.destroy, linger=sockets.PUBLISH_LINGER_MS)
         wakeup = sockets.Wakeup()
         opened.callback(wakeup.close)
-        contact = Contact.of(arguments["contact"])
-        supervisor = ChildLine(context, contact)
+        contact, poller = Contact.of(arguments["contact"]), zmq.Poller()
+        supervisor, ventilator = ChildLine(context, contact), VentilatorLine(context, contact, poller)
         supervisor.hello()
 
-        def connect(kind: int, address: str) -> sockets.Socket:
-            return sockets.connect_internal(context, kind, address, contact.keys, contact.line)
+        def connect_sink(address: str) -> sockets.Socket:
+            return sockets.connect_internal(context, zmq.PUSH, address, contact.keys)
 
-        Worker(config, arguments, supervisor, connect, wakeup, fetch).loop()
+        Worker(config, arguments, supervisor, ventilator, connect_sink, poller, wakeup, fetch).loop()
 
 
 @dataclass(slots=True)
@@ -92,7 +90,9 @@ class Worker:
         config: ServerConfig,
         arguments: Mapping[str, Any],
         supervisor: ChildLine,
-        connect: Callable[[int, str], sockets.Socket],
+        ventilator: VentilatorLine,
+        connect_sink: Callable[[str], sockets.Socket],
+        poller: zmq.Poller,
         wakeup: sockets.Wakeup,
         fetch: Callable[[str], str],
     ) -> None:
@@ -101,11 +101,12 @@ class Worker:
         self._device, self._where = arguments["device"], arguments.get("place")
         self._num_lanes = arguments["lanes"]
         self._supervisor = supervisor
-        self._connect = connect
+        self._ventilator = ventilator
+        self._connect_sink = connect_sink
+        self._poller = poller
         self._wakeup = wakeup
         self._for_loader: SimpleQueue[str] = SimpleQueue()
         self._loader_says: SimpleQueue[str | Engine | BaseException] = SimpleQueue()
-        self._ventilator: sockets.Socket | None = None
         self._sink: sockets.Socket | None = None
         self._engine: Engine | None = None
         self._lanes: Lanes | None = None
@@ -114,18 +115,17 @@ class Worker:
         self._stopping = False
 
     def loop(self) -> None:
-        poller = self._poller = zmq.Poller()
-        poller.register(self._supervisor.socket, zmq.POLLIN)
-        poller.register(self._wakeup.fileno(), zmq.POLLIN)
+        self._poller.register(self._supervisor.socket, zmq.POLLIN)
+        self._poller.register(self._wakeup.fileno(), zmq.POLLIN)
         threading.Thread(target=self._load, name="loader", daemon=True).start()
         while not self._stopping:
-            fired = dict(poller.poll(int(1_000 * ALIVE_INTERVAL_S)))
+            fired = dict(self._poller.poll(int(1_000 * ALIVE_INTERVAL_S)))
             self._supervisor.beat(time.monotonic())
             self._end_if_hung(time.monotonic())
             for message in self._supervisor.hear():
                 self._on_supervisor(message)
-            if self._ventilator is not None and self._ventilator in fired:
-                for message in messages(self._ventilator):
+            if self._ventilator.socket in fired:
+                for message in self._ventilator.hear():
                     self._on_ventilator(message)
             if self._wakeup.fileno() in fired:
                 self._wakeup.clear()
@@ -154,19 +154,15 @@ class Worker:
             self._drop_work()
             if self._sink is not None:
                 self._sink.close(linger=0)
-            self._sink = self._connect(zmq.PUSH, message.rows_address)
+            self._sink = self._connect_sink(message.rows_address)
         elif isinstance(message, Part):
             self._begin(message)
 
     def _connect_ventilator(self, address: str) -> None:
-        if self._ventilator is not None:
-            self._poller.unregister(self._ventilator)
-            self._ventilator.close(linger=0)
         self._drop_work()
-        self._ventilator = self._connect(zmq.DEALER, address)
-        self._poller.register(self._ventilator, zmq.POLLIN)
+        self._ventilator.connect(address)
         if self._lanes is not None:
-            self._send(Hello(os.getpid()))
+            self._ventilator.say(self._supervisor.greeting)
 
     def _drop_work(self) -> None:
         """Nobody waits for it any more, or it will come again."""
@@ -245,7 +241,7 @@ class Worker:
         )
         log.info("ready on %s with %d compute lane(s)", device, engine.lanes)
         self._supervisor.say(Ready(device))
-        self._send(Hello(os.getpid()))
+        self._ventilator.say(self._supervisor.greeting)
 
     # -- collect and reply --------------------------------------------------------------------------------------------
 
@@ -302,12 +298,7 @@ class Worker:
         del self._open[key]
         if self._lanes is not None and self._tokenizing is not None:
             tally = replace(self._lanes.tally, tokenize_s=self._tokenizing.tokenize_s)
-            self._send(Done(key.job, key.offset, **asdict(tally)))
-
-    def _send(self, message: Message) -> None:
-        """To the ventilator; while there is none nobody misses it."""
-        if self._ventilator is not None:
-            self._ventilator.send_multipart(encode(message))
+            self._ventilator.say(Done(key.job, key.offset, **asdict(tally)))
 
 
 def _note(assembly: Assembly, first: int, rows: Sequence[Row | str], tokens: Sequence[list[str]]) -> None:

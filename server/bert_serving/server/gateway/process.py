@@ -23,9 +23,10 @@ from bert_serving.server.gateway.backend import Backend
 from bert_serving.server.gateway.protocol import PatientProtocol, most_connections
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.child_line import ALIVE_INTERVAL_S
+from bert_serving.server.transport.lines import read
 from bert_serving.server.transport.listeners import WAITING_CONNECTIONS
 from bert_serving.server.transport.meeting import Contact
-from bert_serving.server.transport.messages import Alive, Draining, Hello, Stop, decode, encode
+from bert_serving.server.transport.messages import Alive, Draining, Hello, Stop, encode
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ async def _say_alive(supervisor: Any) -> None:
 
 async def _obey(supervisor: Any, backend: Backend, server: uvicorn.Server) -> None:
     while True:
-        message = decode(await supervisor.recv_multipart())
+        message = read(await supervisor.recv_multipart())
         if isinstance(message, Draining):
             backend.is_draining = True
         elif isinstance(message, Stop):

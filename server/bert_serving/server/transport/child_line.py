@@ -1,8 +1,11 @@
-"""A child's line to the supervisor: by it the child says hello and that it is alive, and hears when to stop."""
+"""The lines of a child: to the supervisor, and of workers and sink to the ventilator.
+
+By the one a child says hello and that it is alive, and hears when to stop; by the other it works. Who opens a context
+closes it, and these sockets with it.
+"""
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -10,24 +13,25 @@ from typing import Any
 import zmq
 
 from bert_serving.server.transport import sockets
+from bert_serving.server.transport.lines import read
 from bert_serving.server.transport.meeting import Contact
-from bert_serving.server.transport.messages import Alive, Hello, Message, UnknownMessage, decode, encode
-
-log = logging.getLogger(__name__)
+from bert_serving.server.transport.messages import Alive, Hello, Message, encode
 
 ALIVE_INTERVAL_S = 1.0
 
 
 class ChildLine:
-    """`socket` is for the child's poll. Who opens it closes it, by closing its context."""
+    """To the supervisor. `socket` is for the child's poll, `greeting` what it has said hello with."""
 
     def __init__(self, context: zmq.Context[Any], contact: Contact) -> None:
         self.socket = sockets.connect_internal(context, zmq.DEALER, contact.supervisor, contact.keys, contact.line)
+        self.greeting = Hello(os.getpid())
         self._beat_s = 0.0
 
     def hello(self, address: str = "", remote_address: str = "") -> None:
         """Say that this child is there, and where others reach it."""
-        self.say(Hello(os.getpid(), address, remote_address))
+        self.greeting = Hello(os.getpid(), address, remote_address)
+        self.say(self.greeting)
 
     def say(self, message: Message) -> None:
         self.socket.send_multipart(encode(message))
@@ -40,13 +44,38 @@ class ChildLine:
 
     def hear(self) -> Iterator[Message]:
         """What the supervisor has said."""
-        return messages(self.socket)
+        return _messages(self.socket)
 
 
-def messages(sock: sockets.Socket) -> Iterator[Message]:
-    """What waits on a line to one of our own processes; what is no message is left out."""
+class VentilatorLine:
+    """To the ventilator, whichever there is. `poller` is the child's, and has its socket while there is one."""
+
+    def __init__(self, context: zmq.Context[Any], contact: Contact, poller: zmq.Poller) -> None:
+        self._context = context
+        self._contact = contact
+        self._poller = poller
+        self.socket: sockets.Socket | None = None
+
+    def connect(self, address: str) -> None:
+        """There is another ventilator: speak to this one."""
+        if self.socket is not None:
+            self._poller.unregister(self.socket)
+            self.socket.close(linger=0)
+        contact = self._contact
+        self.socket = sockets.connect_internal(self._context, zmq.DEALER, address, contact.keys, contact.line)
+        self._poller.register(self.socket, zmq.POLLIN)
+
+    def say(self, message: Message) -> None:
+        """While there is none nobody misses it: its successor asks about all that it had."""
+        if self.socket is not None:
+            self.socket.send_multipart(encode(message))
+
+    def hear(self) -> Iterator[Message]:
+        """What the ventilator has said."""
+        return iter(()) if self.socket is None else _messages(self.socket)
+
+
+def _messages(sock: sockets.Socket) -> Iterator[Message]:
     for frames in sockets.burst(sock):
-        try:
-            yield decode([frame.bytes for frame in frames])
-        except UnknownMessage as error:
-            log.error("a message was dropped: %s", error)
+        if (message := read([frame.bytes for frame in frames])) is not None:
+            yield message

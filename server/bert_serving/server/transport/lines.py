@@ -6,35 +6,56 @@ The supervisor has such lines to all its children, the ventilator to workers and
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import zmq
 
+from bert_serving.server.log import Throttle
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.messages import Message, UnknownMessage, decode, encode
+from bert_serving.server.transport.run_keys import RunKeys
 
 log = logging.getLogger(__name__)
 
+_garbage = Throttle(log, "%d message(s) of our own processes that are none were dropped, the last one: %s")
+
+
+def read(frames: Sequence[bytes | memoryview]) -> Message | None:
+    """A message of one of our own processes; None if it is none, such as one whose memory is broken might send."""
+    try:
+        return decode(frames)
+    except UnknownMessage as error:
+        _garbage.count(1, time.monotonic(), error)
+        return None
+
 
 class Lines:
-    """Children by line, whichever socket they came by. Who opened the sockets closes them."""
+    """Children by line, whichever socket they came by. `address` and `remote_address` are where they connect to."""
 
-    def __init__(self, *socks: sockets.Socket) -> None:
-        self.sockets = socks
+    def __init__(
+        self, context: zmq.Context[Any], folder: Path, name: str, keys: RunKeys, remote_host: str | None
+    ) -> None:
+        """Bound as `name` in `folder`, and at `remote_host` if workers elsewhere are to reach it there."""
+        local, self.address = sockets.bind_internal(context, zmq.ROUTER, folder, name, keys)
+        self.sockets = [local]
+        self.remote_address = ""
+        if remote_host is not None:
+            remote, self.remote_address = sockets.bind_remote(context, zmq.ROUTER, remote_host, keys)
+            self.sockets.append(remote)
         self._by_line: dict[str, sockets.Socket] = {}
 
     def receive(self) -> Iterator[tuple[str, Message]]:
-        """What children say: their lines, and the messages. What is no message is left out."""
+        """What children say: their lines, and the messages."""
         for sock in self.sockets:
             for frames in sockets.burst(sock):
                 line, *content = (frame.bytes for frame in frames)
-                try:
-                    message = decode(content)
-                except UnknownMessage as error:
-                    log.error("a message was dropped: %s", error)
-                    continue
-                self._by_line[line.decode(errors="replace")] = sock
-                yield line.decode(errors="replace"), message
+                if (message := read(content)) is not None:
+                    name = line.decode(errors="replace")
+                    self._by_line[name] = sock
+                    yield name, message
 
     def send(self, line: str, message: Message) -> bool:
         """Whether it could be sent: not to one that has never said anything, nor to one that is gone."""

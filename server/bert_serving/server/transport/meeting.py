@@ -34,11 +34,12 @@ class Contact:
 class Meeting:
     """The supervisor's addresses, for children on this machine and on others, and the folder with all sockets.
 
-    `insider` is the gateway, where clients need keys. `remote_host` is this machine as others reach it.
+    `insider` is the gateway, where clients need keys. `remote_host` is this machine as others reach it, None
+    if none need to; then `remote_supervisor` is empty.
     """
 
     supervisor: str
-    remote_supervisor: str | None
+    remote_supervisor: str
     remote_host: str | None
     folder: Path
     keys: RunKeys
