@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -173,9 +174,11 @@ def test_what_is_accepted_is_finished_before_the_end(serve: Serve, connect: Conn
     with under_way(server, connect, SLOW) as running, RawClient(server, b"late") as late:
         late.ask(*encode_request(b"late", 1, ["in time"]))
         server.stop()
-        late.push.send_multipart(encode_request(b"late", 2, ["too late"]))
-        assert late.sub.poll(10_000)
-        assert isinstance(getattr(decode_reply(late.sub.recv_multipart()), "error", None), ServerStopping)
+        for number in itertools.count(2):
+            reply = late.ask(*encode_request(b"late", number, ["too late"]))
+            if not isinstance(reply, RowsReply):  # until then the ventilator has not heard of it
+                break
+        assert isinstance(getattr(reply, "error", None), ServerStopping)
         np.testing.assert_array_equal(running.result(60), expected(SLOW))
     server.join(30)
     assert not server.is_alive()

@@ -23,7 +23,6 @@ from bert_serving.server.transport import curve
 from bert_serving.server.transport.curve import Gate, ServerKeys, check_keys, make_keys
 from bert_serving.server.transport.key_files import SETTLED_S, KeyFolder
 
-NOW_S = time.time()
 OTHER = zmq.curve_keypair()[0].decode()
 
 
@@ -91,10 +90,10 @@ BROKEN: dict[str, Callable[[Path], object]] = {
 def test_a_broken_file_is_out_and_the_others_count(clients: Path, kind: str) -> None:
     folder, alice, eve = KeyFolder(clients), key_of(clients, "alice"), key_of(clients, "admin-eve")
     BROKEN[kind](clients / "admin-broken.key")
-    assert folder.look(NOW_S).known == {alice, eve}
-    assert folder.look(NOW_S).admins == {eve}
+    assert folder.look(time.time()).known == {alice, eve}
+    assert folder.look(time.time()).admins == {eve}
     (clients / "alice.key").unlink()
-    assert folder.look(NOW_S).known == {eve}, "revocation does not work beside it"
+    assert folder.look(time.time()).known == {eve}, "revocation does not work beside it"
     assert list(folder.faults()) == ["'admin-broken.key'"]
 
 
@@ -103,7 +102,7 @@ def test_all_kinds_at_once(clients: Path) -> None:
     for number, make in enumerate(BROKEN.values()):
         make(clients / f"b{number}.key")
     folder = KeyFolder(clients)
-    assert folder.look(NOW_S).known == {alice, eve}
+    assert folder.look(time.time()).known == {alice, eve}
     assert len(folder.faults()) == len(BROKEN)
 
 
@@ -113,9 +112,9 @@ def test_a_file_that_is_being_written_comes_in_when_it_is_whole(
     folder, whole = KeyFolder(clients), text_of(OTHER).encode()
     for end in range(0, len(whole), 7):
         (clients / "bob.key").write_bytes(whole[:end])
-        assert folder.look(NOW_S).known <= {key_of(clients, "alice"), key_of(clients, "admin-eve"), OTHER}
+        assert folder.look(time.time()).known <= {key_of(clients, "alice"), key_of(clients, "admin-eve"), OTHER}
     (clients / "bob.key").write_bytes(whole)
-    assert OTHER in folder.look(NOW_S).known
+    assert OTHER in folder.look(time.time()).known
 
 
 @settings(deadline=None)
@@ -151,17 +150,17 @@ def test_a_lasting_fault_is_warned_of_once_by_a_short_name(clients: Path, caplog
     folder, name = KeyFolder(clients), "\u202e\n" + "x" * 200
     (clients / f"{name}.key").write_text("nothing")
     for _ in range(2):
-        folder.look(NOW_S)
+        folder.look(time.time())
     (warning,) = [record.getMessage() for record in caplog.records]
     assert "\\u202e\\nxxx" in warning
     assert "holds no public key" in warning
     assert len(warning) < 180
     for _ in range(5):
-        folder.look(NOW_S)
+        folder.look(time.time())
     assert len(caplog.records) == 1
     (clients / f"{name}.key").write_text(text_of(OTHER[:-1]))
     for _ in range(2):
-        folder.look(NOW_S)
+        folder.look(time.time())
     assert len(caplog.records) == 2, "another fault is told, too"
 
 
@@ -170,7 +169,7 @@ def test_a_thousand_broken_files_are_a_few_lines(clients: Path, caplog: pytest.L
     for number in range(1000):
         (clients / f"b{number}.key").touch()
     for _ in range(3):
-        folder.look(NOW_S)
+        folder.look(time.time())
     assert len(caplog.records) < 10
     assert "995 more" in caplog.text
 
@@ -179,15 +178,15 @@ def test_a_fault_that_passes_is_not_warned_of(clients: Path, caplog: pytest.LogC
     folder = KeyFolder(clients)
     for number in range(5):
         (clients / f"bob{number}.key").write_text("")
-        folder.look(NOW_S)
+        folder.look(time.time())
         (clients / f"bob{number}.key").write_text(text_of(OTHER))
-        folder.look(NOW_S)
+        folder.look(time.time())
     assert not caplog.records
 
 
 @pytest.mark.parametrize("way", ["in place", "moved", "linked"])
 def test_a_change_that_keeps_time_and_size_counts(clients: Path, way: str) -> None:
-    folder, path, later_s = KeyFolder(clients), clients / "alice.key", NOW_S + 10 * SETTLED_S
+    folder, path, later_s = KeyFolder(clients), clients / "alice.key", time.time() + 10 * SETTLED_S
     path.write_text(text_of(OTHER))
     before = path.stat()
     assert OTHER in folder.look(later_s).known
@@ -221,9 +220,9 @@ def test_a_change_within_one_tick_of_the_clock_counts(clients: Path) -> None:
 
 def test_old_files_are_not_read_again(clients: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = KeyFolder(clients)
-    before = folder.look(NOW_S + 100)
+    before = folder.look(time.time() + 100)
     monkeypatch.setattr(KeyFile, "read", lambda path: pytest.fail(f"{path} was read again"))
-    assert folder.look(NOW_S + 101) == before
+    assert folder.look(time.time() + 101) == before
 
 
 @pytest.mark.parametrize("kind", ["removed", "a file", "a link to itself"])
@@ -231,19 +230,19 @@ def test_a_folder_that_cannot_be_listed_holds_no_key(
     clients: Path, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder, away = KeyFolder(clients), clients.with_name("away")
-    before = folder.look(NOW_S)
+    before = folder.look(time.time())
     clients.rename(away)
     if kind == "a file":
         clients.touch()
     elif kind == "a link to itself":
         clients.symlink_to(clients.name)
     for _ in range(3):
-        assert not folder.look(NOW_S).known
+        assert not folder.look(time.time()).known
     assert caplog.text.count("no key is known") == 1
     if kind != "removed":
         clients.unlink()
     away.rename(clients)
-    assert folder.look(NOW_S) == before
+    assert folder.look(time.time()) == before
 
 
 @contextmanager
@@ -261,13 +260,13 @@ def without_descriptors() -> Iterator[None]:
 
 def test_without_descriptors_known_keys_stay_and_removed_ones_go(clients: Path) -> None:
     folder, alice, eve = KeyFolder(clients), key_of(clients, "alice"), key_of(clients, "admin-eve")
-    folder.look(NOW_S)
+    folder.look(time.time())
     with without_descriptors():
         with pytest.raises(OSError, match="Too many open files"):
             os.listdir(clients)
-        assert folder.look(NOW_S).known == {alice, eve}
+        assert folder.look(time.time()).known == {alice, eve}
         (clients / "alice.key").unlink()
-        assert folder.look(NOW_S).known == {eve}
+        assert folder.look(time.time()).known == {eve}
 
 
 # -- the gate ---------------------------------------------------------------------------------------------------------
