@@ -30,7 +30,7 @@ class Reader:
         self.sock.linger = 0
         self.port = self.sock.bind_to_random_port("tcp://127.0.0.1")
         bounds = Bounds(MOST, MESSAGE, TOGETHER)
-        self.connections = opened.enter_context(Connections(self.context, self.sock, bounds))
+        self.connections = opened.enter_context(Connections(self.context, self.sock, bounds, None))
         self.messages: list[list[bytes]] = []
         self.most_memory = 0
 
@@ -45,7 +45,6 @@ class Reader:
             if one is not None:
                 self.connections.read(one, sum(map(len, frames)), len(frames))
             self.messages.append([frame.bytes[:10] for frame in frames])
-        self.connections.take_events()
         self.connections.turn(time.monotonic())
         self.most_memory = max(self.most_memory, psutil.Process().memory_info().rss)
 

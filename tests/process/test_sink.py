@@ -75,12 +75,12 @@ class Bench:
         self._supervisor.recv_multipart()
 
         config = fake_config()
-        connections = Connections(context, results, result_bounds(config.max_clients))
+        connections = Connections(context, results, result_bounds(config.max_clients), None)
         self.connections = opened.enter_context(connections)
         self.listeners = Listeners(TTL_S, config.max_clients, MOST_KEPT_BYTES)
         poller = zmq.Poller()
         ventilator = VentilatorLine(context, contact, poller)
-        publisher = Publisher(config, self.listeners, results, connections, None, ventilator.say)
+        publisher = Publisher(config, self.listeners, results, connections, ventilator.say)
         sink = Sink(None, publisher, results, connections, rows, supervisor, ventilator, poller)
 
         def run() -> None:

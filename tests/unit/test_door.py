@@ -30,7 +30,7 @@ class Watched(Connections):
     """Connections that remember what they were told, and end none: these tests have but one."""
 
     def __init__(self, context: zmq.Context[Any], sock: zmq.Socket[bytes], bounds: Bounds) -> None:
-        super().__init__(context, sock, bounds)
+        super().__init__(context, sock, bounds, None)
         self.bytes_read = 0
         self.hung_up: list[Connection] = []
 

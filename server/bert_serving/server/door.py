@@ -115,7 +115,7 @@ class Door:
         refuse: Refuse,
         limits: Limits,
         part_rows: Callable[[int], int],
-        connections: Connections | None = None,
+        connections: Connections,
     ) -> None:
         self._reader = Reader(requests, limits.message_bytes, connections)
         self._gate = gate

@@ -24,7 +24,6 @@ from bert_serving.server.core.retries import Retries
 from bert_serving.server.core.unsent import STUCK_S, Unsent
 from bert_serving.server.log import Throttle
 from bert_serving.server.transport.connections import Connections
-from bert_serving.server.transport.curve import Gate
 from bert_serving.server.transport.messages import Left
 from bert_serving.server.transport.sockets import BURST_S, Socket
 
@@ -34,7 +33,7 @@ AT_ONCE = 16
 """Kept answers that one client gets before it is another's turn."""
 EXPIRE_INTERVAL_S = 0.02
 LOOK_INTERVAL_S = 1.0
-"""How often keys, and readers that do not read, are looked at."""
+"""How often readers that do not read are looked for."""
 MOST_CHANGES = 256
 """Subscriptions and their ends that a connection may send, and one more for each second that it is there."""
 FIRST_REQUEST_ID = b"1"
@@ -50,12 +49,10 @@ class Publisher:
         listeners: Listeners,
         results: Socket,
         connections: Connections,
-        gate: Gate | None,
         say: Callable[[Left], None],
     ) -> None:
         self._results = results
         self._connections = connections
-        self._gate = gate
         self._say = say
         self._listeners = listeners
         self._refusal = f"{config.max_clients} clients are connected, and no more may be (-max_clients)"
@@ -87,14 +84,8 @@ class Publisher:
             self._give_up(self._listeners.expire(now_s))
         if now_s >= self._look_at_s:
             self._look_at_s = now_s + LOOK_INTERVAL_S
-            self._look(now_s)
-
-    def _look(self, now_s: float) -> None:
-        if self._gate is not None:
-            self._gate.refresh()
-            self._connections.revoke(self._gate.knows)
-        if (identity := self._unsent.stuck(now_s)) is not None:
-            self._end_stuck(identity, now_s)
+            if (identity := self._unsent.stuck(now_s)) is not None:
+                self._end_stuck(identity, now_s)
 
     def _end_stuck(self, identity: bytes, now_s: float) -> None:
         """Who takes no byte while others have no room for theirs has to go."""
@@ -140,9 +131,7 @@ class Publisher:
         now_s = time.monotonic()
         changes = self._subscribers.get(one.serial, (one, 0))[1] + 1
         self._subscribers[one.serial] = one, changes
-        if self._gate is not None and not self._gate.knows(one.user):
-            return False
-        if changes > MOST_CHANGES + (now_s - one.since_s):
+        if not self._connections.may(one) or changes > MOST_CHANGES + (now_s - one.since_s):
             return False
         return kind == b"\0" or self._listeners.takes(one.serial, identity)
 

@@ -60,14 +60,14 @@ def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
         opened.callback(context.destroy, linger=sockets.PUBLISH_LINGER_MS)
         gate = opened.enter_context(open_gate(context, config.curve_dir, arguments["insider"]))
         results = opened.enter_context(sockets.open_results(context, config))
-        connections = opened.enter_context(Connections(context, results, result_bounds(config.max_clients)))
+        connections = opened.enter_context(Connections(context, results, result_bounds(config.max_clients), gate))
         sockets.adopt(results, arguments["results"])
         rows, rows_address = _bind_rows(context, contact, arguments["remote_host"])
         poller = zmq.Poller()
         supervisor, ventilator = ChildLine(context, contact), VentilatorLine(context, contact, poller)
         supervisor.hello(rows_address)
         listeners = Listeners(config.result_ttl, config.max_clients)
-        publisher = Publisher(config, listeners, results, connections, gate, ventilator.say)
+        publisher = Publisher(config, listeners, results, connections, ventilator.say)
         Sink(arguments["pad_to"], publisher, results, connections, rows, supervisor, ventilator, poller).loop()
 
 
@@ -125,8 +125,6 @@ class Sink:
         log.info("ready")
         while not self._stopping:
             fired = dict(self._poller.poll(self._wait_ms(time.monotonic())))
-            if self._connections.monitor in fired:
-                self._guard(self._connections.take_events)
             for sock, handle in handlers.items():
                 if sock in fired:
                     self._take(sock, handle)

@@ -69,7 +69,6 @@ ROWS_PER_PREFETCH = 128
 half as many padding is 10% of the tokens of a real text, with these 5%, with twice as many 3%."""
 MEMORY_OF_TEXTS = 3
 """So many times their bytes texts may take that are open or being read."""
-REVOKE_INTERVAL_S = 1.0
 PROBE_INTERVAL_S = 2.0
 PROBE = Part(
     job=0, total=1, offset=0, count=1, urgent=True, left_ms=None, identity=b"", request_id=b"", texts=b'["hi"]'
@@ -89,7 +88,7 @@ def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
         gate = opened.enter_context(open_gate(context, config.curve_dir, arguments["insider"]))
         requests = opened.enter_context(sockets.open_requests(context, config))
         bounds = request_bounds(config.max_clients, config.max_msg_size)
-        connections = opened.enter_context(Connections(context, requests, bounds))
+        connections = opened.enter_context(Connections(context, requests, bounds, gate))
         sockets.adopt(requests, arguments["requests"])
         # named after this process: a predecessor's file may still be there
         lines = Lines(context, Path(contact.folder), contact.line, contact.keys, arguments["remote_host"])
@@ -116,7 +115,6 @@ class Ventilator:
     ) -> None:
         self._config = config
         self._description = description
-        self._gate = gate
         self._requests = requests
         self._connections = connections
         self._lines = lines
@@ -145,7 +143,7 @@ class Ventilator:
             connections,
         )
         self._statistic = Statistic()
-        self._probed_s = self._revoked_s = 0.0
+        self._probed_s = 0.0
         self._is_draining = self._is_drained = self._is_stopping = False
         self._guard = Guard(log)
         self._disown(open_log)
@@ -327,13 +325,8 @@ class Ventilator:
             self._supervisor.say(Drained())
 
     def _watch_connections(self, now_s: float) -> None:
-        self._connections.take_events()
         held_bytes = self._work.held_bytes + self._door.held_bytes
         self._connections.turn(now_s, MEMORY_OF_TEXTS * held_bytes)
-        if self._gate is not None and now_s >= self._revoked_s + REVOKE_INTERVAL_S:
-            self._revoked_s = now_s
-            self._gate.refresh()
-            self._connections.revoke(self._gate.knows)
 
     def _probe(self, now_s: float) -> None:
         """Let each worker encode a known sentence now and then, so that the gateway can tell who does."""

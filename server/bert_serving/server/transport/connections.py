@@ -1,8 +1,8 @@
 """Who is connected to one public socket: bounded in number and in bytes. Thin: `core/connections.py` decides.
 
-The ventilator has one for its PULL socket, the sink one for its XPUB socket. Their loops poll `monitor` and then call
-`take_events`, tell each message that they read (`of`, then `read`), and call `turn`. A connection is known by a serial
-number, for its descriptor is used again by another.
+The ventilator has one for its PULL socket, the sink one for its XPUB socket. Their loops poll `monitor`, tell each
+message that they read (`of`, then `read`), and call `turn`. A connection is known by a serial number, for its
+descriptor is used again by another.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import resource
 import socket
 import struct
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -22,6 +21,7 @@ import zmq
 from bert_serving.server.core.connections import Bounds, Connection, ConnectionTable
 from bert_serving.server.descriptors import BESIDE_CLIENTS, connections_within_limit
 from bert_serving.server.log import Throttle
+from bert_serving.server.transport.curve import Gate
 from bert_serving.server.transport.sockets import Socket
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 CHECK_INTERVAL_S = 0.01
 """While anything is unread."""
 CALM_INTERVAL_S = 0.05
+REVOKE_INTERVAL_S = 1.0
 CHECK_SHARE = 0.03
 """Of the time that checks may take, however many connections there are."""
 SEEN_AT_ONCE = 200
@@ -40,6 +41,7 @@ DROPPED_AT_ONCE = 1 << 16
 MOST_UNREAD = 1 << 18
 MOST_UNREAD_TOGETHER = 1 << 22
 """Bytes of subscriptions, of one connection and of all: some dozens of the longest identities."""
+_READABLE = int(zmq.POLLIN)
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
 _TCP_INFO = getattr(socket, "TCP_INFO", 11)
 _RECEIVED_AT, _ACKED_AT, _TCP_INFO_SIZE = 128, 120, 136
@@ -62,17 +64,21 @@ def result_bounds(max_clients: int) -> Bounds:
 
 
 class Connections:
-    """Of a socket that is not bound yet, to miss none. Who opens it closes it, before the socket."""
+    """Of a socket that is not bound yet, to miss none. Who opens it closes it, before the socket.
 
-    def __init__(self, context: zmq.Context[Any], sock: Socket, bounds: Bounds) -> None:
+    `gate` says whose keys count; None without keys.
+    """
+
+    def __init__(self, context: zmq.Context[Any], sock: Socket, bounds: Bounds, gate: Gate | None) -> None:
         self._sock = sock
+        self._gate = gate
         self._table = ConnectionTable(bounds)
         self._drops_rest = bounds.is_read_at_once
         """Not of requests: what is left of one that is cut might look like another."""
         self._gone: list[int] = []
         self._unseen: list[Connection] = []
         """Of a check that has begun."""
-        self._check_at_s = self._spent_s = 0.0
+        self._check_at_s = self._spent_s = self._revoked_s = 0.0
         self._refused = Throttle(log, "%d connection(s) were ended: there are too many, or they sent too much")
         address = f"inproc://monitor-{id(self)}"
         sock.monitor(address, _EVENTS)
@@ -86,7 +92,7 @@ class Connections:
 
     def close(self) -> None:
         """Watch no more."""
-        self.take_events()  # the library waits for room in the monitor even while it ends
+        self._take_events()  # the library waits for room in the monitor even while it ends
         self._sock.disable_monitor()
         self.monitor.close()
 
@@ -100,7 +106,7 @@ class Connections:
 
     def of(self, frame: zmq.Frame) -> Connection | None:
         """The connection that a frame came by; None if it has gone, or the frame is the library's own."""
-        self.take_events()
+        self._take_events()
         try:
             fd = int(frame.get(zmq.SRCFD))
         except zmq.ZMQError:
@@ -111,6 +117,10 @@ class Connections:
                 one.user = str(frame.get("User-Id"))
         return one
 
+    def may(self, one: Connection) -> bool:
+        """Whether its key still counts."""
+        return self._gate is None or self._gate.knows(one.user)
+
     def read(self, one: Connection, size: int, frames: int) -> None:
         """A whole message of so many bytes was read; its content may be anything."""
         self._table.was_read(one, size, frames)
@@ -120,10 +130,14 @@ class Connections:
         self._table.dry()
 
     def turn(self, now_s: float, owned: int = 0) -> list[int]:
-        """Look at all when it is time; returns the serial numbers of those that have gone since the last turn.
+        """Hear who came and went, and look at all when it is time; returns the serial numbers of those that have gone.
 
         `owned`: bytes of this process that its owner accounts for in another way, as its queue.
         """
+        self._take_events()
+        if self._gate is not None and now_s >= self._revoked_s + REVOKE_INTERVAL_S:
+            self._revoked_s = now_s
+            self._revoke(self._gate)
         if self._unseen or (len(self._table) and now_s >= self._check_at_s):
             self._check_some(now_s, owned)
         gone, self._gone = self._gone, []
@@ -136,9 +150,10 @@ class Connections:
             return 0.0
         return self._check_at_s if len(self._table) else float("inf")
 
-    def revoke(self, knows: Callable[[str | None], bool]) -> None:
+    def _revoke(self, gate: Gate) -> None:
         """Hang up on those whose key may come no more. Who has sent nothing is judged when it does."""
-        for one in self._table.revoke({one.serial for one in self._table if one.user and not knows(one.user)}):
+        gate.refresh()
+        for one in self._table.revoke({one.serial for one in self._table if one.user and not gate.knows(one.user)}):
             self._end(one)
 
     def hang_up(self, one: Connection) -> None:
@@ -156,13 +171,12 @@ class Connections:
 
     # -- what the library and the kernel tell -------------------------------------------------------------------------
 
-    def take_events(self) -> None:
-        """Hear who came and who went: when `monitor` can be read."""
+    def _take_events(self) -> None:
+        """Hear who came and who went. To ask first is cheaper than an attempt in vain, and this is done by message."""
         for _ in range(EVENTS_AT_ONCE):
-            try:
-                event, fd = struct.unpack("=Hi", self.monitor.recv_multipart(zmq.NOBLOCK)[0])
-            except zmq.Again:
+            if not int(self.monitor.getsockopt(zmq.EVENTS)) & _READABLE:
                 return
+            event, fd = struct.unpack("=Hi", self.monitor.recv_multipart()[0])
             if event == zmq.EVENT_ACCEPTED:
                 self._on_accepted(fd)
             elif (one := self._table.gone(fd, time.monotonic())) is not None:

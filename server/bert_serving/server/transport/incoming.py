@@ -43,7 +43,7 @@ class Reader:
     `connections` are told what is read. Who sends more frames than a request has is hung up on.
     """
 
-    def __init__(self, sock: Socket, max_bytes: int, connections: Connections | None = None) -> None:
+    def __init__(self, sock: Socket, max_bytes: int, connections: Connections) -> None:
         self._sock = sock
         self._max_bytes = max_bytes
         self._connections = connections
@@ -57,12 +57,12 @@ class Reader:
             try:
                 frame = self._sock.recv(zmq.NOBLOCK, copy=False)
             except zmq.Again:
-                if self._connections is not None and not message.number:
+                if not message.number:
                     self._connections.dry()
                 return
             self._add(message, frame)
             if not frame.more:
-                if self._connections is not None and message.connection is not None:
+                if message.connection is not None:
                     self._connections.read(message.connection, message.size, message.number)
                 self._message = Incoming()
                 yield message
@@ -77,8 +77,6 @@ class Reader:
             if fits:
                 message.kept += size
             message.frames.append(frame if fits else None)
-        if self._connections is None:
-            return
         if number == 1:
             message.connection = self._connections.of(frame)
         elif number == MAX_FRAMES + 1 and message.connection is not None:
