@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import psutil
 import pytest
 import zmq
-from raw_zmtp import RawZmtp, frame
+from raw_zmtp import RawZmtp, frame, handshake
 
 from bert_serving.server.core.connections import Bounds
 from bert_serving.server.transport.connections import Connections
@@ -19,15 +20,18 @@ from bert_serving.server.transport.connections import Connections
 MB = 1 << 20
 MESSAGE, TOGETHER, MOST = 8 * MB, 16 * MB, 12
 PATIENCE_S = 30.0
+GREETING_SIZE = 64
 
 
 class Reader:
     """What the ventilator does: reads whole messages, tells of them, and gives turns."""
 
-    def __init__(self, opened: ExitStack) -> None:
+    def __init__(self, opened: ExitStack, asks_for_handshakes: bool = False) -> None:
         self.context = opened.enter_context(zmq.Context())
         self.sock = opened.enter_context(self.context.socket(zmq.PULL))
         self.sock.linger = 0
+        if asks_for_handshakes:  # else clients of these tests would wait for a turn
+            self.sock.zap_domain = b"any"
         self.port = self.sock.bind_to_random_port("tcp://127.0.0.1")
         bounds = Bounds(MOST, MESSAGE, TOGETHER)
         self.connections = opened.enter_context(Connections(self.context, self.sock, bounds, None))
@@ -57,9 +61,14 @@ class Reader:
 
 
 @pytest.fixture
-def reader() -> Iterator[Reader]:
-    with ExitStack() as opened:
-        yield Reader(opened)
+def opened() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def reader(opened: ExitStack) -> Reader:
+    return Reader(opened)
 
 
 def pour(reader: Reader, raw: RawZmtp, content: bytes, most: int) -> int:
@@ -179,3 +188,50 @@ def test_none_is_ended_for_another_that_had_its_descriptor(reader: Reader) -> No
         assert not second.is_hung_up_on(0.2)
         reader.connections.hang_up(new)
         assert second.is_hung_up_on()
+
+
+# -- handshakes -------------------------------------------------------------------------------------------------------
+
+
+def at_the_door(opened: ExitStack, reader: Reader) -> socket.socket:
+    """A connection that has said all that it can before it is let in, and was told no more than a greeting."""
+    sock = opened.enter_context(socket.create_connection(("127.0.0.1", reader.port), timeout=PATIENCE_S))
+    sock.sendall(handshake(b"PUSH"))
+    assert reader.connections.sockets[-1].poll(int(1000 * PATIENCE_S)), "nobody was asked"
+    assert len(sock.recv(GREETING_SIZE, socket.MSG_WAITALL)) == GREETING_SIZE
+    return sock
+
+
+def what_follows(sock: socket.socket) -> bytes:
+    try:
+        return sock.recv(1 << 10)
+    except ConnectionResetError:
+        return b""
+
+
+def test_nobody_comes_in_before_it_was_looked_at(opened: ExitStack) -> None:
+    reader = Reader(opened, asks_for_handshakes=True)
+    first = at_the_door(opened, reader)
+    assert not select.select([first], [], [], 0)[0]
+    reader.turn()
+    assert b"READY" in what_follows(first)
+    first.sendall(frame(b"first"))
+    reader.until(lambda: reader.messages == [[b"first"]])
+    (one,) = reader.connections._table
+    reader.connections.hang_up(one)
+
+    others = [at_the_door(opened, reader) for _ in range(3)]
+    reader.until(lambda: not len(reader.connections))
+    assert [what_follows(other) for other in others] == [b""] * 3, "one of an address that did harm was let in"
+
+
+def test_an_old_library_that_asks_for_no_mechanism_is_turned_away(opened: ExitStack) -> None:
+    """Of 2012 and before: it would come in unasked."""
+    reader = Reader(opened, asks_for_handshakes=True)
+    with socket.create_connection(("127.0.0.1", reader.port), timeout=PATIENCE_S) as sock:
+        sock.sendall(b"\xff" + bytes(8) + b"\x7f\x01\x08" + frame(b"") + frame(b"old"))
+        with suppress(ConnectionResetError):
+            while sock.recv(1 << 10):
+                reader.turn()
+    reader.turn()
+    assert not reader.messages

@@ -14,8 +14,7 @@ class RawZmtp:
 
     def __init__(self, port: int, kind: bytes) -> None:
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=30)
-        ready = b"\x05READY\x0bSocket-Type" + len(kind).to_bytes(4, "big") + kind
-        self.sock.sendall(_GREETING + b"\x04" + bytes([len(ready)]) + ready)
+        self.sock.sendall(handshake(kind))
         self._read(len(_GREETING))
         self._read(self._read(2)[1])  # nothing may be sent before the other side is ready
 
@@ -60,6 +59,12 @@ class RawZmtp:
 
 def _ended() -> bytes:
     raise ConnectionError("the other side ended the handshake")
+
+
+def handshake(kind: bytes) -> bytes:
+    """All that one side says before its first message."""
+    ready = b"\x05READY\x0bSocket-Type" + len(kind).to_bytes(4, "big") + kind
+    return _GREETING + b"\x04" + bytes([len(ready)]) + ready
 
 
 def frame(content: bytes, *, is_last: bool = True) -> bytes:

@@ -163,6 +163,28 @@ def test_an_address_may_connect_in_vain_now_and_then_and_not_without_end() -> No
     assert knocks(1, interval_s=1, begin_s=1_100) == 1
 
 
+def test_an_address_may_send_what_is_no_request_now_and_then_and_not_without_end() -> None:
+    table = ConnectionTable(Bounds(10_000, MB, MB))
+
+    def sends(number: int, interval_s: float, begin_s: float) -> int:
+        """How many messages come, each by a connection of its own, until it is enough."""
+        for turn in range(number):
+            now_s = begin_s + turn * interval_s
+            assert table.accepted(turn, ("10.0.0.3", turn), now_s) is None
+            (one,) = table
+            is_enough = table.in_vain(one, now_s)
+            assert not table.in_vain(one, now_s) or not is_enough, "it goes already"
+            one.is_silent = False
+            table.gone(turn, now_s)
+            if is_enough:
+                return turn
+        return number
+
+    assert sends(2_000, interval_s=0.1, begin_s=0) == 2_000  # a client with a fault
+    assert sends(9_000, interval_s=0.0001, begin_s=1_000) < 1_300
+    assert not table.is_welcome("10.0.0.3")
+
+
 def never() -> Connection:
     raise AssertionError
 

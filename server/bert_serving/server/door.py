@@ -117,6 +117,7 @@ class Door:
         part_rows: Callable[[int], int],
         connections: Connections,
     ) -> None:
+        self._connections = connections
         self._reader = Reader(requests, limits.message_bytes, connections)
         self._gate = gate
         self._terminate = terminate
@@ -165,6 +166,7 @@ class Door:
             heads = _heads(message)
             identity, request_id = decode_sender(heads, message.number)
         except MalformedMessage as error:
+            self._in_vain(message)
             self._on_nameless(error)
             return None
         if heads[1] == Command.TERMINATION.value and self._is_known(message):
@@ -175,8 +177,14 @@ class Door:
             request = self._admit(message, heads, sender)
             return None if request is None else (sender.job, request)
         except Exception as error:
+            if isinstance(error, MalformedMessage):
+                self._in_vain(message)
             self._on_error(sender, error)
             return None
+
+    def _in_vain(self, message: Incoming) -> None:
+        if message.connection is not None:
+            self._connections.in_vain(message.connection)
 
     def _noted(self, identity: bytes, request_id: bytes) -> _Sender:
         return _Sender(self._note(identity, request_id), identity, request_id)

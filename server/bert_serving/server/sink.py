@@ -120,7 +120,7 @@ class Sink:
 
     def loop(self) -> None:
         handlers = {self._results: self._publisher.on_subscription, self._rows: self._on_rows}
-        for sock in (*handlers, self._connections.monitor, self._supervisor.socket):
+        for sock in (*handlers, *self._connections.sockets, self._supervisor.socket):
             self._poller.register(sock, zmq.POLLIN)
         log.info("ready")
         while not self._stopping:

@@ -162,7 +162,7 @@ class Ventilator:
 
     def loop(self) -> None:
         poller = zmq.Poller()
-        for source in (*self._lines.sockets, self._supervisor.socket, self._connections.monitor):
+        for source in (*self._lines.sockets, self._supervisor.socket, *self._connections.sockets):
             poller.register(source, zmq.POLLIN)
         steps = (self._hear_supervisor, self._hear_peers, self._pass_answers_on, self._receive, self._watch)
         while not self._is_stopping:

@@ -109,12 +109,16 @@ class ConnectionTable:
         new = Connection(next(self._serials), fd, peer, now_s, counted_s=now_s, sent_s=now_s)
         self._by_fd[fd] = self._silent[fd] = new
         self._penalties.expire(now_s)
-        if new.address in self._penalties:
+        if not self.is_welcome(new.address):
             return self.going(new)
         if len(self._by_fd) - len(self._ending) <= self.bounds.connections:
             return None
         oldest = next((one for one in self._silent.values() if not one.is_going), new)
         return self.going(oldest if oldest.since_s + SILENT_S <= now_s else new)
+
+    def is_welcome(self, address: str) -> bool:
+        """Whether new connections from there are taken."""
+        return address not in self._penalties
 
     def gone(self, fd: int, now_s: float) -> Connection | None:
         """It is closed; returns which one it was."""
@@ -124,6 +128,13 @@ class ConnectionTable:
         if one is not None and one.is_silent and not one.is_going:
             self._penalties.in_vain(one.address, now_s)
         return one
+
+    def in_vain(self, one: Connection, now_s: float) -> bool:
+        """A message of it was none that a client sends; returns whether to hang up on it, for it was one too many."""
+        if one.is_going or not self._penalties.in_vain(one.address, now_s):
+            return False
+        self.going(one)
+        return True
 
     def harm(self, one: Connection, now_s: float) -> Connection:
         """It is hung up on for what it did: others from its address have to wait for a while."""

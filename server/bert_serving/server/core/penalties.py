@@ -14,7 +14,8 @@ MOST_ADDRESSES = 10_000
 """That are remembered; the one that did harm first is forgotten first."""
 IN_VAIN_PER_S = 200.0
 MOST_IN_VAIN = 1_000.0
-"""So many connections in a row, and so many more each second, may end without having said anything."""
+"""So many connections in a row, and so many more each second, may end without having said anything.
+The same number of messages may be malformed."""
 
 
 class Penalties:
@@ -37,8 +38,8 @@ class Penalties:
         if len(self._until_s) > MOST_ADDRESSES:
             self._until_s.popitem(last=False)
 
-    def in_vain(self, address: str, now_s: float) -> None:
-        """A connection from there has ended and had never said anything."""
+    def in_vain(self, address: str, now_s: float) -> bool:
+        """One from there ended that had said nothing, or a message was malformed; returns whether that does harm."""
         number, since_s = self._in_vain.pop(address, (0.0, now_s))
         number = max(0.0, number - IN_VAIN_PER_S * (now_s - since_s)) + 1
         self._in_vain[address] = number, now_s
@@ -46,6 +47,7 @@ class Penalties:
             self._in_vain.popitem(last=False)
         if number > MOST_IN_VAIN:
             self.harm(address, now_s)
+        return number > MOST_IN_VAIN
 
     def expire(self, now_s: float) -> None:
         """Forgive those whose time is over."""

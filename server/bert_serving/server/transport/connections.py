@@ -1,6 +1,6 @@
 """Who is connected to one public socket: bounded in number and in bytes. Thin: `core/connections.py` decides.
 
-The ventilator has one for its PULL socket, the sink one for its XPUB socket. Their loops poll `monitor`, tell each
+The ventilator has one for its PULL socket, the sink one for its XPUB socket. Their loops poll `sockets`, tell each
 message that they read (`of`, then `read`), and call `turn`. A connection is known by a serial number, for its
 descriptor is used again by another.
 """
@@ -22,6 +22,7 @@ from bert_serving.server.core.connections import Bounds, Connection, ConnectionT
 from bert_serving.server.descriptors import BESIDE_CLIENTS, connections_within_limit
 from bert_serving.server.log import Throttle
 from bert_serving.server.transport.curve import Gate
+from bert_serving.server.transport.handshakes import Handshakes
 from bert_serving.server.transport.sockets import Socket
 
 log = logging.getLogger(__name__)
@@ -82,10 +83,11 @@ class Connections:
         self._refused = Throttle(log, "%d connection(s) were ended: there are too many, or they sent too much")
         address = f"inproc://monitor-{id(self)}"
         sock.monitor(address, _EVENTS)
-        self.monitor: Socket = context.socket(zmq.PAIR)
-        self.monitor.setsockopt(zmq.LINGER, 0)
-        self.monitor.set_hwm(UNREAD_EVENTS)
-        self.monitor.connect(address)
+        self._monitor: Socket = context.socket(zmq.PAIR)
+        self._monitor.setsockopt(zmq.LINGER, 0)
+        self._monitor.set_hwm(UNREAD_EVENTS)
+        self._monitor.connect(address)
+        self._handshakes = Handshakes(context) if gate is None else None
 
     def __len__(self) -> int:
         return len(self._table)
@@ -94,7 +96,14 @@ class Connections:
         """Watch no more."""
         self._take_events()  # the library waits for room in the monitor even while it ends
         self._sock.disable_monitor()
-        self.monitor.close()
+        self._monitor.close()
+        if self._handshakes is not None:
+            self._handshakes.close()
+
+    @property
+    def sockets(self) -> list[Socket]:
+        """What tells that a turn is due."""
+        return [self._monitor] if self._handshakes is None else [self._monitor, self._handshakes.socket]
 
     def __enter__(self) -> Connections:
         return self
@@ -125,6 +134,11 @@ class Connections:
         """A whole message of so many bytes was read; its content may be anything."""
         self._table.was_read(one, size, frames)
 
+    def in_vain(self, one: Connection) -> None:
+        """A message of this one was none that a client sends."""
+        if self._table.in_vain(one, time.monotonic()):
+            self._end(one)
+
     def dry(self) -> None:
         """No message waits to be read: the last attempt found none."""
         self._table.dry()
@@ -135,6 +149,8 @@ class Connections:
         `owned`: bytes of this process that its owner accounts for in another way, as its queue.
         """
         self._take_events()
+        if self._handshakes is not None:
+            self._handshakes.answer(self._table.is_welcome)
         if self._gate is not None and now_s >= self._revoked_s + REVOKE_INTERVAL_S:
             self._revoked_s = now_s
             self._revoke(self._gate)
@@ -174,9 +190,9 @@ class Connections:
     def _take_events(self) -> None:
         """Hear who came and who went. To ask first is cheaper than an attempt in vain, and this is done by message."""
         for _ in range(EVENTS_AT_ONCE):
-            if not int(self.monitor.getsockopt(zmq.EVENTS)) & _READABLE:
+            if not int(self._monitor.getsockopt(zmq.EVENTS)) & _READABLE:
                 return
-            event, fd = struct.unpack("=Hi", self.monitor.recv_multipart()[0])
+            event, fd = struct.unpack("=Hi", self._monitor.recv_multipart()[0])
             if event == zmq.EVENT_ACCEPTED:
                 self._on_accepted(fd)
             elif (one := self._table.gone(fd, time.monotonic())) is not None:

@@ -37,7 +37,7 @@ CLIENTS = "clients"
 FOR_CLIENTS = "for_clients"
 SECRET_FILE = "server.key_secret"
 LOOK_INTERVAL_S = 1.0
-_ZAP_DOMAIN = "bert-serving"
+ZAP_DOMAIN = "bert-serving"
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class ServerKeys:
         """Let a socket, not bound yet, take clients with known keys alone."""
         sock.curve_server = True
         sock.curve_publickey, sock.curve_secretkey = self.public, self.secret
-        sock.zap_domain = _ZAP_DOMAIN.encode()
+        sock.zap_domain = ZAP_DOMAIN.encode()
         sock.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without an authenticator nobody gets in, instead of everybody
 
 
@@ -160,7 +160,7 @@ def open_gate(context: zmq.Context[Any], folder: str | None, insider: str | None
     authenticator = ThreadAuthenticator(context)
     authenticator.start()
     gate = Gate(Path(folder), insider)
-    authenticator.configure_curve_callback(_ZAP_DOMAIN, gate)
+    authenticator.configure_curve_callback(ZAP_DOMAIN, gate)
     try:
         yield gate
     finally:

@@ -20,7 +20,7 @@ from bert_serving.client.keys import ClientKeys
 from bert_serving.client.wire import MAX_IDENTITY_BYTES
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.errors import StartError
-from bert_serving.server.transport.curve import ServerKeys
+from bert_serving.server.transport.curve import ZAP_DOMAIN, ServerKeys
 from bert_serving.server.transport.run_keys import RunKeys
 
 log = logging.getLogger(__name__)
@@ -148,7 +148,10 @@ def _open(context: zmq.Context[Any], kind: int) -> Socket:
 
 def _open_public(context: zmq.Context[Any], kind: int, config: ServerConfig) -> Socket:
     sock = _open(context, kind)
-    if config.curve_dir is not None:
+    if config.curve_dir is None:
+        sock.zap_domain = ZAP_DOMAIN.encode()
+        sock.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
+    else:
         ServerKeys.load(Path(config.curve_dir)).protect(sock)
     sock.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_TIMEOUT_MS)
     _beat(sock)

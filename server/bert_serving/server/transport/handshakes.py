@@ -1,0 +1,43 @@
+"""Says which new connections of a public socket without keys may finish their handshake: ZAP, rfc.zeromq.org/spec/27.
+
+The library takes in all that a connection sends, subscriptions too, as soon as its handshake has ended, and before
+anybody can look at it. So the loop that owns the socket has a say before that. While it is busy, nobody new comes in.
+With keys an authenticator does this, see `curve.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import zmq
+
+from bert_serving.server.transport.sockets import Socket
+
+AT_ONCE = 1_000
+_COME_IN = b"200", b"OK"
+_COME_LATER = b"300", b"later"
+"""The library closes the connection without a word; a client's library comes again."""
+
+
+class Handshakes:
+    """Of the sockets of one context that have a ZAP domain. Who opens it closes it, after them."""
+
+    def __init__(self, context: zmq.Context[Any]) -> None:
+        self.socket: Socket = context.socket(zmq.ROUTER)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.bind("inproc://zeromq.zap.01")
+
+    def close(self) -> None:
+        """Answer no more: nobody new comes in."""
+        self.socket.close()
+
+    def answer(self, is_welcome: Callable[[str], bool]) -> None:
+        """Let those in who wait and whose address is welcome."""
+        for _ in range(AT_ONCE):
+            try:
+                way, gap, version, request_id, _, address, *_ = self.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            status = _COME_IN if is_welcome(address.decode("ascii", "replace")) else _COME_LATER
+            self.socket.send_multipart([way, gap, version, request_id, *status, b"", b""])
