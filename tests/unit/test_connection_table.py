@@ -95,6 +95,19 @@ def test_a_message_of_countless_frames_is_seen_by_the_memory_it_takes() -> None:
     assert bench.look(4 * MB, 9 * MB, memory=400 * MB) == []  # it begins anew
 
 
+def test_with_who_did_harm_go_those_from_there_whose_first_message_is_large() -> None:
+    table = ConnectionTable(Bounds(10, 256 * MB, 512 * MB))
+    hosts = ["10.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.2"]
+    for fd, host in enumerate(hosts):
+        assert table.accepted(fd, (host, fd), 0.0) is None
+    stranger, alike, small, known, elsewhere = table
+    for one, size in ((stranger, 2 * MB), (alike, MB), (small, 1_000), (known, 2 * MB), (elsewhere, 2 * MB)):
+        table.seen(one, size, 0, 0.1)
+    table.was_read(known, 100, 4)
+    assert table.harm(stranger, 0.2) == [stranger, alike]
+    assert table.harm(stranger, 0.3) == []
+
+
 def test_what_was_read_may_take_memory() -> None:
     bench = Bench(number=2)
     bench.look(0, 0)

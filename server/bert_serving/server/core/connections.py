@@ -20,6 +20,8 @@ HEARTBEATS_PER_S = 32
 """Bytes at most that an idle connection receives, which are in no message: heartbeats both ways, with keys."""
 SUSPICIOUS = 1 << 20
 """Bytes unread from which on a connection, or all together, are watched."""
+LARGE = 1 << 16
+"""Bytes of a message that is not a usual one."""
 SILENT_S = 10.0
 """How long a connection may say nothing at all before another may take its place when there are too many."""
 SLACK = 1 << 12
@@ -136,10 +138,17 @@ class ConnectionTable:
         self.going(one)
         return True
 
-    def harm(self, one: Connection, now_s: float) -> Connection:
-        """It is hung up on for what it did: others from its address have to wait for a while."""
+    def harm(self, one: Connection, now_s: float) -> list[Connection]:
+        """It is hung up on for what no client does: others from its address have to wait for a while.
+
+        With it go those from there that are sending their first message, if it is large: most likely it is the same.
+        """
+        alike: list[Connection] = []
+        if one.address and self.is_welcome(one.address):  # else they have gone already
+            near = (other for other in self._silent.values() if other.address == one.address)
+            alike = [other for other in near if other.unread(now_s) > LARGE]
         self._penalties.harm(one.address, now_s)
-        return self.going(one)
+        return [self.going(other) for other in (one, *alike) if not other.is_going]
 
     def was_read(self, one: Connection, size: int, frames: int) -> None:
         """A whole message of it was read."""
@@ -181,8 +190,10 @@ class ConnectionTable:
         out = [one for one in rest if one.unfinished > self.bounds.message]
         out += self._beyond_all([one for one in rest if one not in out], unread)
         if not out and (one := self._cause_of_growth(rest, sum(unread.values()), memory - owned)):
-            out.append(one)
-        return [self.harm(one, now_s) for one in out]
+            return self.harm(one, now_s)
+        for one in out:
+            self._penalties.harm(one.address, now_s)
+        return [self.going(one) for one in out]
 
     def _beyond_all(self, rest: list[Connection], unread: dict[int, int]) -> list[Connection]:
         """Those that have to go until the rest are within the bound for all: first who is under way the longest."""

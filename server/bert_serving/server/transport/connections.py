@@ -7,6 +7,7 @@ descriptor is used again by another.
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import resource
@@ -38,12 +39,15 @@ SEEN_AT_ONCE = 200
 UNREAD_EVENTS = 50_000
 """Of the monitor; beyond that the library waits, and new connections with it."""
 EVENTS_AT_ONCE = 5_000
-DROPPED_AT_ONCE = 1 << 16
 MOST_UNREAD = 1 << 18
 MOST_UNREAD_TOGETHER = 1 << 22
 """Bytes of subscriptions, of one connection and of all: some dozens of the longest identities."""
 _READABLE = int(zmq.POLLIN)
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
+_libc = ctypes.CDLL(None)
+_NOWHERE = bytes(16)
+"""An address of family AF_UNSPEC: who connects there resets the connection, and what came by it and was not read is
+dropped at once, see connect(2)."""
 _TCP_INFO = getattr(socket, "TCP_INFO", 11)
 _RECEIVED_AT, _ACKED_AT, _TCP_INFO_SIZE = 128, 120, 136
 """Where `tcpi_bytes_received` and `tcpi_bytes_acked` stand in Linux's `struct tcp_info`."""
@@ -74,8 +78,6 @@ class Connections:
         self._sock = sock
         self._gate = gate
         self._table = ConnectionTable(bounds)
-        self._drops_rest = bounds.is_read_at_once
-        """Not of requests: what is left of one that is cut might look like another."""
         self._gone: list[int] = []
         self._unseen: list[Connection] = []
         """Of a check that has begun."""
@@ -174,16 +176,15 @@ class Connections:
 
     def hang_up(self, one: Connection) -> None:
         """End this connection for what it did, and take no new ones from its address for a moment."""
-        self._end(self._table.harm(one, time.monotonic()))
+        for other in self._table.harm(one, time.monotonic()):
+            self._end(other)
 
     def _end(self, one: Connection) -> None:
         """This one, and no other that has its descriptor by now."""
         self._refused.count(1, time.monotonic())
         with suppress(OSError), socket.socket(fileno=os.dup(one.fd)) as same:
-            if same.getpeername() == one.peer:
-                same.shutdown(socket.SHUT_RDWR)
-                while self._drops_rest and same.recv(DROPPED_AT_ONCE, socket.MSG_DONTWAIT | socket.MSG_TRUNC):
-                    pass  # the library would still read what the kernel has
+            if same.getpeername() == one.peer and _libc.connect(same.fileno(), _NOWHERE, len(_NOWHERE)):
+                same.shutdown(socket.SHUT_RDWR)  # no Linux: the library still reads what the kernel has
 
     # -- what the library and the kernel tell -------------------------------------------------------------------------
 
