@@ -391,6 +391,8 @@ def test_probes_are_answered_however_many_strangers_are_connected(browse: Browse
     for _ in range(protocol.most_connections(1) + 300):
         held.append(connected(http))
         held[-1].sendall(sent)
+        if sent.startswith(b"GET /metrics"):
+            assert held[-1].recv(1), "it was turned away"  # and stays, without another request
     for _ in range(20):
         with httpx.Client(base_url=http.base_url) as probe:
             assert probe.get("/health/live").status_code == 200
