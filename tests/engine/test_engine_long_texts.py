@@ -34,8 +34,8 @@ NORMALIZATIONS = st.builds(
 )
 
 
-def tokenizer(normalization: Normalization = Normalization()) -> BertTokenizer:  # noqa: B008
-    return BertTokenizer(Vocabulary(TOKENS, normalization))
+def tokenizer(normalization: Normalization | None = None) -> BertTokenizer:
+    return BertTokenizer(Vocabulary(TOKENS, normalization or Normalization()))
 
 
 class Whole(BertTokenizer):

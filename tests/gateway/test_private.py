@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -15,6 +14,7 @@ import pytest
 import zmq
 from gateway_support import Browse
 from serving import Serve, fake_config
+from zmtp import cancellation, wire
 
 from bert_serving.client import BertClient
 from bert_serving.client.wire import Command, encode_command
@@ -129,20 +129,11 @@ def test_who_subscribes_to_all_that_is_shown_hears_nothing(browse: Browse) -> No
 
 def unsubscribe(port_out: int, names: list[bytes]) -> None:
     """By hand: libzmq sends nothing of names that a socket has not subscribed to."""
-    ready = b"\x05READY\x0bSocket-Type\x00\x00\x00\x03SUB"
-    greeting = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
-    with socket.create_connection(("127.0.0.1", port_out), timeout=20) as sock:
-        sock.sendall(greeting + b"\x04%c%s" % (len(ready), ready))
-        sock.recv(1000)
-        sock.settimeout(PATIENCE_MS / 1000)
-        for name in names:
-            content = b"\0" + name
-            size = b"\x00%c" % len(content) if len(content) < 256 else b"\x02" + len(content).to_bytes(8, "big")
-            with suppress(OSError):  # whoever sends so many is sent away
-                sock.sendall(size + content)
-        with suppress(OSError):
-            while sock.recv(1000):
-                pass
+    with wire(port_out, b"SUB", timeout_s=20) as stranger:
+        with suppress(OSError):  # whoever sends so many is sent away
+            for name in names:
+                stranger.send(cancellation(name))
+        stranger.is_hung_up_on(PATIENCE_MS / 1000)
 
 
 def test_who_unsubscribes_all_that_is_shown_ends_nobodys_answers(browse: Browse) -> None:

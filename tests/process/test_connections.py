@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 import psutil
 import pytest
 import zmq
-from raw_zmtp import RawZmtp, frame, handshake
+from zmtp import GREETING_BYTES, MORE, Wire, frame, greeting, ready, wire
 
 from bert_serving.server.core.connections import Bounds
 from bert_serving.server.transport.connections import Connections
@@ -20,7 +20,6 @@ from bert_serving.server.transport.connections import Connections
 MB = 1 << 20
 MESSAGE, TOGETHER, MOST = 8 * MB, 16 * MB, 12
 PATIENCE_S = 30.0
-GREETING_SIZE = 64
 
 
 class Reader:
@@ -71,13 +70,13 @@ def reader(opened: ExitStack) -> Reader:
     return Reader(opened)
 
 
-def pour(reader: Reader, raw: RawZmtp, content: bytes, most: int) -> int:
+def pour(reader: Reader, raw: Wire, content: bytes, most: int) -> int:
     """Send it again and again, while the reader has its turns, until it has hung up; bytes sent."""
-    raw.sock.setblocking(False)
+    raw.socket.setblocking(False)
     sent, before = 0, 0
     while sent < most:
         try:
-            sent += raw.sock.send(memoryview(content)[sent % len(content) :])
+            sent += raw.socket.send(memoryview(content)[sent % len(content) :])
         except BlockingIOError:
             reader.sock.poll(1)
         except OSError:
@@ -92,11 +91,11 @@ def pour(reader: Reader, raw: RawZmtp, content: bytes, most: int) -> int:
 @pytest.mark.parametrize("size", [MB, 100_000, 1000])
 def test_a_message_that_never_ends_is_ended_and_takes_no_memory(reader: Reader, size: int) -> None:
     before = psutil.Process().memory_info().rss
-    with RawZmtp(reader.port, b"PUSH") as raw, RawZmtp(reader.port, b"PUSH") as good:
-        good.sock.sendall(frame(b"first"))
+    with wire(reader.port, b"PUSH") as raw, wire(reader.port, b"PUSH") as good:
+        good.send(frame(b"first"))
         reader.until(lambda: bool(reader.messages))
-        pour(reader, raw, frame(bytes(size), is_last=False) * (MB // size), most=40 * MESSAGE)
-        good.sock.sendall(frame(b"second"))
+        pour(reader, raw, frame(bytes(size), MORE) * (MB // size), most=40 * MESSAGE)
+        good.send(frame(b"second"))
         reader.until(lambda: reader.messages == [[b"first"], [b"second"]])
         reader.until(lambda: len(reader.connections) == 1)
     assert reader.most_memory - before < 200 * MB
@@ -108,21 +107,21 @@ def test_countless_frames_of_two_bytes_take_no_memory_either() -> None:
         reader.connections._table.bounds = Bounds(MOST, 256 * MB, 512 * MB)
         reader.turn()
         before = psutil.Process().memory_info().rss
-        with RawZmtp(reader.port, b"PUSH") as raw:
+        with wire(reader.port, b"PUSH") as raw:
             pour(reader, raw, b"\1\0" * (1 << 15), most=64 * MB)
         assert reader.most_memory - before < 300 * MB
 
 
 def test_unfinished_messages_are_bounded_together(reader: Reader) -> None:
-    raws = [RawZmtp(reader.port, b"PUSH") for _ in range(5)]
+    raws = [wire(reader.port, b"PUSH") for _ in range(5)]
     for raw in raws:
-        raw.sock.setblocking(False)
-    rest = [frame(bytes(5 * MB), is_last=False) for _ in raws]
+        raw.socket.setblocking(False)
+    rest = [frame(bytes(5 * MB), MORE) for _ in raws]
 
     def are_through() -> bool:
         for number, raw in enumerate(raws):
             try:
-                rest[number] = rest[number][raw.sock.send(rest[number]) :]
+                rest[number] = rest[number][raw.socket.send(rest[number]) :]
             except BlockingIOError:
                 pass
             except OSError:
@@ -148,14 +147,14 @@ def test_honest_messages_as_large_as_they_may_be_all_arrive(reader: Reader) -> N
 
 def test_connections_are_bounded_and_silent_ones_go_first(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bert_serving.server.core.connections.SILENT_S", 0.0)
-    with RawZmtp(reader.port, b"PUSH") as good:
-        good.sock.sendall(frame(b"first"))
+    with wire(reader.port, b"PUSH") as good:
+        good.send(frame(b"first"))
         reader.until(lambda: bool(reader.messages))
         crowd = [socket.create_connection(("127.0.0.1", reader.port)) for _ in range(3 * MOST)]
         reader.until(lambda: len(reader.connections) <= MOST)
-        good.sock.sendall(frame(b"second"))
-        late = RawZmtp(reader.port, b"PUSH")
-        late.sock.sendall(frame(b"late"))
+        good.send(frame(b"second"))
+        late = wire(reader.port, b"PUSH")
+        late.send(frame(b"late"))
         reader.until(lambda: len(reader.messages) == 3)
         assert len(reader.connections) <= MOST
         late.close()
@@ -174,13 +173,13 @@ def test_a_flood_of_connections_is_forgotten(reader: Reader) -> None:
 
 
 def test_none_is_ended_for_another_that_had_its_descriptor(reader: Reader) -> None:
-    with RawZmtp(reader.port, b"PUSH") as first:
-        first.sock.sendall(frame(b"first"))
+    with wire(reader.port, b"PUSH") as first:
+        first.send(frame(b"first"))
         reader.until(lambda: bool(reader.messages))
         (old,) = reader.connections._table
     reader.until(lambda: len(reader.connections) == 0)
-    with RawZmtp(reader.port, b"PUSH") as second:
-        second.sock.sendall(frame(b"second"))
+    with wire(reader.port, b"PUSH") as second:
+        second.send(frame(b"second"))
         reader.until(lambda: len(reader.messages) == 2)
         (new,) = reader.connections._table
         old.fd = new.fd
@@ -196,9 +195,9 @@ def test_none_is_ended_for_another_that_had_its_descriptor(reader: Reader) -> No
 def at_the_door(opened: ExitStack, reader: Reader) -> socket.socket:
     """A connection that has said all that it can before it is let in, and was told no more than a greeting."""
     sock = opened.enter_context(socket.create_connection(("127.0.0.1", reader.port), timeout=PATIENCE_S))
-    sock.sendall(handshake(b"PUSH"))
+    sock.sendall(greeting() + ready(b"PUSH"))
     assert reader.connections.sockets[-1].poll(int(1000 * PATIENCE_S)), "nobody was asked"
-    assert len(sock.recv(GREETING_SIZE, socket.MSG_WAITALL)) == GREETING_SIZE
+    assert len(sock.recv(GREETING_BYTES, socket.MSG_WAITALL)) == GREETING_BYTES
     return sock
 
 
@@ -229,7 +228,7 @@ def test_an_old_library_that_asks_for_no_mechanism_is_turned_away(opened: ExitSt
     """Of 2012 and before: it would come in unasked."""
     reader = Reader(opened, asks_for_handshakes=True)
     with socket.create_connection(("127.0.0.1", reader.port), timeout=PATIENCE_S) as sock:
-        sock.sendall(b"\xff" + bytes(8) + b"\x7f\x01\x08" + frame(b"") + frame(b"old"))
+        sock.sendall(b"\xff" + bytes(8) + b"\x7f\x01\x08" + frame(b"") + frame(b"old"))  # ZMTP 2
         with suppress(ConnectionResetError):
             while sock.recv(1 << 10):
                 reader.turn()

@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 import numpy as np
 import pytest
 import zmq
-from raw_zmtp import RawZmtp
 from serving import fake_config
+from zmtp import MORE, cancellation, frame, subscription, wire
 
 from bert_serving.client.wire import ErrorReply, decode_reply
 from bert_serving.server.core.assembly import Assembly
@@ -282,9 +282,9 @@ def test_a_job_is_answered_once_however_many_follow(bench: Bench) -> None:
 
 
 def test_a_name_lives_as_long_as_the_connections_that_have_it(bench: Bench) -> None:
-    with bench.listen(b"late") as sub, RawZmtp(bench.port, b"SUB") as stranger:
-        stranger.unsubscribe(b"late", b"late")
-        stranger.subscribe(b"stranger", b"stranger", *(b"%d" % number for number in range(MOST_NAMES - 1)))
+    with bench.listen(b"late") as sub, wire(bench.port, b"SUB") as stranger:
+        stranger.send(cancellation(b"late") * 2 + subscription(b"stranger") * 2)
+        stranger.send(b"".join(subscription(b"%d" % number) for number in range(MOST_NAMES - 1)))
         bench.until(lambda: len(bench.listeners) == 1 + MOST_NAMES)
         bench.tell(rows_of(1, size=8))
         assert bench.hear() == Delivered(1, is_kept=False)
@@ -295,8 +295,8 @@ def test_a_name_lives_as_long_as_the_connections_that_have_it(bench: Bench) -> N
 
 
 def test_who_subscribes_to_too_much_is_hung_up_on(bench: Bench) -> None:
-    with bench.listen(b"late") as sub, RawZmtp(bench.port, b"SUB") as stranger:
-        stranger.subscribe(*(b"%d" % number for number in range(9_000)))
+    with bench.listen(b"late") as sub, wire(bench.port, b"SUB") as stranger:
+        stranger.send(b"".join(subscription(b"%d" % number) for number in range(9_000)))
         assert stranger.is_hung_up_on()
         bench.until(lambda: len(bench.listeners) == 1)
         bench.tell(rows_of(1, size=8))
@@ -304,21 +304,19 @@ def test_who_subscribes_to_too_much_is_hung_up_on(bench: Bench) -> None:
 
 
 def test_who_subscribes_without_end_is_hung_up_on(bench: Bench) -> None:
-    with RawZmtp(bench.port, b"SUB") as stranger:
-        for _ in range(200):
-            stranger.subscribe(b"a")
-            stranger.unsubscribe(b"a")
+    with wire(bench.port, b"SUB") as stranger:
+        stranger.send((subscription(b"a") + cancellation(b"a")) * 200)
         assert stranger.is_hung_up_on()
     bench.until(lambda: len(bench.listeners) == 0)
 
 
 def test_a_subscription_of_endless_frames_is_hung_up_on(bench: Bench) -> None:
-    with RawZmtp(bench.port, b"SUB") as stranger:
+    with wire(bench.port, b"SUB") as stranger:
         bench.until(lambda: len(bench.connections) == 1)
-        stranger.sock.settimeout(1)  # once the sink has closed, it may take no byte and say nothing either
+        stranger.socket.settimeout(1)  # once the sink has closed, it may take no byte and say nothing either
         with suppress(OSError):
             for _ in range(2_000):
-                stranger.begin(*[bytes(1_000)] * 10)
+                stranger.send(frame(bytes(1_000), MORE) * 10)
         bench.until(lambda: len(bench.connections) == 0)
 
 
@@ -332,10 +330,10 @@ def test_the_longest_identity_is_heard(bench: Bench) -> None:
 
 def test_one_that_reads_nothing_holds_up_nobody(bench: Bench) -> None:
     """More answers than its connection takes wait for it; those of others go out at once."""
-    with RawZmtp(bench.port, b"SUB") as stranger, bench.listen(b"late") as sub:
+    with wire(bench.port, b"SUB") as stranger, bench.listen(b"late") as sub:
         names = [b"%d" % number for number in range(MOST_NAMES)]
-        stranger.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        stranger.subscribe(*names)
+        stranger.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stranger.send(b"".join(map(subscription, names)))
         bench.until(lambda: len(bench.listeners) == 1 + MOST_NAMES)
         for number in range(3_000):
             bench.say(Answer(2 * number, names[number % MOST_NAMES], bytes(4_000), b"1", is_error=True))

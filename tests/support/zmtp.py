@@ -148,6 +148,18 @@ class Wire:
             content += chunk
         return bytes(content)
 
+    def is_hung_up_on(self, timeout_s: float = 30.0) -> bool:
+        """Whether the other end has ended it, or does within that time. What comes meanwhile is dropped."""
+        self.socket.settimeout(timeout_s)
+        try:
+            while self.socket.recv(1 << 16):
+                pass
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+        return True
+
     def close(self) -> None:
         self.socket.close()
 

@@ -62,7 +62,7 @@ class Children:
         self._meeting: Meeting | None = None
         self._started_s = self._last_progress_s = 0.0
         self._ventilator: Hello | None = None
-        self._is_serving = self._is_changed = False
+        self.is_serving = self._is_changed = False
 
     @property
     def expects_restarts(self) -> bool:
@@ -216,7 +216,7 @@ class Children:
     def tell_ventilator(self) -> None:
         """How all children are, if that has changed since it was last told."""
         if self._is_changed and self._ventilator is not None:
-            state = "ready" if self._is_serving else "loading"
+            state = "ready" if self.is_serving else "loading"
             census = Census(state, self._roster.as_status(), [worker.line for worker in self.workers])
             self._is_changed = not self.send(VENTILATOR, census)
 
@@ -282,9 +282,9 @@ class Children:
 
     def is_ready(self, now_s: float) -> bool:
         """Whether all are; says at times what it waits for. Raises StartError when that takes too long."""
-        self._is_serving = self._are_ready(now_s)
-        self._is_changed = self._is_changed or self._is_serving
-        return self._is_serving
+        self.is_serving = self._are_ready(now_s)
+        self._is_changed = self._is_changed or self.is_serving
+        return self.is_serving
 
     def _are_ready(self, now_s: float) -> bool:
         if self._roster.all_ready:

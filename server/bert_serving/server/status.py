@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -14,6 +14,10 @@ import zmq
 
 from bert_serving.client.wire import LEGACY_SERVER_VERSION, PROTOCOL
 from bert_serving.server.config import ServerConfig
+from bert_serving.server.core.work import Work
+from bert_serving.server.peers import Peers
+from bert_serving.server.stats import Statistic
+from bert_serving.server.transport.messages import Census, Done
 
 _TENSORFLOW_PACKAGES = ("tensorflow", "tensorflow-cpu")
 
@@ -64,15 +68,38 @@ class Description:
         """As the ventilator's orders carry it; it makes a `Description` of them again."""
         return self._fixed
 
-    def as_config(self, addresses: Addresses, state: str, num_process: int, client: bytes) -> dict[str, Any]:
+    def as_config(self, addresses: Addresses, census: Census, client: bytes) -> dict[str, Any]:
         """The answer to SHOW_CONFIG of `client`."""
         return {
             **self._fixed,
             "client": re.sub(r"[^\x20-\x7e]", "?", client.decode(errors="replace")),
-            "num_process": num_process,
+            "num_process": len(census.processes) + 1,
             "ventilator -> worker": [addresses.ventilator],
             "worker -> sink": addresses.rows,
             "ventilator <-> sink": addresses.ventilator,
             "server_current_time": str(datetime.now()),
-            "state": state,
+            "state": census.state,
         }
+
+
+def status_of(work: Work, wait_s: float, peers: Peers, statistic: Statistic, now_s: float) -> dict[str, Any]:
+    """What SHOW_STATUS answers beside the config. `wait_s`: how long a new request would wait."""
+    urgent, bulk = work.waiting_rows(urgent=True), work.waiting_rows(urgent=False)
+    return {
+        "statistic": statistic.as_status(now_s),
+        "processes": peers.processes(now_s),
+        "workers": [_tally(name, last) for name, last in peers.tallies()],
+        "queue": {
+            "open_requests": len(work),
+            "waiting_rows": urgent + bulk,
+            "waiting_urgent_rows": urgent,
+            "waiting_bulk_rows": bulk,
+            "wait_s": round(wait_s, 3),
+        },
+        "latency": statistic.as_latency(),
+    }
+
+
+def _tally(worker: str, last: Done) -> dict[str, Any]:
+    """What a worker has computed, as the status shows it."""
+    return {"name": worker, **{name: value for name, value in asdict(last).items() if name not in ("job", "offset")}}

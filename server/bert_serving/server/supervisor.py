@@ -66,7 +66,7 @@ class Supervisor:
         self._devices = devices
         self._wakeup = wakeup
         self._on_ready = on_ready
-        self._is_serving = self._is_drained = False
+        self._is_drained = False
         self._guard = Guard(log)
         self._stop_reason: str | None = None
         self._stop_at_once = False
@@ -132,7 +132,7 @@ class Supervisor:
             self._drain_until_s = now_s + self._config.drain_timeout
             log.info("stopping: %s", self._stop_reason)
             self._children.drain()
-        is_drained = self._is_drained or not self._is_serving or now_s >= self._drain_until_s
+        is_drained = self._is_drained or not self._children.is_serving or now_s >= self._drain_until_s
         return is_drained or self._stop_at_once
 
     def _wait(self, poller: zmq.Poller) -> None:
@@ -168,15 +168,14 @@ class Supervisor:
         now_s = time.monotonic()
         for child, stage in self._children.lost():
             reason = child.reason or "it ended without a reason"
-            if self._is_serving:
+            if self._children.is_serving:
                 self._on_child_lost(child.name, reason, now_s)
             else:
                 raise StartError(reason if child.name == OPTIMIZER else f"{child.name} failed while {stage}: {reason}")
-        if self._is_serving:
+        if self._children.is_serving:
             self._children.kill_stuck(now_s)
             self._children.start_due(now_s)
         elif self._children.is_ready(now_s):
-            self._is_serving = True
             self._children.tell_ventilator()
             log.info("all set, ready to serve request!")
             self._on_ready()

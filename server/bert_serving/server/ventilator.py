@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -28,10 +27,11 @@ from bert_serving.server.core.tickets import PartKey
 from bert_serving.server.core.work import Work
 from bert_serving.server.door import Door, Limits, Request
 from bert_serving.server.guard import Guard
+from bert_serving.server.log import Throttle
 from bert_serving.server.open_log import OpenLog
 from bert_serving.server.peers import Peers
 from bert_serving.server.stats import Statistic
-from bert_serving.server.status import Addresses, Description
+from bert_serving.server.status import Addresses, Description, status_of
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.child_line import ChildLine
 from bert_serving.server.transport.connections import Connections, request_bounds
@@ -145,7 +145,10 @@ class Ventilator:
         self._statistic = Statistic()
         self._probed_s = 0.0
         self._is_draining = self._is_drained = self._is_stopping = False
+        self._has_told = not open_log.inherited
+        """Whether the clients of a predecessor know that they have to ask again."""
         self._guard = Guard(log)
+        self._failed = Throttle(log, "%d request(s) failed by an error in the ventilator")
         self._disown(open_log)
 
     def _disown(self, open_log: OpenLog) -> None:
@@ -184,8 +187,7 @@ class Ventilator:
     def _is_receiving(self) -> bool:
         """Whether more may be taken in: not before this one knows of all children and a predecessor's clients are told,
         nor if the sink is far behind."""
-        is_begun = bool(self._peers.census.processes) and not self._open_log.inherited
-        return is_begun and len(self._outbox) < MOST_UNCONFIRMED
+        return self._has_told and bool(self._peers.census.processes) and len(self._outbox) < MOST_UNCONFIRMED
 
     def _receive(self) -> None:
         if not self._is_receiving:
@@ -199,7 +201,7 @@ class Ventilator:
             except ServerError as error:
                 self._answer_error(job, request.identity, request.request_id, error)
             except Exception as error:  # one strange request must not end the service
-                log.error("a request failed by an error in the ventilator", exc_info=True)
+                self._failed.count(1, time.monotonic(), error=error)
                 failed = ServerError(f"the server failed on this request: {type(error).__name__}")
                 self._answer_error(job, request.identity, request.request_id, failed)
 
@@ -207,9 +209,11 @@ class Ventilator:
         """Take a request in, or answer a command."""
         if isinstance(request, CommandRequest):
             self._statistic.sys_request(request.identity, now_s)
-            content = self._config_of(request.identity)
+            addresses = Addresses(self._lines.address, self._peers.rows_address)
+            content = self._description.as_config(addresses, self._peers.census, request.identity)
             if request.command is Command.SHOW_STATUS:
-                content.update(self._status(now_s))
+                wait_s = self._elastic.wait_s(self._work.uncomputed_rows, len(self._peers.census.workers))
+                content.update(status_of(self._work, wait_s, self._peers, self._statistic, now_s))
             self._tell_sink(Answer(job, request.identity, dump_json(content), request.request_id, is_error=False))
             return
         if self._is_draining:
@@ -217,27 +221,6 @@ class Ventilator:
         self._statistic.data_request(request.identity, request.total, now_s)
         if not self._work.accept(request, job, now_s):
             self._tell_sink(Void(job))
-
-    def _config_of(self, client: bytes) -> dict[str, Any]:
-        addresses = Addresses(self._lines.address, self._peers.rows_address)
-        census = self._peers.census
-        return self._description.as_config(addresses, census.state, len(census.processes) + 1, client)
-
-    def _status(self, now_s: float) -> dict[str, Any]:
-        urgent, bulk = self._work.waiting_rows(urgent=True), self._work.waiting_rows(urgent=False)
-        return {
-            "statistic": self._statistic.as_status(now_s),
-            "processes": self._peers.processes(now_s),
-            "workers": [_tally(name, last) for name, last in self._peers.tallies()],
-            "queue": {
-                "open_requests": len(self._work),
-                "waiting_rows": urgent + bulk,
-                "waiting_urgent_rows": urgent,
-                "waiting_bulk_rows": bulk,
-                "wait_s": round(self._elastic.wait_s(self._work.uncomputed_rows, len(self._peers.census.workers)), 3),
-            },
-            "latency": self._statistic.as_latency(),
-        }
 
     # -- receive: from the supervisor ---------------------------------------------------------------------------------
 
@@ -380,7 +363,7 @@ class Ventilator:
         while sink is not None and (message := self._outbox.next()) is not None and self._lines.send(sink, message):
             self._outbox.sent()
         if sink is not None and self._outbox.next() is None:
-            self._open_log.inherited.clear()
+            self._has_told = True
 
     def _end(self) -> None:
         """Answer what is open, by the sink, which ends after that."""
@@ -391,11 +374,6 @@ class Ventilator:
             self._answer_error(job.number, job.key.identity, job.key.request_id, _stopping())
         if self._peers.sink is not None:
             self._lines.send(self._peers.sink, Stop())
-
-
-def _tally(worker: str, last: Done) -> dict[str, Any]:
-    """What a worker has computed, as the status shows it."""
-    return {"name": worker, **{name: value for name, value in asdict(last).items() if name not in ("job", "offset")}}
 
 
 def _stopping() -> ServerStopping:
