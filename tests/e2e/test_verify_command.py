@@ -18,7 +18,7 @@ from family import Family
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine import bert_engine, graph_cache
 from bert_serving.server.engine.model_folder import find_model
-from bert_serving.server.private import private_server
+from bert_serving.server.service.throwaway import throwaway_server
 from bert_serving.server.verify.comparison import Tolerance, apart, compare_all
 from bert_serving.server.verify.reference import find_encoder, reference_vectors
 from bert_serving.server.verify.sentences import SENTENCES
@@ -74,7 +74,7 @@ def test_a_real_model() -> None:
 
 
 def test_another_checkpoint_is_found_out() -> None:
-    server = private_server(ServerConfig(model_dir=str(TINY), cpu=True))
+    server = throwaway_server(ServerConfig(model_dir=str(TINY), cpu=True))
     found = encode(server, SENTENCES)
     other = bert_engine.resolve(ServerConfig(model_dir=str(TINY), tuned_model_dir=str(TUNED), ckpt_name=CKPT))
     wrong = compare_all(SENTENCES, list(found), reference_vectors(other, find_encoder(other), SENTENCES))

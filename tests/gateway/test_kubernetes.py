@@ -17,11 +17,11 @@ from gateway_support import Browse
 from serving import fake_config
 
 from bert_serving.client.endpoints import Endpoint, checked_endpoints
-from bert_serving.server.children import STOP_TIMEOUT_S
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.gateway.app import create_app
 from bert_serving.server.gateway.backend import Backend
 from bert_serving.server.options import ENVIRONMENT_PREFIX, get_args_parser
+from bert_serving.server.service.children import STOP_TIMEOUT_S
 from bert_serving.server.version import __version__
 
 ROOT = Path(__file__).parents[2]

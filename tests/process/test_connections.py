@@ -14,7 +14,7 @@ import pytest
 import zmq
 from zmtp import GREETING_BYTES, MORE, Wire, frame, greeting, ready, wire
 
-from bert_serving.server.core.connections import Bounds
+from bert_serving.server.transport.connection_table import Bounds
 from bert_serving.server.transport.connections import Connections
 
 MB = 1 << 20
@@ -146,7 +146,7 @@ def test_honest_messages_as_large_as_they_may_be_all_arrive(reader: Reader) -> N
 
 
 def test_connections_are_bounded_and_silent_ones_go_first(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bert_serving.server.core.connections.SILENT_S", 0.0)
+    monkeypatch.setattr("bert_serving.server.transport.connection_table.SILENT_S", 0.0)
     with wire(reader.port, b"PUSH") as good:
         good.send(frame(b"first"))
         reader.until(lambda: bool(reader.messages))

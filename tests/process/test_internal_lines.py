@@ -22,8 +22,8 @@ from serving import Connect, Serve
 from bert_serving.client import BertClient
 from bert_serving.client.keys import ClientKeys
 from bert_serving.server import BertServer
+from bert_serving.server.message.messages import Hello, Message, NewSink, Part, Ready, Rows, StopAsked, encode
 from bert_serving.server.transport.curve import make_keys
-from bert_serving.server.transport.messages import Hello, Message, NewSink, Part, Ready, Rows, StopAsked, encode
 from bert_serving.server.transport.run_keys import RunKeys
 
 NAMES = [b"worker-0.1", b"worker-0.2", b"sink.1", b"ventilator.1", b"stranger", b"\xff\xfe"]

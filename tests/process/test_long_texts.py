@@ -12,7 +12,7 @@ from fake_engine import vector_of
 from serving import Connect, Serve, open_requests, pids
 
 from bert_serving.client import BertClient, RowFailed
-from bert_serving.server.tokenizing import LARGE_PART_BYTES, SLICE_ROWS
+from bert_serving.server.worker.tokenizing import LARGE_PART_BYTES, SLICE_ROWS
 
 
 def expected(texts: list[str]) -> Any:

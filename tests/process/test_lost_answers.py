@@ -16,7 +16,7 @@ from raw_client import RawClient
 from serving import Serve, open_requests, status
 from subscription_gate import SubscriptionGate
 
-from bert_serving.client import AsyncBertClient, BertClient, again
+from bert_serving.client import AsyncBertClient, BertClient, resend
 from bert_serving.client.wire import Command, decode_reply, encode_command
 from bert_serving.server import BertServer
 
@@ -49,7 +49,7 @@ BOTH = pytest.mark.parametrize("calls", [call, call_async])
 
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(again, "FIRST_WAIT_S", 0.2)
+    monkeypatch.setattr(resend, "FIRST_WAIT_S", 0.2)
 
 
 def options_for(server: BertServer, results: SubscriptionGate) -> dict[str, Any]:

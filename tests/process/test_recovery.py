@@ -26,7 +26,7 @@ from serving import Connect, Serve, fake_config, open_requests, pids, processes
 from bert_serving.client import BertClient, ConnectFailed, RowFailed, ServerStopping
 from bert_serving.client.wire import RowsReply, decode_reply, encode_request
 from bert_serving.server import BertServer, ServiceError
-from bert_serving.server.core import restarts
+from bert_serving.server.service import restarts
 
 SLOW = [f"!slow 0.01 {number}" for number in range(200)]
 

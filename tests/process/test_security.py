@@ -23,9 +23,9 @@ from bert_serving.client.keys import ClientKeys
 from bert_serving.client.wire import Command, encode_command
 from bert_serving.server import BertServer, StartError
 from bert_serving.server.cli import keygen
-from bert_serving.server.door import may_terminate
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.curve import ServerKeys, make_keys
+from bert_serving.server.ventilator.intake import may_terminate
 
 
 @pytest.fixture

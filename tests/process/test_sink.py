@@ -17,14 +17,8 @@ from serving import fake_config
 from zmtp import MORE, cancellation, frame, subscription, wire
 
 from bert_serving.client.wire import ErrorReply, decode_reply
-from bert_serving.server.core.assembly import Assembly
-from bert_serving.server.core.listeners import MOST_NAMES, Listeners
-from bert_serving.server.publisher import Publisher
-from bert_serving.server.sink import Sink
-from bert_serving.server.transport.child_line import ChildLine, VentilatorLine
-from bert_serving.server.transport.connections import Connections, result_bounds
-from bert_serving.server.transport.meeting import Contact
-from bert_serving.server.transport.messages import (
+from bert_serving.server.message.assembly import Assembly
+from bert_serving.server.message.messages import (
     Alive,
     Answer,
     Delivered,
@@ -38,6 +32,12 @@ from bert_serving.server.transport.messages import (
     decode,
     encode,
 )
+from bert_serving.server.sink.listeners import MOST_NAMES, Listeners
+from bert_serving.server.sink.loop import Sink
+from bert_serving.server.sink.publisher import Publisher
+from bert_serving.server.transport.child_line import ChildLine, VentilatorLine
+from bert_serving.server.transport.connections import Connections, result_bounds
+from bert_serving.server.transport.meeting import Contact
 from bert_serving.server.transport.run_keys import RunKeys
 from bert_serving.server.transport.sockets import LONGEST_SUBSCRIPTION
 

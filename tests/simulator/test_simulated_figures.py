@@ -10,7 +10,6 @@ import pytest
 from bert_serving.server.benchmark.figures import Sample
 from bert_serving.server.benchmark.load import Closed, Open
 from bert_serving.server.benchmark.workloads import TextPool
-from bert_serving.server.core.scheduler import part_rows
 from bert_serving.server.simulator.calibration import (
     LOADS,
     Load,
@@ -30,6 +29,7 @@ from bert_serving.server.simulator.simulation import Asked, Fleet, Simulation
 from bert_serving.server.simulator.trace import Filler, Outage, bulk_beside_interactive
 from bert_serving.server.simulator.validation import BESIDE, BULK, OPEN, Observed, compare, predict
 from bert_serving.server.simulator.validation import table as compared_table
+from bert_serving.server.ventilator.scheduler import part_rows
 from simulator.costs import made_config, made_costs
 
 COST = ComputeCost(batch_s=0.002, token_s=1e-4, pair_s=1e-7, beside=0.25, longest=120)

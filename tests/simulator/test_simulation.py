@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bert_serving.server.core.reading import ReadRequest
-from bert_serving.server.core.work import Work
 from bert_serving.server.simulator.cost import Costs
 from bert_serving.server.simulator.report import figures
 from bert_serving.server.simulator.simulation import Broken, Fleet, Result, Simulation
 from bert_serving.server.simulator.trace import Arrival, Filler, Outage, Trace, bulk_beside_interactive
+from bert_serving.server.ventilator.reading import ReadRequest
+from bert_serving.server.ventilator.work import Work
 from simulator.costs import made_config, made_costs
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_serving.server.core.admission import LONGEST_WAIT_S, SHORTEST_WAIT_S, Admission
+from bert_serving.server.ventilator.admission import LONGEST_WAIT_S, SHORTEST_WAIT_S, Admission
 
 REQUESTS = st.lists(st.tuples(st.integers(1, 60), st.integers(0, 600), st.booleans()), max_size=60)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_serving.server.core.assembly import Assembly, unpack
+from bert_serving.server.message.assembly import Assembly, unpack
 
 
 @given(st.integers(1, 40), st.randoms(use_true_random=False), st.integers(1, 7))

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_serving.server.core.batcher import Batcher, Limits, Waiting
+from bert_serving.server.worker.batcher import Batcher, Limits, Waiting
 
 ROWS = st.lists(st.tuples(st.integers(1, 200), st.booleans()), max_size=80)
 

@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_serving.server.core.closed import Closed
+from bert_serving.server.sink.closed import Closed
 
 
 @given(st.lists(st.integers(-20, 40), max_size=80))

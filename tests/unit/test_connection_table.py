@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from bert_serving.server.core.connections import (
+from bert_serving.server.transport.connection_table import (
     HEARTBEATS_PER_S,
     MEMORY_SLACK,
     SILENT_S,
@@ -14,7 +14,7 @@ from bert_serving.server.core.connections import (
     Connection,
     ConnectionTable,
 )
-from bert_serving.server.core.penalties import PENALTY_S
+from bert_serving.server.transport.penalties import PENALTY_S
 
 MB = 1 << 20
 BOUNDS = Bounds(connections=100, message=256 * MB, together=512 * MB)

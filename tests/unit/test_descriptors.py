@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from bert_serving.server.descriptors import BESIDE_CLIENTS, shortage
+from bert_serving.server.transport.descriptors import BESIDE_CLIENTS, shortage
 
 SCRIPT = """
 import resource
-from bert_serving.server.descriptors import raise_limit
+from bert_serving.server.transport.descriptors import raise_limit
 resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))
 raise_limit()
 print(*resource.getrlimit(resource.RLIMIT_NOFILE))

@@ -7,7 +7,7 @@ from collections import deque
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_serving.server.core.first_answers import MOST_WAITING, WAIT_S, FirstAnswers
+from bert_serving.server.sink.first_answers import MOST_WAITING, WAIT_S, FirstAnswers
 
 
 def test_who_subscribes_in_time_gets_nobody_elses() -> None:

@@ -12,10 +12,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from bert_serving.server.core.open_log import Found, read
-from bert_serving.server.core.outbox import Outbox
-from bert_serving.server.open_log import OpenLog, make_files
-from bert_serving.server.transport.messages import Answer, Void
+from bert_serving.server.message.messages import Answer, Void
+from bert_serving.server.ventilator.log_records import Found, read
+from bert_serving.server.ventilator.open_log import OpenLog, make_files
+from bert_serving.server.ventilator.outbox import Outbox
 
 
 class Handover(RuleBasedStateMachine):

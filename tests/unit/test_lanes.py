@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.core.batcher import Limits
-from bert_serving.server.core.tickets import PartKey
-from bert_serving.server.lanes import Lanes, Outcome, PlacedRow, encode_rows
+from bert_serving.server.message.tickets import PartKey
+from bert_serving.server.worker.batcher import Limits
+from bert_serving.server.worker.lanes import Lanes, Outcome, PlacedRow, encode_rows
 
 KEY = PartKey(1, 0)
 ENGINE = fake_engine.FakeEngine(ServerConfig(model_dir="M"), lanes=2)

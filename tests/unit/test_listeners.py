@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from bert_serving.server.core.listeners import MOST_NAMES, MOST_TALK_BYTES, Listeners
+from bert_serving.server.sink.listeners import MOST_NAMES, MOST_TALK_BYTES, Listeners
 
 MOST_CLIENTS = 3
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_serving.server.transport.messages import (
+from bert_serving.server.message.messages import (
     Answer,
     Census,
     Delivered,

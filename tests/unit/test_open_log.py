@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_serving.server import open_log
-from bert_serving.server.core.open_log import Entry, closed, head, opened, read
-from bert_serving.server.open_log import OpenLog, make_files
+from bert_serving.server.ventilator import open_log
+from bert_serving.server.ventilator.log_records import Entry, closed, head, opened, read
+from bert_serving.server.ventilator.open_log import OpenLog, make_files
 
 ENTRIES = [Entry(number, b"client \0 %d" % number, b"%d" % number) for number in range(5, 9)]
 

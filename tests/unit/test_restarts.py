@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bert_serving.server.core.restarts import LONGEST_WAIT_S, MOST_IN_A_ROW, Restarts
+from bert_serving.server.service.restarts import LONGEST_WAIT_S, MOST_IN_A_ROW, Restarts
 
 
 def test_each_failure_in_a_row_doubles_the_wait_until_it_is_given_up() -> None:

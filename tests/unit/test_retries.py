@@ -7,7 +7,7 @@ from itertools import islice
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_serving.server.core.retries import FIRST_WAIT_S, LONGEST_WAIT_S, Retries
+from bert_serving.server.sink.retries import FIRST_WAIT_S, LONGEST_WAIT_S, Retries
 
 
 def test_one_that_stays_full_is_tried_ever_more_rarely() -> None:

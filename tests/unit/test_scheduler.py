@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from bert_serving.server.core.scheduler import Scheduler, part_rows
-from bert_serving.server.core.tickets import PartKey, Ticket
+from bert_serving.server.message.tickets import PartKey, Ticket
+from bert_serving.server.ventilator.scheduler import Scheduler, part_rows
 
 WINDOW = 100
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bert_serving.server import stats
-from bert_serving.server.stats import Statistic
+from bert_serving.server.ventilator import stats
+from bert_serving.server.ventilator.stats import Statistic
 
 
 def test_fields_of_1_10() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bert_serving.client.errors import MalformedMessage
 from bert_serving.client.wire import decode_texts
-from bert_serving.server.core.text_list import Parts, TextList
+from bert_serving.server.ventilator.text_list import Parts, TextList
 
 TEXTS = st.text(st.sampled_from('ab ,[]{}"\\/\n\u00e9\u4f60\U0001f600\ud83d')) | st.text(max_size=30)
 IDS = st.integers(-(10**30), 10**30)

@@ -16,14 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_serving.server import tokenizing
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.core.batcher import Limits
-from bert_serving.server.core.tickets import PartKey
 from bert_serving.server.engine.contract import Row
 from bert_serving.server.engine.contract import Texts as EngineTexts
-from bert_serving.server.lanes import Lanes
-from bert_serving.server.tokenizing import LARGE_PART_BYTES, SLICE_ROWS, Made, Texts, Tokenizing, read_list
+from bert_serving.server.message.tickets import PartKey
+from bert_serving.server.worker import tokenizing
+from bert_serving.server.worker.batcher import Limits
+from bert_serving.server.worker.lanes import Lanes
+from bert_serving.server.worker.tokenizing import LARGE_PART_BYTES, SLICE_ROWS, Made, Texts, Tokenizing, read_list
 
 LIMITS = Limits(max_rows=4, max_tokens=1024, spare_pairs=4000)
 OVERDUE_S = 30.0

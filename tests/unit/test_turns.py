@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bert_serving.server.core.turns import URGENT_TURNS, Turns
+from bert_serving.server.worker.turns import URGENT_TURNS, Turns
 
 
 def drain(turns: Turns[str], number: int = 1000) -> list[str]:

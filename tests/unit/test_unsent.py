@@ -7,7 +7,7 @@ from functools import partial
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_serving.server.core.unsent import FOLLOWED, MOST_BYTES, OVERHEAD, STUCK_S, Unsent
+from bert_serving.server.sink.unsent import FOLLOWED, MOST_BYTES, OVERHEAD, STUCK_S, Unsent
 
 
 def test_large_answers_on_their_way_to_one_client_are_bounded() -> None:

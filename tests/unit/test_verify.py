@@ -14,7 +14,7 @@ from bert_serving.server.cli.verify import get_verify_parser
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.options import get_args_parser
 from bert_serving.server.verify.comparison import Tolerance, advice, apart, compare, compare_all, table, verdict
-from bert_serving.server.verify.pooling import Encoded, pool
+from bert_serving.server.verify.pooling import EncodedText, pool
 
 FLOAT32 = Tolerance("float32", most_difference=1e-5)
 HALF = Tolerance("bfloat16", least_cosine=0.999)
@@ -127,7 +127,7 @@ def test_the_precision_decides_the_tolerance(words: str, shown: str) -> None:
 def test_pooling_of_numbers_that_one_can_check(words: str, expected: Any) -> None:
     config = ServerConfig.from_mapping(vars(get_args_parser().parse_args(["-model_dir", "M", *words.split()])))
     below = np.array([[9.0, 9], [1, 2], [5, 6], [8, 8]])
-    encoded = Encoded({-2: below, -1: below * 0}, np.array([False, True, True, False]), np.array([0, np.log(3)]))
+    encoded = EncodedText({-2: below, -1: below * 0}, np.array([False, True, True, False]), np.array([0, np.log(3)]))
     assert pool(config, encoded) == pytest.approx(np.array(expected))
 
 

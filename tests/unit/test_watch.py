@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bert_serving.server.core.watch import MOST_S, Watch
+from bert_serving.server.worker.watch import MOST_S, Watch
 
 LIMIT_S = 10.0
 

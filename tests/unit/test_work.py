@@ -15,12 +15,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from bert_serving.client.errors import ServerBusy
 from bert_serving.client.wire import EncodeRequest
-from bert_serving.server.core.admission import Admission
-from bert_serving.server.core.assembly import Assembly
-from bert_serving.server.core.reading import ReadRequest, read_of
-from bert_serving.server.core.tickets import PartKey
-from bert_serving.server.core.work import Work
-from bert_serving.server.transport.messages import Part
+from bert_serving.server.message.assembly import Assembly
+from bert_serving.server.message.messages import Part
+from bert_serving.server.message.tickets import PartKey
+from bert_serving.server.ventilator.admission import Admission
+from bert_serving.server.ventilator.reading import ReadRequest, read_of
+from bert_serving.server.ventilator.work import Work
 
 WORKERS = ["w0", "w1"]
 

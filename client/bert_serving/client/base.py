@@ -15,8 +15,8 @@ from bert_serving.client.connection import Connection
 from bert_serving.client.endpoints import checked_endpoints
 from bert_serving.client.errors import ClientClosed, RequestTimeout, VersionMismatch
 from bert_serving.client.keys import ClientKeys
+from bert_serving.client.multi_server import MultiServer
 from bert_serving.client.pending import Asked
-from bert_serving.client.spread import Spread
 from bert_serving.client.stream import STREAM_WINDOW, Encoded
 from bert_serving.client.wire import LEGACY_SERVER_VERSION, MAX_IDENTITY_BYTES, RowsReply
 
@@ -109,7 +109,7 @@ class BaseClient:
         self._max_seq_len: int | None = None
         self._is_legacy_server = False
         self._takes_options = False  # until the server has said that it does
-        self._connection: Connection | Spread | None = None
+        self._connection: Connection | MultiServer | None = None
         self._start()
 
     def _start(self) -> None:
@@ -117,19 +117,19 @@ class BaseClient:
 
     # -- connecting --
 
-    def _connect(self) -> Connection | Spread:
-        connection: Connection | Spread
+    def _connect(self) -> Connection | MultiServer:
+        connection: Connection | MultiServer
         about = self.identity, self.connect_timeout, self._keys, self._first_id
         if len(self._endpoints) == 1:
             host, port, port_out = self._endpoints[0]
             connection = Connection(host, port, port_out, *about)
         else:
-            connection = Spread(self._endpoints, *about)
+            connection = MultiServer(self._endpoints, *about)
         weakref.finalize(self, connection.stop)  # for those who never close
         self._connection = connection
         return connection
 
-    def _connected(self) -> Connection | Spread:
+    def _connected(self) -> Connection | MultiServer:
         if self._connection is None:
             raise ClientClosed("the client is not connected yet: use `async with`, or `await connect()`")
         return self._connection

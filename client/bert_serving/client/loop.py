@@ -6,7 +6,7 @@
 
 A turn: wait, see what happened to the connections, take replies, decide who has waited too long, send. Requests are
 held back until both connections stand, so that an answer is hardly ever published before the subscription is made;
-what is in doubt is sent again, see `again.py`.
+what is in doubt is sent again, see `resend.py`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from typing import Any
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from bert_serving.client.again import Again
 from bert_serving.client.errors import (
     ClientClosed,
     ConnectFailed,
@@ -35,6 +34,7 @@ from bert_serving.client.handshake import Handshake
 from bert_serving.client.keys import ClientKeys
 from bert_serving.client.link import Link, explain
 from bert_serving.client.pending import Asked, Kind, Pending
+from bert_serving.client.resend import Resend
 from bert_serving.client.wire import MAX_REQUEST_ID_DIGITS, Command, ErrorReply, decode_reply, encode_command
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class Loop:
         self._handshakes: deque[Handshake] = deque()
         self._fail_waiting_at_s: float | None = None
         self._losses = 0
-        self._again = Again()
+        self._resend = Resend()
         self._server_remembers: bool | None = None  # what it was asked already; one of 1.10 would compute it twice
         self._probe: Asked | None = None
         self._busy_because: str | None = None
@@ -176,7 +176,7 @@ class Loop:
         times_s = [handshake.ask_at_s or 0.0 for handshake in self._handshakes]
         times_s += [self._handshake_deadline_s(handshake) for handshake in self._handshakes]
         times_s += [link.given_up_at_s + RECONNECT_GIVEN_UP_S for link in self._links if link.given_up_at_s is not None]
-        times_s.append(self._again.next_s)
+        times_s.append(self._resend.next_s)
         if self._fail_waiting_at_s is not None:
             times_s.append(self._fail_waiting_at_s)
         soonest_s = min(times_s, default=float("inf"))
@@ -211,10 +211,10 @@ class Loop:
         try:
             reply = decode_reply(frames)
             error = reply.error if isinstance(reply, ErrorReply) else None
-            self._again.heard(reply.request_id)
+            self._resend.heard(reply.request_id)
             if isinstance(error, ServerBusy):
                 self._busy_because = error.message
-                self._again.put_off(reply.request_id, time.monotonic() + error.retry_after_ms / 1000)
+                self._resend.put_off(reply.request_id, time.monotonic() + error.retry_after_ms / 1000)
             elif isinstance(reply, ErrorReply) and isinstance(error, ServerRestarted):
                 if asked := self._pending.take_restart(reply):
                     self._repeat(asked)
@@ -272,15 +272,15 @@ class Loop:
         losses = sum(link.losses for link in self._links)
         if self._is_up and losses > self._losses:
             self._losses = losses
-            self._again.connected_anew(self._pending.last_id)
+            self._resend.connected_anew(self._pending.last_id)
             for asked in self._pending.waiting():
                 self._repeat(asked)
 
     def _ask_again_when_due(self, now_s: float) -> None:
-        for request_id in self._again.take_due(now_s):
+        for request_id in self._resend.take_due(now_s):
             asked = self._pending.find(request_id)
             if asked is None:
-                self._again.forget(request_id)
+                self._resend.forget(request_id)
             elif asked.kind is Kind.JSON or self._server_remembers:
                 self._repeat(asked)
             elif self._server_remembers is None and (self._probe is None or self._probe.future.done()):
@@ -296,7 +296,7 @@ class Loop:
                     self._push.send_multipart(asked.frames_at(now_s), zmq.NOBLOCK)
                 except zmq.Again:
                     break
-                self._again.sent(asked.request_id, sum(map(len, asked.frames)), now_s)
+                self._resend.sent(asked.request_id, sum(map(len, asked.frames)), now_s)
             self._outgoing.popleft()
         is_blocked = bool(self._outgoing) and self._is_up
         self._poller.register(self._push, zmq.POLLOUT if is_blocked else 0)

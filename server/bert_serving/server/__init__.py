@@ -2,7 +2,7 @@
 
 from bert_serving.server.config import PoolingStrategy, ServerConfig
 from bert_serving.server.errors import BertServerError, ConfigError, ServiceError, StartError
-from bert_serving.server.service import BertServer
+from bert_serving.server.service.server import BertServer
 from bert_serving.server.version import __version__
 
 __all__ = [

@@ -12,7 +12,7 @@ import numpy as np
 import zmq
 
 from bert_serving.server.devices import available_cores
-from bert_serving.server.status import tensorflow_version
+from bert_serving.server.ventilator.status import tensorflow_version
 from bert_serving.server.version import __version__
 
 _CPU_INFO = Path("/proc/cpuinfo")

@@ -13,7 +13,7 @@ from bert_serving.client import ConnectFailed
 from bert_serving.server.benchmark.plan import as_words
 from bert_serving.server.benchmark.targets import TargetError, ZmqTarget
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.private import free_ports
+from bert_serving.server.service.throwaway import free_ports
 
 _START = [sys.executable, "-m", "bert_serving.server.cli.start"]
 _ATTEMPT_S = 1.0

@@ -10,13 +10,13 @@ from typing import Any
 from bert_serving.server.bulk.encoding import Block, block_of
 from bert_serving.server.bulk.records import Record
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.core.assembly import Assembly
-from bert_serving.server.core.tickets import PartKey
 from bert_serving.server.engine.contract import Engine
 from bert_serving.server.faults import with_faults
-from bert_serving.server.lanes import Lanes, PlacedRow
-from bert_serving.server.tokenizing import features_of
-from bert_serving.server.worker import limits_of
+from bert_serving.server.message.assembly import Assembly
+from bert_serving.server.message.tickets import PartKey
+from bert_serving.server.worker.lanes import Lanes, PlacedRow
+from bert_serving.server.worker.loop import limits_of
+from bert_serving.server.worker.tokenizing import features_of
 
 log = logging.getLogger(__name__)
 

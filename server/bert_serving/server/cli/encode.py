@@ -24,7 +24,7 @@ from bert_serving.server.config import ServerConfig
 from bert_serving.server.errors import BertServerError
 from bert_serving.server.log import set_up_logging
 from bert_serving.server.options import get_args_parser
-from bert_serving.server.private import HERE, private_server
+from bert_serving.server.service.throwaway import HERE, throwaway_server
 
 _DESCRIPTION = """Encode files of texts into files of vectors: by the server at -ip, -port and
 -port_out; with -model_dir by one that is started for it, with any options of
@@ -144,7 +144,7 @@ def _by_server(parser: argparse.ArgumentParser, args: argparse.Namespace, rests:
             client = opened.enter_context(BertClient(**where, **common))
         else:
             try:
-                server = private_server(ServerConfig.from_mapping(vars(args)))
+                server = throwaway_server(ServerConfig.from_mapping(vars(args)))
             except BertServerError as error:
                 parser.error(str(error))
             opened.enter_context(server)

@@ -7,10 +7,10 @@ import sys
 from contextlib import suppress
 from types import FrameType
 
-from bert_serving.server.descriptors import raise_limit
 from bert_serving.server.errors import BertServerError
 from bert_serving.server.options import argument_table, get_args_parser
-from bert_serving.server.service import BertServer
+from bert_serving.server.service.server import BertServer
+from bert_serving.server.transport.descriptors import raise_limit
 
 
 def main() -> None:

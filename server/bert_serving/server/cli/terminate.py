@@ -6,7 +6,7 @@ import sys
 
 from bert_serving.server.errors import BertServerError
 from bert_serving.server.options import get_shutdown_parser
-from bert_serving.server.service import BertServer
+from bert_serving.server.service.server import BertServer
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ from bert_serving.client import BertServingError
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.errors import BertServerError
 from bert_serving.server.options import get_args_parser
-from bert_serving.server.private import private_server
-from bert_serving.server.service import BertServer
+from bert_serving.server.service.server import BertServer
+from bert_serving.server.service.throwaway import throwaway_server
 from bert_serving.server.verify.comparison import Tolerance, advice, apart, compare_all, table, verdict
 from bert_serving.server.verify.reference import find_encoder, reference_vectors
 from bert_serving.server.verify.sentences import SENTENCES
@@ -24,7 +24,7 @@ def main() -> None:
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an exception, so that the server is stopped
     try:
-        server = private_server(ServerConfig.from_mapping(vars(args)))
+        server = throwaway_server(ServerConfig.from_mapping(vars(args)))
     except BertServerError as error:
         parser.error(str(error))
     try:

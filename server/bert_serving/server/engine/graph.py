@@ -14,7 +14,7 @@ from bert_serving.server.engine.contract import Progress
 from bert_serving.server.engine.layer_norm import choose_layer_norm
 from bert_serving.server.engine.model_folder import BertShape, ModelFolder
 from bert_serving.server.engine.packing import Packed, Padded
-from bert_serving.server.engine.pooling import Encoded, pool
+from bert_serving.server.engine.pooling import EncoderOutput, pool
 from bert_serving.server.engine.precision import choose_dtype
 from bert_serving.server.engine.session import INPUTS, OUTPUT
 from bert_serving.server.engine.tensors import first_line, load_tensorflow
@@ -73,7 +73,7 @@ def build_graph(config: ServerConfig, shape: BertShape, extent: Extent, weights:
             by_size=config.cpu and dtype == "float32" and not config.xla,
         )
         layers = bert.layers(inputs, extent.layers)  # (B, T, H) each
-        encoded = Encoded(_tokens(config, shape, layers), layers[-1], inputs.mask, bert, weights)
+        encoded = EncoderOutput(_tokens(config, shape, layers), layers[-1], inputs.mask, bert, weights)
         vectors = pool(config.pooling_strategy, encoded, normalize=config.normalize)
         tf.identity(tf.cast(vectors, tf.float16 if config.fp16 else tf.float32), name=OUTPUT)
     return graph

@@ -20,7 +20,7 @@ _LEAST_SQUARE = 1e-12  # as tf.math.l2_normalize: a vector of zeros stays one
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncoderOutput:
     """What a strategy may look at.
 
     `tokens` holds the pooled layers side by side, `top` the last layer of all; both float32.
@@ -45,7 +45,7 @@ class Encoded:
         return tf.reduce_sum(tf.cast(tf.not_equal(self.mask, PADDING), tf.int32), axis=1)
 
 
-def pool(strategy: PoolingStrategy, encoded: Encoded, *, normalize: bool = False) -> Tensor:
+def pool(strategy: PoolingStrategy, encoded: EncoderOutput, *, normalize: bool = False) -> Tensor:
     """The result of the strategy, float32: `[B, ..]`, or `[B, T, W]` with NONE."""
     tf = load_tensorflow()
     pooled = _STRATEGIES[strategy](encoded)
@@ -56,58 +56,58 @@ def pool(strategy: PoolingStrategy, encoded: Encoded, *, normalize: bool = False
     return pooled * tf.sqrt(1.0 / tf.maximum(squared, _LEAST_SQUARE))
 
 
-def _none(encoded: Encoded) -> Tensor:
+def _none(encoded: EncoderOutput) -> Tensor:
     return encoded.tokens * encoded.visible  # (B, T, W)
 
 
-def _mean(encoded: Encoded) -> Tensor:
+def _mean(encoded: EncoderOutput) -> Tensor:
     tf = load_tensorflow()
     total = tf.reduce_sum(encoded.tokens * encoded.visible, axis=1)  # (B, W)
     return total / (tf.reduce_sum(encoded.visible, axis=1) + _TINY)  # (B, W)
 
 
-def _max(encoded: Encoded) -> Tensor:
+def _max(encoded: EncoderOutput) -> Tensor:
     tf = load_tensorflow()
     seen = encoded.visible > 0  # (B, T, 1)
     most = tf.reduce_max(tf.where(seen, encoded.tokens, _LOWEST), axis=1)  # (B, W)
     return tf.where(tf.reduce_any(seen, axis=1), most, 0.0)  # (B, W); zeros for a row that is all hidden, as the mean
 
 
-def _mean_max(encoded: Encoded) -> Tensor:
+def _mean_max(encoded: EncoderOutput) -> Tensor:
     return load_tensorflow().concat([_mean(encoded), _max(encoded)], axis=-1)  # (B, 2W)
 
 
-def _first(encoded: Encoded) -> Tensor:
+def _first(encoded: EncoderOutput) -> Tensor:
     return encoded.tokens[:, 0]  # (B, W)
 
 
-def _last(encoded: Encoded) -> Tensor:
+def _last(encoded: EncoderOutput) -> Tensor:
     tf = load_tensorflow()
     # a row of padding alone, which fixed shapes bring, has no last token
     return tf.gather(encoded.tokens, tf.maximum(encoded.lengths - 1, 0), batch_dims=1)  # (B, W)
 
 
-def _cls_pooled(encoded: Encoded) -> Tensor:
+def _cls_pooled(encoded: EncoderOutput) -> Tensor:
     tf = load_tensorflow()
     first = tf.cast(encoded.top[:, 0], encoded.bert.dtype)  # (B, H)
     return tf.tanh(tf.cast(encoded.bert.dense("pooler", first), tf.float32))  # (B, H)
 
 
-def _logits(encoded: Encoded) -> Tensor:
+def _logits(encoded: EncoderOutput) -> Tensor:
     tf = load_tensorflow()
     kernel, bias = encoded.weights["head/kernel"], encoded.weights["head/bias"]  # (L, H), (L,)
     return tf.matmul(_cls_pooled(encoded), tf.constant(kernel), transpose_b=True) + tf.constant(bias)  # (B, L)
 
 
-def _classification(encoded: Encoded) -> Tensor:
+def _classification(encoded: EncoderOutput) -> Tensor:
     return load_tensorflow().nn.softmax(_logits(encoded))  # (B, L)
 
 
-def _regression(encoded: Encoded) -> Tensor:
+def _regression(encoded: EncoderOutput) -> Tensor:
     return load_tensorflow().sigmoid(_logits(encoded))  # (B, 1)
 
 
-_STRATEGIES: dict[PoolingStrategy, Callable[[Encoded], Tensor]] = {
+_STRATEGIES: dict[PoolingStrategy, Callable[[EncoderOutput], Tensor]] = {
     PoolingStrategy.NONE: _none,
     PoolingStrategy.REDUCE_MEAN: _mean,
     PoolingStrategy.REDUCE_MAX: _max,

@@ -12,8 +12,8 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from bert_serving.server.descriptors import connections_within_limit
 from bert_serving.server.gateway.slots import WAITING_PER_SLOT
+from bert_serving.server.transport.descriptors import connections_within_limit
 
 HEAD_TIMEOUT_S = 20.0
 READ_TIMEOUT_S = 10.0

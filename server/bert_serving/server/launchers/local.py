@@ -9,9 +9,9 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from bert_serving.server.child import BOOTSTRAP
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.launchers.base import Orders
+from bert_serving.server.launchers.child import BOOTSTRAP
 
 
 class LocalProcess:

@@ -224,12 +224,12 @@ class _Worker:
         os.environ.update(about["environment"])
         config = ServerConfig.from_json(about["config"])
         set_up_logging(about["log_role"], config.verbose)
-        from bert_serving.server import worker
+        from bert_serving.server.worker import loop
 
         actor = ray.get_runtime_context().get_actor_id()
         arguments = {**about["arguments"], "place": f"{node}, actor {actor[:8]}"}
         try:
-            worker.run(config, arguments, fetch_bundle)
+            loop.run(config, arguments, fetch_bundle)
         except BertServerError as error:
             return str(error)
         except MemoryError:

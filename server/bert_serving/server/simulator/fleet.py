@@ -12,13 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Union
 
-from bert_serving.server.core.batcher import Batcher, Limits, Waiting
-from bert_serving.server.core.tickets import PartKey
+from bert_serving.server.message.messages import Part
+from bert_serving.server.message.tickets import PartKey
 from bert_serving.server.simulator.cost import ComputeCost, InOutCost
 from bert_serving.server.simulator.events import Bell, Clock, Process
 from bert_serving.server.simulator.machine import Machine
 from bert_serving.server.simulator.meter import Meter
-from bert_serving.server.transport.messages import Part
+from bert_serving.server.worker.batcher import Batcher, Limits, Waiting
 
 PlacedRow = Waiting[PartKey]
 

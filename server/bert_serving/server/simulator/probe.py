@@ -18,7 +18,7 @@ from bert_serving.server.benchmark.server import OwnServer
 from bert_serving.server.benchmark.targets import ZmqTarget
 from bert_serving.server.benchmark.workloads import TextPool
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.private import HERE, free_ports
+from bert_serving.server.service.throwaway import HERE, free_ports
 
 START_S = 120.0
 TIMEOUT_S = 120.0

@@ -15,17 +15,17 @@ import numpy as np
 
 from bert_serving.client.errors import ServerBusy
 from bert_serving.client.wire import EncodeRequest
-from bert_serving.server.core.assembly import Array, Assembly
-from bert_serving.server.core.reading import read_of
-from bert_serving.server.core.scheduler import part_rows
-from bert_serving.server.core.tickets import PartKey
-from bert_serving.server.core.work import Work
+from bert_serving.server.message.assembly import Array, Assembly
+from bert_serving.server.message.messages import Delivered, Done, Part, Ready, Received, Rows
+from bert_serving.server.message.tickets import PartKey
 from bert_serving.server.simulator.cost import SinkCost, VentilatorCost
 from bert_serving.server.simulator.events import Bell, Clock, Pause, Process
 from bert_serving.server.simulator.machine import Machine
 from bert_serving.server.simulator.meter import Meter
-from bert_serving.server.transport.messages import Delivered, Done, Part, Ready, Received, Rows
 from bert_serving.server.transport.sockets import BURST_S
+from bert_serving.server.ventilator.reading import read_of
+from bert_serving.server.ventilator.scheduler import part_rows
+from bert_serving.server.ventilator.work import Work
 
 FromChild = Union[Done, Received, Delivered, Ready, None]
 """None: it has ended."""

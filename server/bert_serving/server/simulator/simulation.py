@@ -15,9 +15,8 @@ import numpy as np
 from bert_serving.client.errors import ServerBusy
 from bert_serving.client.wire import EncodeRequest
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.core.admission import Admission
-from bert_serving.server.core.assembly import Array
-from bert_serving.server.core.work import Work
+from bert_serving.server.message.assembly import Array
+from bert_serving.server.message.messages import Delivered, Done, Part, Ready, Received
 from bert_serving.server.simulator.cost import Costs
 from bert_serving.server.simulator.events import Clock, Process
 from bert_serving.server.simulator.fleet import Tally, Worker
@@ -25,9 +24,8 @@ from bert_serving.server.simulator.machine import Machine
 from bert_serving.server.simulator.meter import Meter
 from bert_serving.server.simulator.processes import Encoded, Sink, Ventilator
 from bert_serving.server.simulator.trace import Filler, Outage, Trace
-from bert_serving.server.transport.messages import Delivered, Done, Part, Ready, Received
-from bert_serving.server.ventilator import ROWS_PER_PREFETCH
-from bert_serving.server.worker import limits_of
+from bert_serving.server.ventilator.work import Work
+from bert_serving.server.worker.loop import limits_of
 
 LONGEST_S = 600.0
 """What is not answered so long after the last request counts as unanswered."""
@@ -104,16 +102,8 @@ class Simulation:
         self._requests: list[Asked] = []
         self._unanswered = 0
         self._home = self._machine(0, fleet.cores if fleet.on_one_machine else inf)
-        step = min(ROWS_PER_PREFETCH, config.max_batch_size)
-        work = Work(
-            Admission(config.max_queue, config.max_queue_mb << 20),
-            num_workers=fleet.workers,
-            max_part_rows=config.max_batch_size,
-            priority_rows=config.priority_batch_size,
-            window_rows=config.prefetch_size * step,
-        )
         self._ventilator = Ventilator(
-            self._clock, self._home, costs.ventilator, work, fleet.workers, config.max_batch_size, self._send_part,
+            self._clock, self._home, costs.ventilator, Work.of(config, fleet.workers), fleet.workers, config.max_batch_size, self._send_part,
             self._refuse, lambda rows: self._hop(lambda: self._sink.take(rows)),
         )  # fmt: skip
         self._sink = Sink(self._clock, self._home, costs.sink, self._answer, self._tell)

@@ -12,10 +12,10 @@ from typing import Any
 
 import zmq
 
+from bert_serving.server.message.messages import Alive, Hello, Message, encode
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.lines import read
 from bert_serving.server.transport.meeting import Contact
-from bert_serving.server.transport.messages import Alive, Hello, Message, encode
 
 ALIVE_INTERVAL_S = 1.0
 

@@ -1,4 +1,4 @@
-"""Who is connected to one public socket: bounded in number and in bytes. Thin: `core/connections.py` decides.
+"""Who is connected to one public socket: bounded in number and in bytes. Thin: `connection_table.py` decides.
 
 The ventilator has one for its PULL socket, the sink one for its XPUB socket. Their loops poll `sockets`, tell each
 message that they read (`of`, then `read`), and call `turn`. A connection is known by a serial number, for its
@@ -19,10 +19,10 @@ from typing import Any
 
 import zmq
 
-from bert_serving.server.core.connections import Bounds, Connection, ConnectionTable
-from bert_serving.server.descriptors import BESIDE_CLIENTS, connections_within_limit
 from bert_serving.server.log import Throttle
+from bert_serving.server.transport.connection_table import Bounds, Connection, ConnectionTable
 from bert_serving.server.transport.curve import Gate
+from bert_serving.server.transport.descriptors import BESIDE_CLIENTS, connections_within_limit
 from bert_serving.server.transport.handshakes import Handshakes
 from bert_serving.server.transport.sockets import Socket
 

@@ -14,8 +14,8 @@ from typing import Any
 import zmq
 
 from bert_serving.server.log import Throttle
+from bert_serving.server.message.messages import Message, UnknownMessage, decode, encode
 from bert_serving.server.transport import sockets
-from bert_serving.server.transport.messages import Message, UnknownMessage, decode, encode
 from bert_serving.server.transport.run_keys import RunKeys
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from bert_serving.server.engine.contract import FloatArray
 from bert_serving.server.engine.model_folder import ModelFolder
 from bert_serving.server.engine.tensors import first_line
 from bert_serving.server.errors import ServiceError
-from bert_serving.server.verify.pooling import Encoded, num_labels
+from bert_serving.server.verify.pooling import EncodedText, num_labels
 
 _PACKAGES = ("transformers", "torch")
 _SPECIAL_OF_ONE, _SPECIAL_OF_PAIR = 2, 3
@@ -59,7 +59,7 @@ class TransformersBert:
         packages = " and ".join(f"{name} {version(name)}" for name in _PACKAGES)
         return f"{packages}, float32; they share neither loader nor tokenizer with the server"
 
-    def encode(self, text: str) -> Encoded:
+    def encode(self, text: str) -> EncodedText:
         """`[CLS] a [SEP]`, or `[CLS] a [SEP] b [SEP]` for "a ||| b", as run_classifier.py of Google's BERT has it."""
         ids, types, visible = self._features(text)
         torch = self._torch
@@ -72,7 +72,7 @@ class TransformersBert:
             )
         hidden = output.hidden_states  # those of the embeddings, then those of each layer
         layers = {number: hidden[number][0].numpy() for number in range(1 - len(hidden), 0)}  # (T, H) each
-        return Encoded(layers, np.array(visible), self._top(output))
+        return EncodedText(layers, np.array(visible), self._top(output))
 
     def _top(self, output: Any) -> FloatArray:
         if self._labels:

@@ -23,7 +23,7 @@ from bert_serving.server.engine.model_folder import ModelFolder
 from bert_serving.server.engine.tokenization import load_tokenizer
 from bert_serving.server.engine.weights import Extent, load_weights
 from bert_serving.server.errors import ServiceError
-from bert_serving.server.verify.pooling import Encoded, num_labels, softmax
+from bert_serving.server.verify.pooling import EncodedText, num_labels, softmax
 
 _HIDDEN = -10000.0  # Google's number for tokens that attention shall not see
 _erf = np.vectorize(math.erf, otypes=[np.float64])
@@ -47,7 +47,7 @@ class PlainBert:
         limit = config.max_seq_len or model.shape.positions
         self._features = FeatureMaker(load_tokenizer(config, model), limit)
 
-    def encode(self, text: str) -> Encoded:
+    def encode(self, text: str) -> EncodedText:
         """Raises ServiceError for a text without features."""
         (row,) = self._features.rows([text])
         if isinstance(row, str):
@@ -60,7 +60,7 @@ class PlainBert:
         for layer, number in enumerate(self._numbers):
             x = self._layer(f"layer_{layer}", x, visible)  # (T, H)
             layers[number] = x
-        return Encoded(layers, visible, self._top(x[0]))
+        return EncodedText(layers, visible, self._top(x[0]))
 
     def _embed(self, row: Row) -> FloatArray:
         types = np.minimum(np.arange(row.length) >= row.first_length, self._shape.types - 1).astype(int)  # (T,)
@@ -88,7 +88,7 @@ class PlainBert:
         return attended
 
     def _top(self, first: FloatArray) -> FloatArray:
-        """What `Encoded.top` is, of the last layer's [CLS], `[H]`."""
+        """What `EncodedText.top` is, of the last layer's [CLS], `[H]`."""
         if not self._has_pooler:
             return np.zeros(0)
         pooled: FloatArray = np.tanh(self._dense("pooler", first))  # (H,)

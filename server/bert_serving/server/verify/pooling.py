@@ -17,7 +17,7 @@ from bert_serving.server.engine.contract import FloatArray
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedText:
     """One text after the encoder.
 
     `layers` holds `[T, H]` by the number that `-pooling_layer` has for it, -1 being the last. `visible`, bool `[T]`, is
@@ -37,7 +37,7 @@ def num_labels(config: ServerConfig) -> int:
     )
 
 
-def pool(config: ServerConfig, encoded: Encoded) -> FloatArray:
+def pool(config: ServerConfig, encoded: EncodedText) -> FloatArray:
     """The text's vector `[D]`, or with NONE one for each token, `[T, W]`; of length 1 each under `-normalize`."""
     tokens = np.concatenate([encoded.layers[number] for number in config.pooling_layer], axis=-1)  # (T, W)
     pooled = _STRATEGIES[config.pooling_strategy](tokens, encoded)
@@ -55,7 +55,7 @@ def padded(config: ServerConfig, texts: Sequence[FloatArray]) -> list[FloatArray
     return [np.pad(tokens, ((0, rows - len(tokens)), (0, 0))) for tokens in texts]
 
 
-def _mean_max(tokens: FloatArray, encoded: Encoded) -> FloatArray:
+def _mean_max(tokens: FloatArray, encoded: EncodedText) -> FloatArray:
     seen = tokens[encoded.visible]  # (.., W)
     return np.concatenate([seen.mean(axis=0), seen.max(axis=0)])  # (2W,)
 
@@ -67,7 +67,7 @@ def softmax(x: FloatArray) -> FloatArray:
     return shares
 
 
-_STRATEGIES: dict[PoolingStrategy, Callable[[FloatArray, Encoded], FloatArray]] = {
+_STRATEGIES: dict[PoolingStrategy, Callable[[FloatArray, EncodedText], FloatArray]] = {
     PoolingStrategy.NONE: lambda tokens, encoded: tokens * encoded.visible[:, None],
     PoolingStrategy.REDUCE_MEAN: lambda tokens, encoded: tokens[encoded.visible].mean(axis=0),
     PoolingStrategy.REDUCE_MAX: lambda tokens, encoded: tokens[encoded.visible].max(axis=0),

@@ -11,7 +11,7 @@ from bert_serving.server.engine.model_folder import WeightFormat, find_model
 from bert_serving.server.verify import hugging_face
 from bert_serving.server.verify.hugging_face import TransformersBert
 from bert_serving.server.verify.plain_bert import PlainBert
-from bert_serving.server.verify.pooling import Encoded, padded, pool
+from bert_serving.server.verify.pooling import EncodedText, padded, pool
 
 
 class Encoder(Protocol):
@@ -21,7 +21,7 @@ class Encoder(Protocol):
     def name(self) -> str:
         """What it is, and what it shares with the server."""
 
-    def encode(self, text: str) -> Encoded:
+    def encode(self, text: str) -> EncodedText:
         """All layers of one text, which may be a pair."""
 
 

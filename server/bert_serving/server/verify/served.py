@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from bert_serving.client import BertClient
 from bert_serving.server.engine.contract import FloatArray
-from bert_serving.server.private import HERE
-from bert_serving.server.service import BertServer
+from bert_serving.server.service.server import BertServer
+from bert_serving.server.service.throwaway import HERE
 
 
 def encode(server: BertServer, texts: Sequence[str]) -> FloatArray:

@@ -1,0 +1,241 @@
+"""Several servers behind one client: requests are spread over them, and go to another one when theirs is lost.
+
+    asked ──▶ the ready server with the fewest rows under way ──▶ its answer, or its error
+                 ▲                           │
+                 └──────── ConnectFailed ◀───┘   it is left out until it shakes hands again
+
+Each server has a `Connection` of its own, with little patience; the client's own patience is kept here. Callbacks come
+from the threads of the connections.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NoReturn
+
+from bert_serving.client.connection import Connection
+from bert_serving.client.endpoints import Endpoint
+from bert_serving.client.errors import BertServingError, ClientClosed, ConnectFailed
+from bert_serving.client.keys import ClientKeys
+from bert_serving.client.pending import Asked, Kind, Pending
+from bert_serving.client.wire import Command, JsonReply, Reply, RowsReply, Texts
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_MS = 1_000
+"""How long a server may be away before another one does its work; also between two tries to reach it."""
+
+ALIKE = ("protocol", "max_seq_len", "pooling_strategy", "pooling_layer", "normalize", "mask_cls_sep")
+"""What servers must have in common: else the vectors of one list would not go together."""
+
+
+@dataclass(eq=False)
+class _Member:
+    """One of the servers."""
+
+    endpoint: Endpoint
+    connection: Connection
+    is_ready: bool = False
+    rows: int = 0
+    """Under way there."""
+    trouble: str | None = None
+    """Why it could not be used when that was tried last."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A request of the client, and how to ask a server for it."""
+
+    asked: Asked
+    rows: int
+    send: Callable[[Connection], Asked]
+
+
+class MultiServer:
+    """What `Connection` is for one server. Every method may be called from any thread; none blocks but `close`."""
+
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        identity: bytes,
+        connect_timeout_ms: int,
+        keys: ClientKeys | None = None,
+        first_id: int = 1,
+    ) -> None:
+        self.pending = Pending(first_id)
+        self._patience_s = connect_timeout_ms / 1000 if connect_timeout_ms >= 0 else float("inf")
+        self._lock = threading.Lock()
+        self._waiting: list[_Task] = []
+        self._config: dict[str, Any] | None = None
+        self._first_config: Future[dict[str, Any]] = Future()
+        self._alone_since_s = time.monotonic()
+        """Since when no server is ready; infinity while one is."""
+        patience_ms = PATIENCE_MS if connect_timeout_ms < 0 else min(PATIENCE_MS, connect_timeout_ms)
+        self._members = [
+            _Member(endpoint, Connection(*endpoint, identity, patience_ms, keys, first_id)) for endpoint in endpoints
+        ]
+        for member in self._members:
+            self._join(member)
+
+    def handshake(self) -> Future[dict[str, Any]]:
+        """Config of the first server that is ready. Fails with ConnectFailed after the connect timeout."""
+        return self._first_config
+
+    def request_rows(self, texts: Texts, timeout_s: float | None = None) -> Asked:
+        """As `Connection.request_rows`; which server it is sent to may change."""
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+
+        def send(connection: Connection) -> Asked:
+            return connection.request_rows(texts, None if deadline_s is None else deadline_s - time.monotonic())
+
+        return self._ask(Kind.ROWS, len(texts), send)
+
+    def request_json(self, command: Command) -> Asked:
+        """Ask one of the servers for its config or status."""
+        return self._ask(Kind.JSON, 0, lambda connection: connection.request_json(command))
+
+    def listen(self) -> NoReturn:
+        """For clients of one server."""
+        raise NotImplementedError("listen() is not for a client of several servers: make one for each server")
+
+    @property
+    def max_bytes(self) -> int | None:
+        """The largest frame that the servers take, once that is known."""
+        return self._members[0].connection.max_bytes
+
+    @max_bytes.setter
+    def max_bytes(self, limit: int | None) -> None:
+        for member in self._members:
+            member.connection.max_bytes = limit
+
+    def stop(self) -> None:
+        """Begin to close, and wait for nothing."""
+        for member in self._members:
+            member.connection.stop()
+
+    def close(self) -> None:
+        """Fail what is pending with ClientClosed, and wait for the threads to end."""
+        self.pending.close("the client is closed")
+        self.stop()
+        for member in self._members:
+            member.connection.close()
+
+    # -- requests --
+
+    def _ask(self, kind: Kind, rows: int, send: Callable[[Connection], Asked]) -> Asked:
+        task = _Task(self.pending.ask(kind, lambda _: []), rows, send)
+        try:
+            self._give(task)
+        except BertServingError:
+            task.asked.future.cancel()
+            raise
+        return task.asked
+
+    def _give(self, task: _Task) -> None:
+        """Send it to a server that is ready, or keep it until one is."""
+        with self._lock:
+            ready = [member for member in self._members if member.is_ready]
+            if not ready:
+                self._waiting.append(task)
+                return
+            member = min(ready, key=lambda one: one.rows)
+            member.rows += task.rows
+        try:
+            sent = task.send(member.connection)
+        except BertServingError:
+            self._took(member, task)
+            raise
+        task.asked.future.add_done_callback(lambda future: _cancel(sent) if future.cancelled() else None)
+        sent.future.add_done_callback(partial(self._answered, member, task))
+
+    def _took(self, member: _Member, task: _Task) -> None:
+        with self._lock:
+            member.rows -= task.rows
+
+    def _answered(self, member: _Member, task: _Task, future: Future[Reply]) -> None:
+        self._took(member, task)
+        if future.cancelled():
+            return
+        error = future.exception()
+        if isinstance(error, ConnectFailed):
+            self._lose(member, error)
+            self._give_or_fail(task)
+        elif isinstance(error, Exception):
+            self.pending.fail(task.asked.request_id, error)
+        else:
+            reply = future.result()
+            if isinstance(reply, (RowsReply, JsonReply)):
+                self.pending.settle(replace(reply, request_id=task.asked.request_id))
+
+    def _give_or_fail(self, task: _Task) -> None:
+        if task.asked.future.done():
+            return
+        try:
+            self._give(task)
+        except BertServingError as error:
+            self.pending.fail(task.asked.request_id, error)
+
+    # -- servers --
+
+    def _join(self, member: _Member) -> None:
+        """Shake hands with it, until that succeeds."""
+        with suppress(ClientClosed):
+            member.connection.handshake().add_done_callback(partial(self._shook_hands, member))
+
+    def _shook_hands(self, member: _Member, future: Future[dict[str, Any]]) -> None:
+        error = future.exception()
+        if error is None:
+            self._take_in(member, future.result())
+        elif not isinstance(error, ClientClosed):
+            member.trouble = str(error)
+            self._fail_overdue()
+            self._join(member)
+
+    def _take_in(self, member: _Member, config: dict[str, Any]) -> None:
+        with self._lock:
+            self._config = self._config or config
+            differ = [name for name in ALIKE if config.get(name) != self._config.get(name)]
+            member.is_ready = not differ
+            if not differ:
+                self._alone_since_s = float("inf")
+                waiting, self._waiting = self._waiting, []
+        if differ:
+            member.trouble = f"the server at {member.endpoint} has another {differ[0]} than the others"
+            logger.warning("%s: it is left out", member.trouble)
+            return
+        with suppress(InvalidStateError):
+            self._first_config.set_result(config)
+        for task in waiting:
+            self._give_or_fail(task)
+
+    def _lose(self, member: _Member, error: ConnectFailed) -> None:
+        with self._lock:
+            was_ready, member.is_ready, member.trouble = member.is_ready, False, str(error)
+            if not any(one.is_ready for one in self._members):
+                self._alone_since_s = min(self._alone_since_s, time.monotonic())
+        if was_ready:
+            self._join(member)
+
+    def _fail_overdue(self) -> None:
+        """Without any server nobody waits longer than the client's patience."""
+        with self._lock:
+            troubles = [member.trouble for member in self._members if member.trouble is not None]
+            if len(troubles) < len(self._members) or time.monotonic() < self._alone_since_s + self._patience_s:
+                return
+            waiting, self._waiting = self._waiting, []
+        text = f"none of {len(self._members)} servers can be used: {'; '.join(troubles)}"
+        with suppress(InvalidStateError):
+            self._first_config.set_exception(ConnectFailed(text))
+        for task in waiting:
+            self.pending.fail(task.asked.request_id, ConnectFailed(text))
+
+
+def _cancel(asked: Asked) -> None:
+    asked.future.cancel()

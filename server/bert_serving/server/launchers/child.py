@@ -1,0 +1,118 @@
+"""The entry of every child process: sets it up, runs its role, and says why it ended.
+
+A child gets its orders as one JSON line on standard input, which then stays open: its end means that the parent is
+gone, and the child ends too. What it prints goes to standard error; the standard output it was born with carries its
+result or its last words to the parent, one JSON object a line.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+from bert_serving.server.config import ServerConfig
+from bert_serving.server.errors import BertServerError
+from bert_serving.server.log import set_up_logging
+from bert_serving.server.transport.descriptors import raise_limit
+
+log = logging.getLogger(__name__)
+
+BOOTSTRAP = (
+    "import json, sys; orders = json.loads(sys.stdin.readline()); sys.path[:] = orders['path'];"
+    "from bert_serving.server.launchers import child; child.main(orders)"
+)
+"""What the parent runs, by `python -I -c`: isolated, so that no file in the working directory shadows a module."""
+
+
+def main(orders: Mapping[str, Any]) -> None:
+    """Run the role in `orders`: path, role, log_role, config, arguments."""
+    report = _claim_stdout()
+    raise_limit()
+    for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C reaches the whole group: the parent decides what ends
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
+    config = ServerConfig.from_json(orders["config"])
+    set_up_logging(orders["log_role"], config.verbose)
+    try:
+        report("result", _ROLES[orders["role"]](config, orders["arguments"]))
+        _exit(0)
+    except BertServerError as error:
+        _end(report, str(error))
+    except MemoryError:
+        _end(report, "out of memory: choose a smaller model, fewer workers or a machine with more")
+    except Exception as error:
+        log.debug("ended by an exception", exc_info=True)
+        _end(report, f"{type(error).__name__}: {error}")
+
+
+def _end(report: Callable[[str, Any], None], reason: str) -> NoReturn:
+    report("fatal", reason)
+    _exit(1)
+
+
+def _exit(status: int) -> NoReturn:
+    sys.stderr.flush()
+    os._exit(status)  # threads of a library, or one that still loads a model, must not keep the process
+
+
+def _claim_stdout() -> Callable[[str, Any], None]:
+    """Keep the inherited standard output for reports and send everybody else's prints to standard error."""
+    pipe = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+
+    def report(kind: str, content: Any) -> None:
+        pipe.write(json.dumps({kind: content}) + "\n")
+        pipe.flush()
+
+    return report
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 1024):  # not sys.stdin: a daemon thread in its buffer's lock would break the interpreter's exit
+        pass
+    os._exit(1)
+
+
+def _run_ventilator(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
+    from bert_serving.server.ventilator import loop
+
+    loop.run(config, arguments)
+
+
+def _run_sink(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
+    from bert_serving.server.sink import loop
+
+    loop.run(config, arguments)
+
+
+def _run_worker(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
+    from bert_serving.server.worker import loop
+
+    loop.run(config, arguments)
+
+
+def _run_gateway(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
+    from bert_serving.server.gateway import process
+
+    process.run(config, arguments)
+
+
+def _prepare(config: ServerConfig, arguments: Mapping[str, Any]) -> str:
+    prepared: str = importlib.import_module(config.engine).prepare(config, log.info)
+    return prepared
+
+
+_ROLES: dict[str, Callable[[ServerConfig, Mapping[str, Any]], Any]] = {
+    "ventilator": _run_ventilator,
+    "sink": _run_sink,
+    "worker": _run_worker,
+    "gateway": _run_gateway,
+    "optimizer": _prepare,
+}

@@ -1,0 +1,1 @@
+"""Puts rows together, and publishes what is whole to the clients that it belongs to."""

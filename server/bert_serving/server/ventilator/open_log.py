@@ -1,0 +1,96 @@
+"""The ventilator's log of what it has taken in and not answered, in memory that outlives it.
+
+The supervisor makes the two files, which stand on no disk, and each ventilator gets their descriptors. One of them is
+in use; when much of it is about what is over, the other takes its place.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bert_serving.server.ventilator import log_records
+from bert_serving.server.ventilator.log_records import Entry, Found
+
+LEAST_BYTES = 1 << 16
+"""A log is not written anew before it has so many."""
+
+
+@contextmanager
+def make_files() -> Iterator[tuple[int, int]]:
+    """Descriptors of two empty files for the ventilators of this run."""
+    made = [_make_file(), _make_file()]
+    try:
+        yield made[0], made[1]
+    finally:
+        for descriptor in made:
+            os.close(descriptor)
+
+
+def _make_file() -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("open-requests")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+class OpenLog:
+    """What is open by number; `inherited` are the requests of an earlier ventilator."""
+
+    def __init__(self, descriptors: tuple[int, int]) -> None:
+        logs = {descriptor: log_records.read(_content(descriptor)) or Found() for descriptor in descriptors}
+        # the newest is the last, and what is written next goes to the other
+        self._files = sorted(logs, key=lambda descriptor: logs[descriptor].generation)
+        found = logs[self._files[1]]
+        self.inherited = list(found.entries.values())
+        self._open = found.entries
+        self._generation = found.generation
+        self._next_number = found.next_number
+        self._live_bytes = sum(entry.size for entry in self.inherited)
+        self._begin_anew()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def open(self, identity: bytes, request_id: bytes) -> int:
+        """Note a request before anything is done about it; its number, which no other has ever had."""
+        entry = Entry(self._next_number, identity, request_id)
+        self._next_number += 1
+        self._open[entry.number] = entry
+        self._live_bytes += entry.size
+        self._write(log_records.opened(entry))
+        return entry.number
+
+    def close(self, number: int) -> None:
+        """It is answered, as whoever answers has said."""
+        entry = self._open.pop(number, None)
+        if entry is not None:
+            self._live_bytes -= entry.size
+            self._write(log_records.closed(number))
+
+    def _write(self, record: bytes) -> None:
+        _write(self._files[1], record)
+        self._bytes += len(record)
+        if self._bytes > max(LEAST_BYTES, 2 * self._live_bytes):
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._generation += 1
+        content = log_records.head(self._generation, self._next_number, self._open.values())
+        os.ftruncate(self._files[0], 0)
+        os.lseek(self._files[0], 0, os.SEEK_SET)
+        _write(self._files[0], content)
+        os.ftruncate(self._files[1], 0)  # only now: until the other is whole, this one counts
+        self._files.reverse()
+        self._bytes = len(content)
+
+
+def _content(descriptor: int) -> bytes:
+    return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(descriptor, content) :]

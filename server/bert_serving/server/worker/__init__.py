@@ -1,0 +1,1 @@
+"""Texts to rows: tokenized, batched, computed and sent to the sink."""

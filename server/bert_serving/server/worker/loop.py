@@ -1,0 +1,340 @@
+"""A worker: takes parts from the ventilator, encodes them, sends their rows to the sink. A process of its own.
+
+One thread does all I/O; a loader thread brings the model in; then others tokenize (`tokenizing.py`) and lanes compute
+(`lanes.py`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from math import inf
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import zmq
+
+from bert_serving.server.config import ServerConfig
+from bert_serving.server.engine.contract import Engine, Row, Vectors
+from bert_serving.server.errors import HungError
+from bert_serving.server.faults import with_faults
+from bert_serving.server.message.assembly import Assembly
+from bert_serving.server.message.messages import (
+    Done,
+    Load,
+    Message,
+    NewSink,
+    NewVentilator,
+    Part,
+    Ready,
+    Rows,
+    Stage,
+    Stop,
+    encode,
+)
+from bert_serving.server.message.tickets import PartKey
+from bert_serving.server.transport import sockets
+from bert_serving.server.transport.child_line import ALIVE_INTERVAL_S, ChildLine, VentilatorLine
+from bert_serving.server.transport.meeting import Contact
+from bert_serving.server.worker.batcher import Limits
+from bert_serving.server.worker.lanes import Lanes, Outcome, select
+from bert_serving.server.worker.tokenizing import Texts, Tokenizing
+
+log = logging.getLogger(__name__)
+
+CPU_BATCH_TOKENS = 1024
+CPU_SPARE_PAIRS = 4000
+"""A batch more costs a CPU about as much as 20 to 40 tokens, and a token as much as some 800 pairs in attention."""
+GPU_BATCH_TOKENS = 16384
+"""On a GPU a batch more costs as much as thousands of tokens: rows of any length may share one."""
+
+
+def run(config: ServerConfig, arguments: Mapping[str, Any], fetch: Callable[[str], str] = str) -> None:
+    """Run a worker until it is told to stop. `arguments`: contact, device, lanes; and place, where that is another
+    machine.
+
+    `fetch` makes what `Launcher.share` gave something that the engine can load here.
+    """
+    with ExitStack() as opened:
+        context = zmq.Context()
+        opened.callback(context.destroy, linger=sockets.PUBLISH_LINGER_MS)
+        wakeup = sockets.Wakeup()
+        opened.callback(wakeup.close)
+        contact, poller = Contact.of(arguments["contact"]), zmq.Poller()
+        supervisor, ventilator = ChildLine(context, contact), VentilatorLine(context, contact, poller)
+        supervisor.hello()
+
+        def connect_sink(address: str) -> sockets.Socket:
+            return sockets.connect_internal(context, zmq.PUSH, address, contact.keys)
+
+        Worker(config, arguments, supervisor, ventilator, connect_sink, poller, wakeup, fetch).loop()
+
+
+@dataclass(slots=True)
+class _OpenPart:
+    part: Part
+    assembly: Assembly
+
+
+class Worker:
+    """The I/O loop."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        arguments: Mapping[str, Any],
+        supervisor: ChildLine,
+        ventilator: VentilatorLine,
+        connect_sink: Callable[[str], sockets.Socket],
+        poller: zmq.Poller,
+        wakeup: sockets.Wakeup,
+        fetch: Callable[[str], str],
+    ) -> None:
+        self._config = config
+        self._fetch = fetch
+        self._device, self._where = arguments["device"], arguments.get("place")
+        self._num_lanes = arguments["lanes"]
+        self._supervisor = supervisor
+        self._ventilator = ventilator
+        self._connect_sink = connect_sink
+        self._poller = poller
+        self._wakeup = wakeup
+        self._for_loader: SimpleQueue[str] = SimpleQueue()
+        self._loader_says: SimpleQueue[str | Engine | BaseException] = SimpleQueue()
+        self._sink: sockets.Socket | None = None
+        self._engine: Engine | None = None
+        self._lanes: Lanes | None = None
+        self._tokenizing: Tokenizing | None = None
+        self._open: dict[PartKey, _OpenPart] = {}
+        self._stopping = False
+
+    def loop(self) -> None:
+        self._poller.register(self._supervisor.socket, zmq.POLLIN)
+        self._poller.register(self._wakeup.fileno(), zmq.POLLIN)
+        threading.Thread(target=self._load, name="loader", daemon=True).start()
+        while not self._stopping:
+            fired = dict(self._poller.poll(int(1_000 * ALIVE_INTERVAL_S)))
+            self._supervisor.beat(time.monotonic())
+            self._end_if_hung(time.monotonic())
+            for message in self._supervisor.hear():
+                self._on_supervisor(message)
+            if self._ventilator.socket in fired:
+                for message in self._ventilator.hear():
+                    self._on_ventilator(message)
+            if self._wakeup.fileno() in fired:
+                self._wakeup.clear()
+                self._hear_loader()
+                self._collect()
+        if self._tokenizing is not None:
+            self._tokenizing.close()
+        if self._lanes is not None:
+            self._lanes.close()
+        if self._engine is not None:
+            self._engine.close()
+
+    # -- receive ------------------------------------------------------------------------------------------------------
+
+    def _on_supervisor(self, message: Message) -> None:
+        if isinstance(message, Stop):
+            self._stopping = True
+        elif isinstance(message, Load):
+            self._connect_ventilator(message.ventilator)
+            self._for_loader.put(message.prepared)
+        elif isinstance(message, NewVentilator):
+            self._connect_ventilator(message.address)
+
+    def _on_ventilator(self, message: Message) -> None:
+        if isinstance(message, NewSink):
+            self._drop_work()
+            if self._sink is not None:
+                self._sink.close(linger=0)
+            self._sink = self._connect_sink(message.rows_address)
+        elif isinstance(message, Part):
+            self._begin(message)
+
+    def _connect_ventilator(self, address: str) -> None:
+        self._drop_work()
+        self._ventilator.connect(address)
+        if self._lanes is not None:
+            self._ventilator.say(self._supervisor.greeting)
+
+    def _drop_work(self) -> None:
+        """Nobody waits for it any more, or it will come again."""
+        self._open.clear()
+        if self._tokenizing is not None:
+            self._tokenizing.drop_waiting()
+        if self._lanes is not None:
+            self._lanes.drop_waiting()
+
+    def _begin(self, part: Part) -> None:
+        """Let the texts of a part be tokenized, and their rows wait for a lane."""
+        if self._tokenizing is None:
+            raise RuntimeError("a part came before the model was loaded")
+        key = PartKey(part.job, part.offset)
+        deadline_s = inf if part.left_ms is None else time.monotonic() + part.left_ms / 1000
+        self._open[key] = _OpenPart(part, Assembly(part.count))
+        self._tokenizing.put(Texts(key, part.count, part.urgent, deadline_s, part.texts))
+
+    def _end_if_hung(self, now_s: float) -> None:
+        """HungError if a thread does not end what it has begun: nothing but the end of the process ends a thread."""
+        limit = f"(-compute_timeout {self._config.compute_timeout})"
+        if self._lanes is not None and (hung_s := self._lanes.hung_s(now_s)):
+            raise HungError(f"a micro-batch has run for {hung_s:.0f} s {limit} and does not end")
+        if self._tokenizing is not None and (hung_s := self._tokenizing.hung_s(now_s)):
+            raise HungError(f"a text has been tokenized for {hung_s:.0f} s {limit} and that does not end")
+
+    # -- load ---------------------------------------------------------------------------------------------------------
+
+    def _load(self) -> None:
+        """In the loader thread: bring the model in while the I/O thread goes on."""
+
+        def progress(stage: str) -> None:
+            self._loader_says.put(stage)
+            self._wakeup.notify()
+
+        try:
+            module = importlib.import_module(self._config.engine)
+            module.preload()
+            engine = module.load(self._config, self._fetch(self._for_loader.get()), self._num_lanes, progress)
+            self._loader_says.put(with_faults(engine))
+        except BaseException as error:  # the I/O thread raises it again
+            self._loader_says.put(error)
+        self._wakeup.notify()
+
+    def _hear_loader(self) -> None:
+        while True:
+            try:
+                said = self._loader_says.get_nowait()
+            except Empty:
+                return
+            if isinstance(said, BaseException):
+                raise said
+            if isinstance(said, str):
+                self._supervisor.say(Stage(said))
+            else:
+                self._start_lanes(said)
+
+    def _start_lanes(self, engine: Engine) -> None:
+        device = self._device if engine.on_gpu else "cpu"
+        if self._where:
+            device += f" at {self._where}"
+        self._engine = engine
+        self._lanes = Lanes(
+            engine,
+            limits_of(self._config, engine.on_gpu),
+            self._wakeup.notify,
+            timeout_s=self._config.compute_timeout,
+            compile_timeout_s=self._config.start_timeout,
+        )
+        self._tokenizing = Tokenizing(
+            engine,
+            self._lanes,
+            self._wakeup.notify,
+            timeout_s=self._config.compute_timeout,
+            show_tokens=self._config.show_tokens_to_client,
+        )
+        log.info("ready on %s with %d compute lane(s)", device, engine.lanes)
+        self._supervisor.say(Ready(device))
+        self._ventilator.say(self._supervisor.greeting)
+
+    # -- collect and reply --------------------------------------------------------------------------------------------
+
+    def _collect(self) -> None:
+        self._hear_tokenizing()
+        while self._lanes is not None:
+            try:
+                outcome = self._lanes.outcomes.get_nowait()
+            except Empty:
+                return
+            self._hear_tokenizing()  # of these rows it told before it gave them to the lanes
+            if outcome.result is None:
+                for key in {row.part for row in outcome.rows} & self._open.keys():
+                    self._end(key)  # without rows: the ventilator itself knows that it is too late
+                continue
+            for key in self._place(outcome, outcome.result):
+                self._finish_if_complete(key)
+
+    def _hear_tokenizing(self) -> None:
+        for made in self._tokenizing.heard() if self._tokenizing is not None else ():
+            held = self._open.get(made.key)
+            if held is None:
+                continue  # the part was dropped since
+            if made.rows is None:
+                self._end(made.key)  # without rows, as below
+                continue
+            _note(held.assembly, made.first, made.rows, made.tokens)
+            self._finish_if_complete(made.key)
+
+    def _place(self, outcome: Outcome, result: Vectors | str) -> set[PartKey]:
+        """Put rows where they belong; returns the parts that got some."""
+        positions: dict[PartKey, list[int]] = {}
+        for position, row in enumerate(outcome.rows):
+            if row.part in self._open:  # else it is of a part that was dropped since
+                positions.setdefault(row.part, []).append(position)
+        for key, chosen in positions.items():
+            assembly = self._open[key].assembly
+            where = [outcome.rows[position].index for position in chosen]
+            if isinstance(result, str):
+                for index in where:
+                    assembly.fail(index, result)
+            else:
+                assembly.put(where, select(result, chosen))
+        return set(positions)
+
+    def _finish_if_complete(self, key: PartKey) -> None:
+        held = self._open[key]
+        if held.assembly.complete and self._sink is not None:
+            self._sink.send_multipart(encode(_rows(held.part, held.assembly)), copy=False)
+            self._end(key)
+
+    def _end(self, key: PartKey) -> None:
+        """Let a part go."""
+        del self._open[key]
+        if self._lanes is not None and self._tokenizing is not None:
+            tally = replace(self._lanes.tally, tokenize_s=self._tokenizing.tokenize_s)
+            self._ventilator.say(Done(key.job, key.offset, **asdict(tally)))
+
+
+def _note(assembly: Assembly, first: int, rows: Sequence[Row | str], tokens: Sequence[list[str]]) -> None:
+    """What is known of a part's rows before they run."""
+    for index, row in enumerate(rows, first):
+        if isinstance(row, str):
+            assembly.fail(index, row)
+            continue
+        assembly.num_tokens[index] = row.length
+        if row.truncated:
+            assembly.truncated.add(index)
+        if tokens:
+            assembly.tokens[index] = tokens[index - first]
+
+
+def limits_of(config: ServerConfig, on_gpu: bool) -> Limits:
+    """Of the micro-batches of an engine."""
+    max_tokens = config.max_batch_tokens or (GPU_BATCH_TOKENS if on_gpu else CPU_BATCH_TOKENS)
+    return Limits(config.max_batch_size, max_tokens, sys.maxsize if on_gpu else CPU_SPARE_PAIRS)
+
+
+def _rows(part: Part, assembly: Assembly) -> Rows:
+    packed, lengths = assembly.packed()
+    return Rows(
+        job=part.job,
+        total=part.total,
+        offset=part.offset,
+        count=part.count,
+        dtype=packed.dtype.name,
+        dim=packed.shape[1],
+        lengths=lengths,
+        tokens=[assembly.tokens.get(row, []) for row in range(part.count)] if assembly.tokens else None,
+        truncated=sorted(assembly.truncated),
+        num_tokens=assembly.num_tokens.tolist(),
+        failures=sorted(assembly.failures.items()),
+        identity=part.identity,
+        request_id=part.request_id,
+        data=packed.data.cast("B") if packed.size else b"",
+    )

@@ -1,0 +1,241 @@
+"""The text side of a worker: threads that make rows of texts, a slice of a part at a time, and hand them to the lanes.
+
+The worker's I/O thread feeds parts in and takes out what it must know of their texts; these threads touch no socket.
+Large parts have a thread of their own, so that no long text stands before short ones.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import repeat
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from bert_serving.server.engine.contract import Engine, Row
+from bert_serving.server.log import Throttle
+from bert_serving.server.message.tickets import PartKey
+from bert_serving.server.worker.lanes import Lanes, PlacedRow
+from bert_serving.server.worker.turns import Turns
+from bert_serving.server.worker.watch import Watch
+
+log = logging.getLogger(__name__)
+
+LARGE_PART_BYTES = 256 << 10
+SLICE_ROWS = 256
+_SLICE_LENGTH = 1 << 16
+"""Of the texts of a slice together, in characters or tokens; the last may be longer."""
+_LARGE_TIMEOUTS = 10
+"""A slice of a large part may take so many times as long as others: it may be one text as long as a message."""
+
+_failed = Throttle(log, "%d text(s) could not be tokenized")
+_read = json.JSONDecoder().raw_decode
+_between = re.compile(r"[,\s]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """A part to tokenize: `count` texts, as a JSON list. After `deadline_s` nobody needs its rows."""
+
+    key: PartKey
+    count: int
+    urgent: bool
+    deadline_s: float
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What became of the texts of a part from position `first` on: each a row, or a sentence why there is none.
+
+    `rows` is None if it was too late for the rest of the part. `tokens` is empty unless they are to be shown.
+    """
+
+    key: PartKey
+    first: int
+    rows: list[Row | str] | None
+    tokens: list[list[str]] = field(default_factory=list)
+
+
+class _Reading:
+    """A part on its way: which texts are still to come."""
+
+    def __init__(self, texts: Texts, generation: int) -> None:
+        self.texts = texts
+        self.generation = generation
+        self.first = 0
+        self._coming: Iterator[Any] | None = None
+
+    @property
+    def over(self) -> bool:
+        return self.first >= self.texts.count
+
+    def slice(self) -> list[Any]:
+        """The next texts. ValueError if the list ends before its time."""
+        self._coming = self._coming or read_list(self.texts.content)
+        some: list[Any] = []
+        length = 0
+        while len(some) < min(SLICE_ROWS, self.texts.count - self.first) and length < _SLICE_LENGTH:
+            some.append(text := next(self._coming, None))
+            if text is None:
+                raise ValueError("the list of texts is too short")
+            length += len(text)
+        return some
+
+
+class _Desk:
+    """What one thread has before it. Those of all threads have the same lock."""
+
+    def __init__(self, lock: threading.Lock, limit_s: float) -> None:
+        self.changed = threading.Condition(lock)
+        self.turns: Turns[_Reading] = Turns()
+        self.watch = Watch(limit_s)
+
+
+class Tokenizing:
+    """Makes rows of whatever is `put`, for `lanes`. `notify` is called when the I/O thread should look at `made`."""
+
+    def __init__(
+        self, engine: Engine, lanes: Lanes, notify: Callable[[], None], *, timeout_s: float, show_tokens: bool
+    ) -> None:
+        self.made: SimpleQueue[Made] = SimpleQueue()
+        self.tokenize_s = 0.0
+        self._engine = engine
+        self._lanes = lanes
+        self._notify = notify
+        self._show_tokens = show_tokens
+        self._lock = threading.Lock()
+        self._generation = 0
+        self._closed = False
+        self._small = _Desk(self._lock, timeout_s)
+        self._large = _Desk(self._lock, timeout_s * _LARGE_TIMEOUTS)
+        for name, desk in (("tokenizer", self._small), ("long-texts", self._large)):
+            threading.Thread(target=self._run, args=(desk,), name=name, daemon=True).start()
+
+    def put(self, texts: Texts) -> None:
+        """Let these become rows."""
+        desk = self._large if len(texts.content) > LARGE_PART_BYTES else self._small
+        with self._lock:
+            desk.turns.add(_Reading(texts, self._generation), urgent=texts.urgent)
+            desk.changed.notify()
+
+    def drop_waiting(self) -> None:
+        """Forget all parts: no row of theirs reaches the lanes any more, nor anything of them `made`."""
+        with self._lock:
+            self._generation += 1
+            self._small.turns.clear()
+            self._large.turns.clear()
+            while not self.made.empty():
+                self.made.get_nowait()
+
+    def hung_s(self, now_s: float) -> float | None:
+        """For how long a slice has not ended, if that is too long."""
+        with self._lock:
+            return self._small.watch.look(now_s, waiting=False) or self._large.watch.look(now_s, waiting=False)
+
+    def heard(self) -> Iterator[Made]:
+        """What was made since the last call."""
+        while True:
+            try:
+                yield self.made.get_nowait()
+            except Empty:
+                return
+
+    def close(self) -> None:
+        """Take no more turns. A slice that is being made goes nowhere."""
+        with self._lock:
+            self._closed = True
+            self._generation += 1
+            self._small.changed.notify()
+            self._large.changed.notify()
+
+    def _run(self, desk: _Desk) -> None:
+        while (reading := self._take(desk)) is not None:
+            begin_s = time.perf_counter()
+            made = self._next(reading)
+            with self._lock:
+                self.tokenize_s += time.perf_counter() - begin_s
+                if reading.generation == self._generation:
+                    self._hand_on(reading, made)
+                    if not reading.over:
+                        desk.turns.add(reading, urgent=reading.texts.urgent)
+                desk.watch.end("slice", time.monotonic())
+
+    def _take(self, desk: _Desk) -> _Reading | None:
+        """The part whose turn it is, waiting for one; None at the end."""
+        with self._lock:
+            while not self._closed:
+                if (reading := desk.turns.next()) is not None:
+                    desk.watch.begin("slice", time.monotonic())
+                    return reading
+                desk.changed.wait()
+            return None
+
+    def _next(self, reading: _Reading) -> Made:
+        """Make the next slice of a part. If its list cannot be read, all that is left of it fails."""
+        key, first = reading.texts.key, reading.first
+        if reading.texts.deadline_s <= time.monotonic():
+            reading.first = reading.texts.count
+            return Made(key, first, None)
+        try:
+            rows = features_of(self._engine, reading.slice())
+            shown = rows if self._show_tokens else ()
+            tokens = [self._engine.tokens(row) if isinstance(row, Row) else [] for row in shown]
+        except Exception as error:
+            rows, tokens = list(repeat(_failure(error), reading.texts.count - first)), []
+            _failed.count(len(rows), time.monotonic(), error=error)
+        reading.first += len(rows)
+        return Made(key, first, rows, tokens)
+
+    def _hand_on(self, reading: _Reading, made: Made) -> None:
+        """Tell the I/O thread first: it must know of a row before its vector comes."""
+        self.made.put(made)
+        key, deadline_s = made.key, reading.texts.deadline_s
+        placed = [
+            PlacedRow(key, made.first + number, row, deadline_s)
+            for number, row in enumerate(made.rows or ())
+            if isinstance(row, Row)
+        ]
+        if placed:
+            self._lanes.put(placed, reading.texts.urgent)
+        if len(placed) < len(made.rows or (None,)):
+            self._notify()
+
+
+def features_of(engine: Engine, texts: Sequence[Any]) -> list[Row | str]:
+    """`Engine.features`. If that fails, halves are tried alone, and so on, until the texts that fail stand alone."""
+    try:
+        return engine.features(texts)
+    except BaseException as error:  # a panic of the tokenizer's library is no Exception
+        if len(texts) == 1:
+            _failed.count(1, time.monotonic(), error=error)
+            return [_failure(error)]
+        half = len(texts) // 2
+        return [*features_of(engine, texts[:half]), *features_of(engine, texts[half:])]
+
+
+def _failure(error: BaseException) -> str:
+    return f"tokenization failed: {type(error).__name__}"
+
+
+def read_list(content: bytes) -> Iterator[Any]:
+    """The values of a JSON list that we wrote; of a long one each by itself, for others wait for the interpreter."""
+    if len(content) <= _SLICE_LENGTH:
+        yield from json.loads(content)
+        return
+    text = str(content, "utf-8")
+    place = _end_of_blanks(text, text.index("[") + 1)
+    while text[place] != "]":
+        value, place = _read(text, place)
+        yield value
+        place = _end_of_blanks(text, place)
+
+
+def _end_of_blanks(text: str, begin: int) -> int:
+    found = _between.match(text, begin)
+    return found.end() if found else begin
