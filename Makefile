@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 SOURCES := client server tests example
 
-.PHONY: help demo test lint unit compare chaos clean
+.PHONY: help demo test lint unit compare scaling chaos clean
 
 help:
 	@echo "make demo    start a server with a real model and search the FAQ of README.md by meaning"
@@ -15,6 +15,7 @@ help:
 	@echo "make unit    the tests that need no TensorFlow"
 	@echo "make compare measure this server beside 1.10 and engines in process; ARGS='--quick' for a small round,"
 	@echo "             ARGS='--base COMMIT' to measure it beside an earlier commit"
+	@echo "make scaling simulate services of many workers: see docs/scaling.md"
 	@echo "make chaos   100,000 requests while children are killed at random, a Ray cluster whose machines go, attacks, long runs"
 	@echo "make clean   remove what these made"
 
@@ -36,6 +37,10 @@ unit: $(VENV)/.tools
 # What to compare with gets environments of its own in .venv-peers, which take minutes and gigabytes the first time.
 compare: $(VENV)/.tools
 	@PYTHONPATH=tests:tests/support $(BIN)/python -m compare.run $(ARGS)
+
+# How many workers a ventilator feeds: ARGS='measure FOLDER -model_dir M' on this machine, then ARGS='run FOLDER'.
+scaling: $(VENV)/.tools
+	@PYTHONPATH=tests:tests/support $(BIN)/python -m scaling $(ARGS)
 
 chaos: $(VENV)/.tools
 	@PYTHONPATH=tests/support $(BIN)/python tests/chaos/deaths.py $(ARGS)

@@ -6,8 +6,8 @@ from functools import partial
 
 import pytest
 
-from bert_serving.server.simulator.events import Bell, Clock, Process
-from bert_serving.server.simulator.meter import Meter
+from scaling.events import Bell, Clock, Process
+from scaling.meter import Meter
 
 
 def test_things_happen_in_the_order_of_their_times_and_then_of_their_announcement() -> None:

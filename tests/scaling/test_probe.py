@@ -9,7 +9,7 @@ from model_folders import TINY
 
 from bert_serving.server.benchmark.workloads import TextPool
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.simulator.probe import started
+from scaling.probe import started
 
 
 @pytest.mark.parametrize("num_worker", [1, 2])

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.simulator.cost import ClientCost, ComputeCost, Costs, InOutCost, SinkCost, VentilatorCost
+from scaling.cost import ClientCost, ComputeCost, Costs, InOutCost, SinkCost, VentilatorCost
 
 NOTHING = 0.0
 

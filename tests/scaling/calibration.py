@@ -17,11 +17,11 @@ import numpy as np
 from bert_serving.server.benchmark.load import Closed, Open
 from bert_serving.server.benchmark.workloads import TextPool
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.simulator import ventilator_cost
-from bert_serving.server.simulator.cost import ClientCost, ComputeCost, Costs, InOutCost, SinkCost, VentilatorCost
-from bert_serving.server.simulator.machine import SWING_S
-from bert_serving.server.simulator.probe import Counted, Probe
 from bert_serving.server.ventilator.scheduler import part_rows
+from scaling import ventilator_cost
+from scaling.cost import ClientCost, ComputeCost, Costs, InOutCost, SinkCost, VentilatorCost
+from scaling.machine import SWING_S
+from scaling.probe import Counted, Probe
 
 _SPECIAL_TOKENS = 2
 _TURNS = 3

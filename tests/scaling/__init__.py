@@ -1,4 +1,4 @@
 """A simulator of scale: the service's own scheduling objects under a simulated clock, with costs that were measured.
 
-`python -m bert_serving.server.simulator` runs it; nothing else of the server imports it.
+`make scaling` runs it. It is a laboratory: the server does not know of it.
 """

@@ -8,7 +8,7 @@ from typing import Any
 
 from bert_serving.server.benchmark.figures import MS, padding_share, percentile
 from bert_serving.server.benchmark.report import number
-from bert_serving.server.simulator.simulation import Asked, Result
+from scaling.simulation import Asked, Result
 
 WARM_UP_SHARE = 0.25
 """Of the time of a trace: until then queues fill, and nothing is counted."""

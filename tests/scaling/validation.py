@@ -20,12 +20,12 @@ from bert_serving.server.benchmark.report import number
 from bert_serving.server.benchmark.workloads import TextPool, poisson_schedule
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.devices import available_cores, lanes_for
-from bert_serving.server.simulator import calibration
-from bert_serving.server.simulator.cost import Costs
-from bert_serving.server.simulator.probe import TIMEOUT_S, Probe, started
-from bert_serving.server.simulator.report import rows_by_client
-from bert_serving.server.simulator.simulation import Fleet, Simulation
-from bert_serving.server.simulator.trace import Arrival, Filler, Trace
+from scaling import calibration
+from scaling.cost import Costs
+from scaling.probe import TIMEOUT_S, Probe, started
+from scaling.report import rows_by_client
+from scaling.simulation import Fleet, Simulation
+from scaling.trace import Arrival, Filler, Trace
 
 OPEN, BULK, BESIDE = "open", "bulk", "beside"
 RATE, RATE_BESIDE = 30.0, 10.0

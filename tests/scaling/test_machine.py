@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_serving.server.simulator.events import Clock, Process
-from bert_serving.server.simulator.machine import Machine
+from scaling.events import Clock, Process
+from scaling.machine import Machine
 
 
 def ends_s(

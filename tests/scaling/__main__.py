@@ -1,4 +1,4 @@
-"""`python -m bert_serving.server.simulator`: measures costs, compares with a real server, and simulates scale."""
+"""`make scaling`: measures costs, compares with a real server, and simulates scale."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from bert_serving.server.benchmark.workloads import counted, mixed_passages
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.bert_engine import resolve
 from bert_serving.server.errors import BertServerError
-from bert_serving.server.simulator.cost import Costs
-from bert_serving.server.simulator.plots import draw_run, draw_sweep
-from bert_serving.server.simulator.report import Figures, figures, table
-from bert_serving.server.simulator.simulation import Fleet, Simulation
-from bert_serving.server.simulator.trace import Outage, bulk_beside_interactive
-from bert_serving.server.simulator.validation import measure_all
-from bert_serving.server.simulator.validation import table as compared_table
+from scaling.cost import Costs
+from scaling.plots import draw_run, draw_sweep
+from scaling.report import Figures, figures, table
+from scaling.simulation import Fleet, Simulation
+from scaling.trace import Outage, bulk_beside_interactive
+from scaling.validation import measure_all
+from scaling.validation import table as compared_table
 
 COSTS = "costs.json"
 _QUEUED_A_WORKER = 2_000
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bert_serving.server.simulator", description=__doc__)
+    parser = argparse.ArgumentParser(prog="make scaling", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     measure = commands.add_parser("measure", help="measure costs on this machine, and what they predict of it")
     measure.set_defaults(run=_measure)

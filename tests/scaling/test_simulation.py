@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bert_serving.server.simulator.cost import Costs
-from bert_serving.server.simulator.report import figures
-from bert_serving.server.simulator.simulation import Broken, Fleet, Result, Simulation
-from bert_serving.server.simulator.trace import Arrival, Filler, Outage, Trace, bulk_beside_interactive
 from bert_serving.server.ventilator.reading import ReadRequest
 from bert_serving.server.ventilator.work import Work
-from simulator.costs import made_config, made_costs
+from scaling.cost import Costs
+from scaling.example_costs import made_config, made_costs
+from scaling.report import figures
+from scaling.simulation import Broken, Fleet, Result, Simulation
+from scaling.trace import Arrival, Filler, Outage, Trace, bulk_beside_interactive
 
 
 def simulated(trace: Trace, fleet: Fleet, costs: Costs, **options: Any) -> Result:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from bert_serving.server.simulator.trace import Filler, bulk_beside_interactive, bursts, poisson
+from scaling.trace import Filler, bulk_beside_interactive, bursts, poisson
 
 LENGTHS = (5, 10, 20)
 

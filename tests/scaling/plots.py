@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bert_serving.server.benchmark.figures import MS
-from bert_serving.server.simulator.report import WARM_UP_SHARE, Figures, rows_by_client
-from bert_serving.server.simulator.simulation import Result
+from scaling.report import WARM_UP_SHARE, Figures, rows_by_client
+from scaling.simulation import Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,12 +19,12 @@ import zmq
 from bert_serving.client.wire import EncodeRequest, decode_count, decode_sender, encode_request
 from bert_serving.server.message.messages import Delivered, Done, Part, Received, decode, encode
 from bert_serving.server.message.tickets import PartKey
-from bert_serving.server.simulator.cost import VentilatorCost
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.run_keys import RunKeys
 from bert_serving.server.ventilator.admission import Admission
 from bert_serving.server.ventilator.reading import Reading, ReadRequest, read_of
 from bert_serving.server.ventilator.work import Work
+from scaling.cost import VentilatorCost
 
 REPEATS = 200
 ROUNDS = 5

@@ -12,7 +12,7 @@ from heapq import heappop, heappush
 from itertools import count
 from math import inf
 
-from bert_serving.server.simulator.events import Bell, Clock, Pause
+from scaling.events import Bell, Clock, Pause
 
 SWING_S = 0.25
 """How long cores keep their speed."""

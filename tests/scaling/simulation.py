@@ -17,15 +17,15 @@ from bert_serving.client.wire import EncodeRequest
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.message.assembly import Array
 from bert_serving.server.message.messages import Delivered, Done, Part, Ready, Received
-from bert_serving.server.simulator.cost import Costs
-from bert_serving.server.simulator.events import Clock, Process
-from bert_serving.server.simulator.fleet import Tally, Worker
-from bert_serving.server.simulator.machine import Machine
-from bert_serving.server.simulator.meter import Meter
-from bert_serving.server.simulator.processes import Encoded, Sink, Ventilator
-from bert_serving.server.simulator.trace import Filler, Outage, Trace
 from bert_serving.server.ventilator.work import Work
 from bert_serving.server.worker.loop import limits_of
+from scaling.cost import Costs
+from scaling.events import Clock, Process
+from scaling.fleet import Tally, Worker
+from scaling.machine import Machine
+from scaling.meter import Meter
+from scaling.processes import Encoded, Sink, Ventilator
+from scaling.trace import Filler, Outage, Trace
 
 LONGEST_S = 600.0
 """What is not answered so long after the last request counts as unanswered."""
@@ -103,8 +103,8 @@ class Simulation:
         self._unanswered = 0
         self._home = self._machine(0, fleet.cores if fleet.on_one_machine else inf)
         self._ventilator = Ventilator(
-            self._clock, self._home, costs.ventilator, Work.of(config, fleet.workers), fleet.workers, config.max_batch_size, self._send_part,
-            self._refuse, lambda rows: self._hop(lambda: self._sink.take(rows)),
+            self._clock, self._home, costs.ventilator, Work.of(config, fleet.workers), fleet.workers,
+            config.max_batch_size, self._send_part, self._refuse, lambda rows: self._hop(lambda: self._sink.take(rows)),
         )  # fmt: skip
         self._sink = Sink(self._clock, self._home, costs.sink, self._answer, self._tell)
         self._workers: dict[str, Worker] = {}

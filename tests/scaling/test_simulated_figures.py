@@ -10,7 +10,8 @@ import pytest
 from bert_serving.server.benchmark.figures import Sample
 from bert_serving.server.benchmark.load import Closed, Open
 from bert_serving.server.benchmark.workloads import TextPool
-from bert_serving.server.simulator.calibration import (
+from bert_serving.server.ventilator.scheduler import part_rows
+from scaling.calibration import (
     LOADS,
     Load,
     Measured,
@@ -22,15 +23,14 @@ from bert_serving.server.simulator.calibration import (
     swings,
     together,
 )
-from bert_serving.server.simulator.cost import ClientCost, ComputeCost, Costs, InOutCost, SinkCost
-from bert_serving.server.simulator.probe import Counted
-from bert_serving.server.simulator.report import figures, jain, rows_by_client, table
-from bert_serving.server.simulator.simulation import Asked, Fleet, Simulation
-from bert_serving.server.simulator.trace import Filler, Outage, bulk_beside_interactive
-from bert_serving.server.simulator.validation import BESIDE, BULK, OPEN, Observed, compare, predict
-from bert_serving.server.simulator.validation import table as compared_table
-from bert_serving.server.ventilator.scheduler import part_rows
-from simulator.costs import made_config, made_costs
+from scaling.cost import ClientCost, ComputeCost, Costs, InOutCost, SinkCost
+from scaling.example_costs import made_config, made_costs
+from scaling.probe import Counted
+from scaling.report import figures, jain, rows_by_client, table
+from scaling.simulation import Asked, Fleet, Simulation
+from scaling.trace import Filler, Outage, bulk_beside_interactive
+from scaling.validation import BESIDE, BULK, OPEN, Observed, compare, predict
+from scaling.validation import table as compared_table
 
 COST = ComputeCost(batch_s=0.002, token_s=1e-4, pair_s=1e-7, beside=0.25, longest=120)
 IN_OUT = InOutCost(message_s=5e-4, row_s=2e-5, token_s=1e-6)
@@ -157,7 +157,7 @@ def test_medians_of_rounds_are_compared_and_next_to_nothing_is_left_out() -> Non
 
 def test_tables_and_plots_are_made(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    from bert_serving.server.simulator.plots import draw_run, draw_sweep
+    from scaling.plots import draw_run, draw_sweep
 
     results = []
     for workers in (1, 2):

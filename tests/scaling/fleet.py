@@ -14,11 +14,11 @@ from typing import Union
 
 from bert_serving.server.message.messages import Part
 from bert_serving.server.message.tickets import PartKey
-from bert_serving.server.simulator.cost import ComputeCost, InOutCost
-from bert_serving.server.simulator.events import Bell, Clock, Process
-from bert_serving.server.simulator.machine import Machine
-from bert_serving.server.simulator.meter import Meter
 from bert_serving.server.worker.batcher import Batcher, Limits, Waiting
+from scaling.cost import ComputeCost, InOutCost
+from scaling.events import Bell, Clock, Process
+from scaling.machine import Machine
+from scaling.meter import Meter
 
 PlacedRow = Waiting[PartKey]
 

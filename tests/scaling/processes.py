@@ -18,14 +18,14 @@ from bert_serving.client.wire import EncodeRequest
 from bert_serving.server.message.assembly import Array, Assembly
 from bert_serving.server.message.messages import Delivered, Done, Part, Ready, Received, Rows
 from bert_serving.server.message.tickets import PartKey
-from bert_serving.server.simulator.cost import SinkCost, VentilatorCost
-from bert_serving.server.simulator.events import Bell, Clock, Pause, Process
-from bert_serving.server.simulator.machine import Machine
-from bert_serving.server.simulator.meter import Meter
 from bert_serving.server.transport.sockets import BURST_S
 from bert_serving.server.ventilator.reading import read_of
 from bert_serving.server.ventilator.scheduler import part_rows
 from bert_serving.server.ventilator.work import Work
+from scaling.cost import SinkCost, VentilatorCost
+from scaling.events import Bell, Clock, Pause, Process
+from scaling.machine import Machine
+from scaling.meter import Meter
 
 FromChild = Union[Done, Received, Delivered, Ready, None]
 """None: it has ended."""
