@@ -62,13 +62,10 @@ def test_a_child_is_replaced_and_its_work_done_again(
     assert shown["pid"] != before
 
 
-def test_a_text_that_ends_its_worker_fails_alone(
-    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("BERT_SERVING_FAULT_DIE", "venom")
+def test_a_text_that_ends_its_worker_fails_alone(serve: Serve, connect: Connect) -> None:
     server = serve(num_worker=2, max_batch_size=16, priority_batch_size=0)
     texts = [f"harmless {number}" for number in range(20)]
-    texts[13] = "a cup of venom"
+    texts[13] = "!die"
     with ThreadPoolExecutor(5) as pool:
         bad = pool.submit(connect(server).encode, texts)
         good = [pool.submit(connect(server).encode, SLOW[:40]) for _ in range(4)]

@@ -119,13 +119,10 @@ def test_nothing_is_lost_when_actors_and_machines_die(cluster: Machines, tmp_pat
         np.testing.assert_array_equal(matrix[: len(text)], np.repeat(vector_of(text)[None], len(text), 0))
 
 
-def test_a_text_that_kills_processes_is_named(
-    cluster: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("BERT_SERVING_FAULT_DIE", "deadly")
+def test_a_text_that_kills_processes_is_named(cluster: Machines, tmp_path: Path) -> None:
     machine = cluster.add_node(num_cpus=1, resources={"deadly": 1}, object_store_memory=STORE_BYTES)
     texts = [f"text {number}" for number in range(120)]
-    texts[70] = "deadly"
+    texts[70] = "!die"
     blocks = encode(cluster, rests_of(tmp_path, texts), num_worker=1, ray_resources=["deadly=1"])
     cluster.remove_node(machine)
     troubles = [(block.records[place].line, reason) for block in blocks for place, reason in block.troubles.items()]

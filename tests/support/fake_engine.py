@@ -6,6 +6,8 @@ The vector of a text is `vector_of(text)`. Texts that begin with "!" make the en
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -61,6 +63,8 @@ class FakeEngine:
                 time.sleep(float(text.split()[1]))
             if text.startswith("!hang"):
                 time.sleep(3600)
+        if "!die" in texts:
+            os.kill(os.getpid(), signal.SIGKILL)
         if "!crash" in texts:
             raise RuntimeError("the model crashed")
         vectors = np.stack([vector_of(text) for text in texts])

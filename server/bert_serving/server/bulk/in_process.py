@@ -11,7 +11,6 @@ from bert_serving.server.bulk.encoding import Block, block_of
 from bert_serving.server.bulk.records import Record
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.contract import Engine
-from bert_serving.server.faults import with_faults
 from bert_serving.server.message.assembly import Assembly
 from bert_serving.server.message.tickets import PartKey
 from bert_serving.server.worker.lanes import Lanes, PlacedRow
@@ -30,7 +29,7 @@ class InProcess:
         """Raises what the engine's `load` raises."""
         module = importlib.import_module(config.engine)
         module.preload()
-        self._engine: Engine = with_faults(module.load(config, prepared, num_lanes, log.info))
+        self._engine: Engine = module.load(config, prepared, num_lanes, log.info)
         self._lanes = Lanes(self._engine, limits_of(config, self._engine.on_gpu), lambda: None)
         self._pad_to = config.pad_to
 

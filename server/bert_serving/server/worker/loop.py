@@ -23,7 +23,6 @@ import zmq
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.contract import Engine, Row, Vectors
 from bert_serving.server.errors import HungError
-from bert_serving.server.faults import with_faults
 from bert_serving.server.message.assembly import Assembly
 from bert_serving.server.message.messages import (
     Done,
@@ -202,7 +201,7 @@ class Worker:
             module = importlib.import_module(self._config.engine)
             module.preload()
             engine = module.load(self._config, self._fetch(self._for_loader.get()), self._num_lanes, progress)
-            self._loader_says.put(with_faults(engine))
+            self._loader_says.put(engine)
         except BaseException as error:  # the I/O thread raises it again
             self._loader_says.put(error)
         self._wakeup.notify()
