@@ -36,8 +36,8 @@ from bert_serving.server.bulk.records import Record
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.devices import device_environment
 from bert_serving.server.errors import StartError
-from bert_serving.server.launchers.base import Orders
 from bert_serving.server.launchers.ray import RayLauncher, resources_of
+from bert_serving.server.transport.orders import OptimizerNeeds, Orders, Role
 from bert_serving.server.version import __version__
 
 _KILLED_S = 10.0
@@ -89,7 +89,9 @@ def ray_encoder(config: ServerConfig, rests: Sequence[Rest], batch_size: int) ->
 
 def _prepared(launcher: RayLauncher, verbose: bool, end_s: float) -> str:
     """What the engine's `prepare` returns in a process of its own on this machine."""
-    process = launcher.start(Orders("optimizer", "graph optimizer", "GRAPHOPT", {}, device_environment(None, verbose)))
+    process = launcher.start(
+        Orders(Role.OPTIMIZER, "graph optimizer", OptimizerNeeds(), device_environment(None, verbose))
+    )
     report: dict[str, Any] = {}
     try:
         while process.exit_status() is None:

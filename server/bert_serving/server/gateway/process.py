@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
 import uvicorn
@@ -27,6 +27,7 @@ from bert_serving.server.transport.child_line import ALIVE_INTERVAL_S
 from bert_serving.server.transport.lines import read
 from bert_serving.server.transport.listeners import WAITING_CONNECTIONS
 from bert_serving.server.transport.meeting import Contact
+from bert_serving.server.transport.orders import GatewayNeeds
 
 log = logging.getLogger(__name__)
 
@@ -44,14 +45,13 @@ class _Server(uvicorn.Server):
         yield
 
 
-def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
-    """Serve HTTP until the supervisor says to stop. `arguments`: contact, curve, http (a descriptor)."""
-    with socket.socket(fileno=arguments["http"]) as listener:
-        asyncio.run(_serve(config, arguments, listener))
+def run(config: ServerConfig, contact: Contact, needs: GatewayNeeds) -> None:
+    """Serve HTTP until the supervisor says to stop."""
+    with socket.socket(fileno=needs.http) as listener:
+        asyncio.run(_serve(config, contact, Backend(config, needs.curve), listener))
 
 
-async def _serve(config: ServerConfig, arguments: Mapping[str, Any], listener: socket.socket) -> None:
-    backend = Backend(config, arguments["curve"])
+async def _serve(config: ServerConfig, contact: Contact, backend: Backend, listener: socket.socket) -> None:
     server = _Server(
         uvicorn.Config(
             create_app(backend, config),
@@ -66,7 +66,7 @@ async def _serve(config: ServerConfig, arguments: Mapping[str, Any], listener: s
             timeout_graceful_shutdown=GRACE_S,
         )
     )
-    context, contact = zmq.asyncio.Context(), Contact.of(arguments["contact"])
+    context = zmq.asyncio.Context()
     supervisor: Any = sockets.connect_internal(context, zmq.DEALER, contact.supervisor, contact.keys, contact.line)
     await supervisor.send_multipart(encode(Hello(os.getpid())))
     log.info("listening on %s:%s", *listener.getsockname()[:2])

@@ -2,26 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-
-@dataclass(frozen=True, slots=True)
-class Orders:
-    """What to start: a role of `child.py`, the name it is known by, and what it needs.
-
-    It inherits the files whose descriptors are under "descriptors" of its arguments, by the same numbers.
-    """
-
-    role: str
-    name: str
-    log_role: str
-    arguments: dict[str, Any]
-    environment: dict[str, str] = field(default_factory=dict)
-
-    def with_arguments(self, **arguments: Any) -> Orders:
-        """The same with more arguments."""
-        return replace(self, arguments={**self.arguments, **arguments})
+from bert_serving.server.transport.orders import Orders
 
 
 class Process(Protocol):

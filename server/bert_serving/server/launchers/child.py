@@ -1,8 +1,8 @@
 """The entry of every child process: sets it up, runs its role, and says why it ended.
 
-A child gets its orders as one JSON line on standard input, which then stays open: its end means that the parent is
-gone, and the child ends too. What it prints goes to standard error; the standard output it was born with carries its
-result or its last words to the parent, one JSON object a line.
+A child gets its config and its orders as one JSON line on standard input, which then stays open: its end means that
+the parent is gone, and the child ends too. What it prints goes to standard error; the standard output it was born with
+carries its result or its last words to the parent, one JSON object a line.
 """
 
 from __future__ import annotations
@@ -21,27 +21,28 @@ from bert_serving.server.config import ServerConfig
 from bert_serving.server.errors import BertServerError
 from bert_serving.server.log import set_up_logging
 from bert_serving.server.transport.descriptors import raise_limit
+from bert_serving.server.transport.orders import OptimizerNeeds, Orders, SinkNeeds, VentilatorNeeds, WorkerNeeds
 
 log = logging.getLogger(__name__)
 
 BOOTSTRAP = (
-    "import json, sys; orders = json.loads(sys.stdin.readline()); sys.path[:] = orders['path'];"
-    "from bert_serving.server.launchers import child; child.main(orders)"
+    "import json, sys; told = json.loads(sys.stdin.readline()); sys.path[:] = told['path'];"
+    "from bert_serving.server.launchers import child; child.main(told['config'], told['orders'])"
 )
 """What the parent runs, by `python -I -c`: isolated, so that no file in the working directory shadows a module."""
 
 
-def main(orders: Mapping[str, Any]) -> None:
-    """Run the role in `orders`: path, role, log_role, config, arguments."""
+def main(config_json: str, orders_json: Mapping[str, Any]) -> None:
+    """Run the role that the orders name."""
     report = _claim_stdout()
     raise_limit()
     for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C reaches the whole group: the parent decides what ends
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
-    config = ServerConfig.from_json(orders["config"])
-    set_up_logging(orders["log_role"], config.verbose)
+    config, orders = ServerConfig.from_json(config_json), Orders.from_json(orders_json)
+    set_up_logging(orders.log_role, config.verbose)
     try:
-        report("result", _ROLES[orders["role"]](config, orders["arguments"]))
+        report("result", _run(config, orders))
         _exit(0)
     except BertServerError as error:
         _end(report, str(error))
@@ -80,39 +81,27 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _run_ventilator(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
-    from bert_serving.server.ventilator import loop
+def _run(config: ServerConfig, orders: Orders) -> str | None:
+    """What the optimizer has prepared; all others run until they are told to stop. Each imports its own room alone."""
+    contact, needs = orders.contact, orders.needs
+    if isinstance(needs, OptimizerNeeds):
+        prepared: str = importlib.import_module(config.engine).prepare(config, log.info)
+        return prepared
+    assert contact is not None
+    if isinstance(needs, VentilatorNeeds):
+        from bert_serving.server.ventilator import loop as ventilator
 
-    loop.run(config, arguments)
+        ventilator.run(config, contact, needs)
+    elif isinstance(needs, SinkNeeds):
+        from bert_serving.server.sink import loop as sink
 
+        sink.run(config, contact, needs)
+    elif isinstance(needs, WorkerNeeds):
+        from bert_serving.server.worker import loop as worker
 
-def _run_sink(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
-    from bert_serving.server.sink import loop
+        worker.run(config, contact, needs)
+    else:
+        from bert_serving.server.gateway import process as gateway
 
-    loop.run(config, arguments)
-
-
-def _run_worker(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
-    from bert_serving.server.worker import loop
-
-    loop.run(config, arguments)
-
-
-def _run_gateway(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
-    from bert_serving.server.gateway import process
-
-    process.run(config, arguments)
-
-
-def _prepare(config: ServerConfig, arguments: Mapping[str, Any]) -> str:
-    prepared: str = importlib.import_module(config.engine).prepare(config, log.info)
-    return prepared
-
-
-_ROLES: dict[str, Callable[[ServerConfig, Mapping[str, Any]], Any]] = {
-    "ventilator": _run_ventilator,
-    "sink": _run_sink,
-    "worker": _run_worker,
-    "gateway": _run_gateway,
-    "optimizer": _prepare,
-}
+        gateway.run(config, contact, needs)
+    return None

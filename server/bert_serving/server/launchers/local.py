@@ -10,8 +10,8 @@ from contextlib import suppress
 from typing import Any
 
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.launchers.base import Orders
 from bert_serving.server.launchers.child import BOOTSTRAP
+from bert_serving.server.transport.orders import Orders
 
 
 class LocalProcess:
@@ -23,15 +23,13 @@ class LocalProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **orders.environment},
-            pass_fds=orders.arguments.get("descriptors", ()),
+            pass_fds=orders.needs.descriptors,
         )
         self._unread = b""
         self._send(
             path=sys.path,  # so that the child imports what the parent does, under pytest and Jupyter too
-            role=orders.role,
-            log_role=orders.log_role,
             config=config.to_json(),
-            arguments=orders.arguments,
+            orders=orders.to_json(),
         )
         os.set_blocking(self._stdout, False)
 

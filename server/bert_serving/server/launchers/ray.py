@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -23,10 +24,11 @@ from ray.util import get_node_ip_address
 
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.errors import BertServerError, ServiceError, StartError
-from bert_serving.server.launchers.base import Orders, Process
+from bert_serving.server.launchers.base import Process
 from bert_serving.server.launchers.local import LocalLauncher
 from bert_serving.server.launchers.ray_bundle import fetch_bundle, shared_bundle
 from bert_serving.server.log import set_up_logging
+from bert_serving.server.transport.orders import Orders, Role, WorkerNeeds
 from bert_serving.server.version import __version__
 
 _KNOCK_TIMEOUT_S = 10.0
@@ -66,7 +68,7 @@ class RayLauncher:
 
     def start(self, orders: Orders) -> Process:
         """A worker becomes an actor, everything else a process here. Raises ServiceError if the head is gone."""
-        if orders.role != "worker":
+        if orders.role is not Role.WORKER:
             return self._local.start(orders)
         if self._lost is not None:
             raise ServiceError(self._lost)
@@ -123,10 +125,9 @@ class RayProcess:
         self._is_unwanted = False
         about = {
             "version": __version__,
-            "name": orders.name,
-            "log_role": orders.log_role,
             "config": config.to_json(),
-            "arguments": {**orders.arguments, "lanes": max(1, int(wanted.get("CPU", 1)))},
+            "orders": orders.to_json(),
+            "lanes": max(1, int(wanted.get("CPU", 1))),
             "environment": _environment(orders, config),
         }
         threading.Thread(target=self._begin, args=(wanted, about), name=f"ray-{orders.name}", daemon=True).start()
@@ -222,14 +223,16 @@ class _Worker:
                 "install the same there"
             )
         os.environ.update(about["environment"])
-        config = ServerConfig.from_json(about["config"])
-        set_up_logging(about["log_role"], config.verbose)
+        config, orders = ServerConfig.from_json(about["config"]), Orders.from_json(about["orders"])
+        set_up_logging(orders.log_role, config.verbose)
         from bert_serving.server.worker import loop
 
         actor = ray.get_runtime_context().get_actor_id()
-        arguments = {**about["arguments"], "place": f"{node}, actor {actor[:8]}"}
+        assert isinstance(orders.needs, WorkerNeeds)
+        assert orders.contact is not None
+        needs = replace(orders.needs, lanes=about["lanes"], where=f"{node}, actor {actor[:8]}")
         try:
-            loop.run(config, arguments, fetch_bundle)
+            loop.run(config, orders.contact, needs, fetch_bundle)
         except BertServerError as error:
             return str(error)
         except MemoryError:

@@ -6,13 +6,11 @@ The supervisor tells it what children say; it owns no socket and no thread.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.devices import device_environment, device_name, lanes_for
 from bert_serving.server.errors import StartError
-from bert_serving.server.launchers.base import Orders
 from bert_serving.server.message.messages import (
     Alive,
     Census,
@@ -31,6 +29,7 @@ from bert_serving.server.service.restarts import Restarts
 from bert_serving.server.service.roster import Member, Roster, State
 from bert_serving.server.transport.lines import Lines
 from bert_serving.server.transport.meeting import GATEWAY, SINK, VENTILATOR, Meeting, name_of
+from bert_serving.server.transport.orders import OptimizerNeeds, Orders, Role, WorkerNeeds
 
 log = logging.getLogger(__name__)
 
@@ -92,19 +91,13 @@ class Children:
 
     # -- start --------------------------------------------------------------------------------------------------------
 
-    def start(self, meeting: Meeting, orders: Mapping[str, dict[str, Any]], now_s: float) -> None:
-        """Start all, which meet as `meeting` says; `orders` are what ventilator, sink and gateway need besides."""
+    def start(self, meeting: Meeting, orders: Sequence[Orders], now_s: float) -> None:
+        """Start all, which meet as `meeting` says; `orders` are those of ventilator, sink and gateway."""
         self._started_s = self._last_progress_s = now_s
         self._meeting = meeting
-        public = meeting.insider.public if meeting.insider else None
-        common = {"insider": public, "remote_host": meeting.remote_host}
-        for name, log_role in ((VENTILATOR, "VENTILATOR"), (SINK, "SINK")):
-            self._start(Orders(name, name, log_role, {**common, **orders[name]}), "cpu")
-        if GATEWAY in orders:
-            curve = str(meeting.insider.folder) if meeting.insider else None
-            self._start(Orders(GATEWAY, GATEWAY, "PROXY", {"curve": curve, **orders[GATEWAY]}), "cpu")
         environment = device_environment(None, self._config.verbose)
-        self._start(Orders("optimizer", OPTIMIZER, "GRAPHOPT", {}, environment), "cpu")
+        for each in (*orders, Orders(Role.OPTIMIZER, OPTIMIZER, OptimizerNeeds(), environment)):
+            self._start(each, "cpu")
         devices = self._devices[: self._config.num_worker]
         for number in range(len(devices)):
             self._start_worker(number)
@@ -112,16 +105,16 @@ class Children:
 
     def _start_worker(self, number: int) -> None:
         name, gpu = f"worker-{number}", self._devices[number]
-        arguments = {"device": device_name(gpu), "lanes": lanes_for(gpu, self._config.most_workers)}
+        needs = WorkerNeeds(device_name(gpu), lanes_for(gpu, self._config.most_workers))
         environment = device_environment(gpu, self._config.verbose)
-        self._start(Orders("worker", name, name.upper(), arguments, environment), device_name(gpu))
+        self._start(Orders(Role.WORKER, name, needs, environment), device_name(gpu))
 
     def _start(self, orders: Orders, device: str) -> None:
         assert self._meeting is not None
         self._orders[orders.name] = orders, device
         member = self._roster.begin(orders.name, device)
-        contact = self._meeting.contact(member.line, is_remote=orders.role == "worker")
-        self._processes.start(orders.with_arguments(contact=contact.as_orders()))
+        contact = self._meeting.contact(member.line, is_remote=orders.role is Role.WORKER)
+        self._processes.start(orders.at(contact))
         member.pid = self._processes.pid(orders.name)
         member.stage = self._processes.stage(orders.name)
         self._is_changed = True

@@ -14,7 +14,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bert_serving.server.launchers.base import Launcher, Orders, Process
+from bert_serving.server.launchers.base import Launcher, Process
+from bert_serving.server.transport.orders import Orders
 
 log = logging.getLogger(__name__)
 

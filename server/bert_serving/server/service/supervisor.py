@@ -37,6 +37,7 @@ from bert_serving.server.transport.guard import Guard
 from bert_serving.server.transport.lines import Lines
 from bert_serving.server.transport.listeners import Listeners, open_listeners
 from bert_serving.server.transport.meeting import GATEWAY, SINK, VENTILATOR, Meeting
+from bert_serving.server.transport.orders import GatewayNeeds, Orders, Role, SinkNeeds, VentilatorNeeds
 from bert_serving.server.transport.run_keys import RunKeys
 from bert_serving.server.ventilator.open_log import make_files
 from bert_serving.server.ventilator.status import Description
@@ -92,7 +93,7 @@ class Supervisor:
             for source in (*self._lines.sockets, self._wakeup.fileno(), self._processes.fileno()):
                 poller.register(source, zmq.POLLIN)
             opened.callback(self._children.stop)
-            self._children.start(meeting, self._orders(listeners, log_files), time.monotonic())
+            self._children.start(meeting, self._orders(meeting, listeners, log_files), time.monotonic())
             while not self._is_over(time.monotonic()):
                 self._wait(poller)
                 for step in (self._hear, self._watch, self._children.tell_ventilator):
@@ -107,21 +108,19 @@ class Supervisor:
         lines = self._lines = Lines(context, folder, "supervisor", keys, remote_host)
         return Meeting(lines.address, lines.remote_address, remote_host, folder, keys, insider)
 
-    def _orders(self, listeners: Listeners, log_files: tuple[int, int]) -> dict[str, dict[str, Any]]:
-        """What children need that inherit sockets or files."""
-        requests, results = listeners.requests.fileno(), listeners.results.fileno()
-        orders: dict[str, dict[str, Any]] = {
-            VENTILATOR: {
-                "descriptors": [requests, *log_files],
-                "requests": requests,
-                "log_files": log_files,
-                "description": self._description.as_orders(),
-            },
-            SINK: {"descriptors": [results], "results": results, "pad_to": self._config.pad_to},
-        }
+    def _orders(self, meeting: Meeting, listeners: Listeners, log_files: tuple[int, int]) -> list[Orders]:
+        """For the children that inherit sockets or files."""
+        insider, remote_host = meeting.insider, meeting.remote_host
+        public = insider.public if insider else None
+        description = self._description.as_orders()
+        needs = VentilatorNeeds(listeners.requests.fileno(), log_files, description, public, remote_host)
+        orders = [
+            Orders(Role.VENTILATOR, VENTILATOR, needs),
+            Orders(Role.SINK, SINK, SinkNeeds(listeners.results.fileno(), self._config.pad_to, public, remote_host)),
+        ]
         if listeners.http is not None:
-            http = listeners.http.fileno()
-            orders[GATEWAY] = {"descriptors": [http], "http": http}
+            curve = str(insider.folder) if insider else None
+            orders.append(Orders(Role.GATEWAY, GATEWAY, GatewayNeeds(listeners.http.fileno(), curve)))
         return orders
 
     def _is_over(self, now_s: float) -> bool:

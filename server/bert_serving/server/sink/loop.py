@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from math import ceil
 from pathlib import Path
@@ -41,6 +41,7 @@ from bert_serving.server.transport.curve import open_gate
 from bert_serving.server.transport.guard import Guard
 from bert_serving.server.transport.lines import read
 from bert_serving.server.transport.meeting import Contact
+from bert_serving.server.transport.orders import SinkNeeds
 
 log = logging.getLogger(__name__)
 
@@ -51,24 +52,22 @@ MOST_REASON = 200
 """Characters of an exception that a client is told."""
 
 
-def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
-    """Run the sink until it is told to stop. `arguments`: contact, insider, remote_host, results (a descriptor) and
-    pad_to."""
-    contact = Contact.of(arguments["contact"])
+def run(config: ServerConfig, contact: Contact, needs: SinkNeeds) -> None:
+    """Run the sink until it is told to stop."""
     with ExitStack() as opened:
         context = zmq.Context()
         opened.callback(context.destroy, linger=sockets.PUBLISH_LINGER_MS)
-        gate = opened.enter_context(open_gate(context, config.curve_dir, arguments["insider"]))
+        gate = opened.enter_context(open_gate(context, config.curve_dir, needs.insider))
         results = opened.enter_context(sockets.open_results(context, config))
         connections = opened.enter_context(Connections(context, results, result_bounds(config.max_clients), gate))
-        sockets.adopt(results, arguments["results"])
-        rows, rows_address = _bind_rows(context, contact, arguments["remote_host"])
+        sockets.adopt(results, needs.results)
+        rows, rows_address = _bind_rows(context, contact, needs.remote_host)
         poller = zmq.Poller()
         supervisor, ventilator = ChildLine(context, contact), VentilatorLine(context, contact, poller)
         supervisor.hello(rows_address)
         listeners = Listeners(config.result_ttl, config.max_clients)
         publisher = Publisher(config, listeners, results, connections, ventilator.say)
-        Sink(arguments["pad_to"], publisher, results, connections, rows, supervisor, ventilator, poller).loop()
+        Sink(needs.pad_to, publisher, results, connections, rows, supervisor, ventilator, poller).loop()
 
 
 def _bind_rows(context: zmq.Context[Any], contact: Contact, remote_host: str | None) -> tuple[sockets.Socket, str]:

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 import zmq
 
@@ -49,6 +47,7 @@ from bert_serving.server.transport.curve import Gate, open_gate
 from bert_serving.server.transport.guard import Guard
 from bert_serving.server.transport.lines import Lines
 from bert_serving.server.transport.meeting import SINK, Contact, name_of
+from bert_serving.server.transport.orders import VentilatorNeeds
 from bert_serving.server.ventilator.autoscaler import Autoscaler, Bounds
 from bert_serving.server.ventilator.intake import Intake, Limits, Request
 from bert_serving.server.ventilator.open_log import OpenLog
@@ -72,26 +71,22 @@ PROBE = Part(
 """A known sentence for each worker, whose answer is of no interest but that it comes."""
 
 
-def run(config: ServerConfig, arguments: Mapping[str, Any]) -> None:
-    """Run the ventilator until it is told to stop.
-
-    `arguments`: contact, insider, remote_host, requests, log_files (descriptors) and description.
-    """
-    contact = Contact.of(arguments["contact"])
+def run(config: ServerConfig, contact: Contact, needs: VentilatorNeeds) -> None:
+    """Run the ventilator until it is told to stop."""
     with ExitStack() as opened:
         context = zmq.Context()
         opened.callback(context.destroy, linger=sockets.PUBLISH_LINGER_MS)
-        gate = opened.enter_context(open_gate(context, config.curve_dir, arguments["insider"]))
+        gate = opened.enter_context(open_gate(context, config.curve_dir, needs.insider))
         requests = opened.enter_context(sockets.open_requests(context, config))
         bounds = request_bounds(config.max_clients, config.max_msg_size)
         connections = opened.enter_context(Connections(context, requests, bounds, gate))
-        sockets.adopt(requests, arguments["requests"])
+        sockets.adopt(requests, needs.requests)
         # named after this process: a predecessor's file may still be there
-        lines = Lines(context, Path(contact.folder), contact.line, contact.keys, arguments["remote_host"])
+        lines = Lines(context, Path(contact.folder), contact.line, contact.keys, needs.remote_host)
         supervisor = ChildLine(context, contact)
         supervisor.hello(lines.address, lines.remote_address)
-        open_log = OpenLog(tuple(arguments["log_files"]))
-        description = Description(arguments["description"])
+        open_log = OpenLog(needs.log_files)
+        description = Description(needs.description)
         Ventilator(config, description, requests, connections, gate, lines, supervisor, open_log).loop()
 
 

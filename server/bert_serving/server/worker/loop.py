@@ -11,12 +11,11 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from math import inf
 from queue import Empty, SimpleQueue
-from typing import Any
 
 import zmq
 
@@ -41,6 +40,7 @@ from bert_serving.server.message.tickets import PartKey
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.child_line import ALIVE_INTERVAL_S, ChildLine, VentilatorLine
 from bert_serving.server.transport.meeting import Contact
+from bert_serving.server.transport.orders import WorkerNeeds
 from bert_serving.server.worker.batcher import Limits
 from bert_serving.server.worker.lanes import Lanes, Outcome, select
 from bert_serving.server.worker.tokenizing import Texts, Tokenizing
@@ -54,9 +54,8 @@ GPU_BATCH_TOKENS = 16384
 """On a GPU a batch more costs as much as thousands of tokens: rows of any length may share one."""
 
 
-def run(config: ServerConfig, arguments: Mapping[str, Any], fetch: Callable[[str], str] = str) -> None:
-    """Run a worker until it is told to stop. `arguments`: contact, device, lanes; and place, where that is another
-    machine.
+def run(config: ServerConfig, contact: Contact, needs: WorkerNeeds, fetch: Callable[[str], str] = str) -> None:
+    """Run a worker until it is told to stop.
 
     `fetch` makes what `Launcher.share` gave something that the engine can load here.
     """
@@ -65,14 +64,14 @@ def run(config: ServerConfig, arguments: Mapping[str, Any], fetch: Callable[[str
         opened.callback(context.destroy, linger=sockets.PUBLISH_LINGER_MS)
         wakeup = sockets.Wakeup()
         opened.callback(wakeup.close)
-        contact, poller = Contact.of(arguments["contact"]), zmq.Poller()
+        poller = zmq.Poller()
         supervisor, ventilator = ChildLine(context, contact), VentilatorLine(context, contact, poller)
         supervisor.hello()
 
         def connect_sink(address: str) -> sockets.Socket:
             return sockets.connect_internal(context, zmq.PUSH, address, contact.keys)
 
-        Worker(config, arguments, supervisor, ventilator, connect_sink, poller, wakeup, fetch).loop()
+        Worker(config, needs, supervisor, ventilator, connect_sink, poller, wakeup, fetch).loop()
 
 
 @dataclass(slots=True)
@@ -87,7 +86,7 @@ class Worker:
     def __init__(
         self,
         config: ServerConfig,
-        arguments: Mapping[str, Any],
+        needs: WorkerNeeds,
         supervisor: ChildLine,
         ventilator: VentilatorLine,
         connect_sink: Callable[[str], sockets.Socket],
@@ -97,8 +96,8 @@ class Worker:
     ) -> None:
         self._config = config
         self._fetch = fetch
-        self._device, self._where = arguments["device"], arguments.get("place")
-        self._num_lanes = arguments["lanes"]
+        self._device, self._where = needs.device, needs.where
+        self._num_lanes = needs.lanes
         self._supervisor = supervisor
         self._ventilator = ventilator
         self._connect_sink = connect_sink
