@@ -70,7 +70,7 @@ def test_costs_come_back_from_json() -> None:
 
 
 def test_the_costs_of_the_repository_can_be_read() -> None:
-    costs = Costs.from_json((Path(__file__).parents[2] / "server" / "scaling" / "costs.json").read_text())
+    costs = Costs.from_json((Path(__file__).parents[2] / "docs" / "scaling" / "costs.json").read_text())
     assert costs.compute.token_s > 0
     assert len(costs.lengths) > 1000
 
