@@ -30,6 +30,7 @@ from bert_serving.client.errors import (
     ServerRestarted,
     ServerStopping,
 )
+from bert_serving.client.frames import NOW, receive_now, send
 from bert_serving.client.handshake import Handshake
 from bert_serving.client.keys import ClientKeys
 from bert_serving.client.link import Link, explain
@@ -199,7 +200,7 @@ class Loop:
     def _receive(self) -> None:
         for _ in range(MAX_REPLIES_A_TURN):
             try:
-                frames = self._sub.recv_multipart(zmq.NOBLOCK, copy=False)
+                frames = receive_now(self._sub)
             except zmq.Again:
                 return
             topic = frames[0].bytes
@@ -293,7 +294,7 @@ class Loop:
                 if not self._is_up:
                     break
                 try:
-                    self._push.send_multipart(asked.frames_at(now_s), zmq.NOBLOCK)
+                    send(self._push, asked.frames_at(now_s), NOW)
                 except zmq.Again:
                     break
                 self._resend.sent(asked.request_id, sum(map(len, asked.frames)), now_s)

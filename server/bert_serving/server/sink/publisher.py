@@ -15,6 +15,7 @@ from typing import Any
 import zmq
 
 from bert_serving.client.errors import ServerBusy
+from bert_serving.client.frames import NOW, send
 from bert_serving.client.wire import encode_error_reply, topic
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.log import Throttle
@@ -152,7 +153,7 @@ class Publisher:
         private = identity + b"\1"
         self._results.setsockopt(zmq.SUBSCRIBE, private)
         with suppress(zmq.Again):  # it does not read: its own question was not what it waits for
-            self._results.send_multipart([private, *frames[1:]], zmq.NOBLOCK)
+            send(self._results, [private, *frames[1:]], NOW)
         self._results.setsockopt(zmq.UNSUBSCRIBE, private)
 
     # -- answers ------------------------------------------------------------------------------------------------------
@@ -207,7 +208,7 @@ class Publisher:
         is_followed = self._unsent.is_followed(identity, size)
         last = zmq.Frame(frames[-1], track=True, copy=False, copy_threshold=0) if is_followed else frames[-1]
         try:
-            self._results.send_multipart([*frames[:-1], last], zmq.NOBLOCK, copy=False)
+            send(self._results, [*frames[:-1], last], NOW, copy=False)
         except zmq.Again:
             return False
         tracker = last.tracker if is_followed else None

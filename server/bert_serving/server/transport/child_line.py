@@ -12,6 +12,7 @@ from typing import Any
 
 import zmq
 
+from bert_serving.client.frames import send
 from bert_serving.server.message.messages import Alive, Hello, Message, encode
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.lines import read
@@ -34,7 +35,7 @@ class ChildLine:
         self.say(self.greeting)
 
     def say(self, message: Message) -> None:
-        self.socket.send_multipart(encode(message))
+        send(self.socket, encode(message))
 
     def beat(self, now_s: float) -> None:
         """Say that this child is alive, now and then."""
@@ -68,7 +69,7 @@ class VentilatorLine:
     def say(self, message: Message) -> None:
         """While there is none nobody misses it: its successor asks about all that it had."""
         if self.socket is not None:
-            self.socket.send_multipart(encode(message))
+            send(self.socket, encode(message))
 
     def hear(self) -> Iterator[Message]:
         """What the ventilator has said."""

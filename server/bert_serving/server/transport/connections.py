@@ -19,12 +19,13 @@ from typing import Any
 
 import zmq
 
+from bert_serving.client.frames import receive_now
 from bert_serving.server.log import Throttle
 from bert_serving.server.transport.connection_table import Bounds, Connection, ConnectionTable
 from bert_serving.server.transport.curve import Gate
 from bert_serving.server.transport.descriptors import BESIDE_CLIENTS, connections_within_limit
 from bert_serving.server.transport.handshakes import Handshakes
-from bert_serving.server.transport.sockets import Socket
+from bert_serving.server.transport.sockets import Socket, is_readable
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,6 @@ EVENTS_AT_ONCE = 5_000
 MOST_UNREAD = 1 << 18
 MOST_UNREAD_TOGETHER = 1 << 22
 """Bytes of subscriptions, of one connection and of all: some dozens of the longest identities."""
-_READABLE = int(zmq.POLLIN)
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
 _libc = ctypes.CDLL(None)
 _NOWHERE = bytes(16)
@@ -118,11 +118,18 @@ class Connections:
     def of(self, frame: zmq.Frame) -> Connection | None:
         """The connection that a frame came by; None if it has gone, or the frame is the library's own."""
         self._take_events()
+        return self.about(frame)
+
+    def about(self, frame: zmq.Frame) -> Connection | None:
+        """As `of`, in half the time, but it may be the one that had the same descriptor before this turn."""
         try:
             fd = int(frame.get(zmq.SRCFD))
         except zmq.ZMQError:
             return None
         one = self._table.get(fd)
+        if one is None:
+            self._take_events()
+            one = self._table.get(fd)
         if one is not None and one.user is None:
             with suppress(zmq.ZMQError):  # without keys there is none
                 one.user = str(frame.get("User-Id"))
@@ -189,11 +196,11 @@ class Connections:
     # -- what the library and the kernel tell -------------------------------------------------------------------------
 
     def _take_events(self) -> None:
-        """Hear who came and who went. To ask first is cheaper than an attempt in vain, and this is done by message."""
+        """Hear who came and who went."""
         for _ in range(EVENTS_AT_ONCE):
-            if not int(self._monitor.getsockopt(zmq.EVENTS)) & _READABLE:
+            if not is_readable(self._monitor):
                 return
-            event, fd = struct.unpack("=Hi", self._monitor.recv_multipart()[0])
+            event, fd = struct.unpack("=Hi", receive_now(self._monitor)[0].bytes)
             if event == zmq.EVENT_ACCEPTED:
                 self._on_accepted(fd)
             elif (one := self._table.gone(fd, time.monotonic())) is not None:

@@ -12,7 +12,8 @@ from typing import Any
 
 import zmq
 
-from bert_serving.server.transport.sockets import Socket
+from bert_serving.client.frames import receive_now, send
+from bert_serving.server.transport import sockets
 
 AT_ONCE = 1_000
 _COME_IN = b"200", b"OK"
@@ -24,7 +25,7 @@ class Handshakes:
     """Of the sockets of one context that have a ZAP domain. Who opens it closes it, after them."""
 
     def __init__(self, context: zmq.Context[Any]) -> None:
-        self.socket: Socket = context.socket(zmq.ROUTER)
+        self.socket: sockets.Socket = context.socket(zmq.ROUTER)
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.bind("inproc://zeromq.zap.01")
 
@@ -35,9 +36,8 @@ class Handshakes:
     def answer(self, is_welcome: Callable[[str], bool]) -> None:
         """Let those in who wait and whose address is welcome."""
         for _ in range(AT_ONCE):
-            try:
-                way, gap, version, request_id, _, address, *_ = self.socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
+            if not sockets.is_readable(self.socket):
                 return
+            way, gap, version, request_id, _, address, *_ = (frame.bytes for frame in receive_now(self.socket))
             status = _COME_IN if is_welcome(address.decode("ascii", "replace")) else _COME_LATER
-            self.socket.send_multipart([way, gap, version, request_id, *status, b"", b""])
+            send(self.socket, [way, gap, version, request_id, *status, b"", b""])

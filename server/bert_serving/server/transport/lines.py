@@ -13,6 +13,7 @@ from typing import Any
 
 import zmq
 
+from bert_serving.client.frames import send
 from bert_serving.server.log import Throttle
 from bert_serving.server.message.messages import Message, UnknownMessage, decode, encode
 from bert_serving.server.transport import sockets
@@ -63,7 +64,7 @@ class Lines:
         if sock is None:
             return False
         try:
-            sock.send_multipart([line.encode(), *encode(message)])
+            send(sock, [line.encode(), *encode(message)])
         except zmq.ZMQError as error:  # it is gone, which its pipe tells
             log.debug("%s could not be sent to %s: %s", type(message).__name__, line, error)
             return False

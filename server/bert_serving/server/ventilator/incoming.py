@@ -78,7 +78,7 @@ class Reader:
                 message.kept += size
             message.frames.append(frame if fits else None)
         if number == 1:
-            message.connection = self._connections.of(frame)
+            message.connection = self._connections.about(frame)
         elif number == MAX_FRAMES + 1 and message.connection is not None:
             self._connections.hang_up(message.connection)
         return not frame.more

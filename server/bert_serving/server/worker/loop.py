@@ -19,6 +19,7 @@ from queue import Empty, SimpleQueue
 
 import zmq
 
+from bert_serving.client.frames import send
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.contract import Engine, Row, Vectors
 from bert_serving.server.errors import HungError
@@ -288,7 +289,7 @@ class Worker:
     def _finish_if_complete(self, key: PartKey) -> None:
         held = self._open[key]
         if held.assembly.complete and self._sink is not None:
-            self._sink.send_multipart(encode(_rows(held.part, held.assembly)), copy=False)
+            send(self._sink, encode(_rows(held.part, held.assembly)), copy=False)
             self._end(key)
 
     def _end(self, key: PartKey) -> None:
