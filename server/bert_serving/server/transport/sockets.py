@@ -222,18 +222,24 @@ class Wakeup:
         self._reader, self._writer = socket.socketpair()
         self._reader.setblocking(False)
         self._writer.setblocking(False)
+        self._is_pending = False
 
     def fileno(self) -> int:
         return self._reader.fileno()
 
     def notify(self) -> None:
-        with suppress(OSError):  # full: a wake-up is pending already; closed: nobody polls any more
+        if self._is_pending:  # who was woken looks at everything, this too
+            return
+        self._is_pending = True
+        with suppress(OSError):  # closed: nobody polls any more
             self._writer.send(b"\0")
 
     def clear(self) -> None:
+        """Before it is looked at what there is to do."""
         with suppress(BlockingIOError):
             while self._reader.recv(4096):
                 pass
+        self._is_pending = False
 
     def close(self) -> None:
         self._reader.close()
