@@ -178,6 +178,8 @@ def adopt(sock: Socket, descriptor: int) -> None:
 
 def burst(sock: Socket) -> Iterator[list[zmq.Frame]]:
     """The messages that are there, but not so many that other sockets would wait long."""
+    if not is_readable(sock):
+        return
     end_s = time.monotonic() + BURST_S
     while time.monotonic() < end_s:
         try:
