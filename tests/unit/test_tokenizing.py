@@ -22,7 +22,7 @@ from bert_serving.server.engine.contract import Texts as EngineTexts
 from bert_serving.server.message.tickets import PartKey
 from bert_serving.server.worker import tokenizing
 from bert_serving.server.worker.batcher import Limits
-from bert_serving.server.worker.lanes import Lanes
+from bert_serving.server.worker.lanes import Lanes, Outcome
 from bert_serving.server.worker.tokenizing import LARGE_PART_BYTES, SLICE_ROWS, Made, Texts, Tokenizing, read_list
 
 LIMITS = Limits(max_rows=4, max_tokens=1024, spare_pairs=4000)
@@ -143,6 +143,26 @@ def test_parts_take_turns_slice_by_slice() -> None:
         engine.may_go_on.set()
         made_of(tokenizing, *parts, part(99, ["!wait"]))
     assert engine.seen[1:] == ["part 1", "part 2", "part 1", "part 2"]
+
+
+def test_small_parts_of_several_requests_become_rows_at_once_and_run_together() -> None:
+    engine = Gated()
+    parts = [part(1, ["a"]), part(2, ["!tokenizer-crash"]), part(3, ["b", "c"]), part(4, ["late"], deadline_s=0)]
+    with at_work(engine) as (tokenizing, lanes):
+        put_behind_a_slice(engine, tokenizing, *parts)
+        engine.may_go_on.set()
+        made = made_of(tokenizing, *parts[:3], part(99, ["!wait"]))
+        assert tokenizing.made.get(timeout=OVERDUE_S) == Made(PartKey(4, 0), 0, None)
+        assert rows_of(made[1]) == engine.features(["a"])
+        assert rows_of(made[2]) == ["tokenization failed: RuntimeError"]
+        assert rows_of(made[3]) == engine.features(["b", "c"])
+        while (1, 0) not in (together := places_of(lanes.outcomes.get(timeout=OVERDUE_S))):
+            pass
+    assert {(3, 0), (3, 1)} <= together
+
+
+def places_of(outcome: Outcome) -> set[tuple[int, int]]:
+    return {(row.part.job, row.index) for row in outcome.rows}
 
 
 def test_a_long_text_keeps_no_others_waiting() -> None:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
+from itertools import islice, repeat
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -155,56 +155,96 @@ class Tokenizing:
             self._large.changed.notify()
 
     def _run(self, desk: _Desk) -> None:
-        while (reading := self._take(desk)) is not None:
+        while readings := self._take(desk):
             begin_s = time.perf_counter()
-            made = self._next(reading)
+            made = self._make(readings)
             with self._lock:
                 self.tokenize_s += time.perf_counter() - begin_s
-                if reading.generation == self._generation:
-                    self._hand_on(reading, made)
+                wanted = [
+                    (reading, some)
+                    for reading, some in zip(readings, made, strict=True)
+                    if reading.generation == self._generation
+                ]
+                self._hand_on(wanted)
+                for reading, _ in wanted:
                     if not reading.over:
                         desk.turns.add(reading, urgent=reading.texts.urgent)
                 desk.watch.end("slice", time.monotonic())
 
-    def _take(self, desk: _Desk) -> _Reading | None:
-        """The part whose turn it is, waiting for one; None at the end."""
+    def _take(self, desk: _Desk) -> list[_Reading]:
+        """The part whose turn it is, waiting for one, and the next ones while they are small; empty at the end."""
         with self._lock:
             while not self._closed:
-                if (reading := desk.turns.next()) is not None:
+                if readings := list(_together(desk.turns)):
                     desk.watch.begin("slice", time.monotonic())
-                    return reading
+                    return readings
                 desk.changed.wait()
-            return None
+            return []
 
-    def _next(self, reading: _Reading) -> Made:
-        """Make the next slice of a part. If its list cannot be read, all that is left of it fails."""
+    def _make(self, readings: list[_Reading]) -> list[Made]:
+        """Make the next slice of each."""
+        slices = [_slice_of(reading) for reading in readings]
+        texts = [text for some in slices if isinstance(some, list) for text in some]
+        rows = iter(features_of(self._engine, texts) if texts else ())
+        return [self._made(reading, some, rows) for reading, some in zip(readings, slices, strict=True)]
+
+    def _made(self, reading: _Reading, some: list[Any] | Exception | None, rows: Iterator[Row | str]) -> Made:
+        """What became of a slice. If its list cannot be read, all that is left of it fails."""
         key, first = reading.texts.key, reading.first
-        if reading.texts.deadline_s <= time.monotonic():
+        if some is None:
             reading.first = reading.texts.count
             return Made(key, first, None)
+        made: list[Row | str] = [] if isinstance(some, Exception) else list(islice(rows, len(some)))
+        tokens: list[list[str]] = []
         try:
-            rows = features_of(self._engine, reading.slice())
-            shown = rows if self._show_tokens else ()
-            tokens = [self._engine.tokens(row) if isinstance(row, Row) else [] for row in shown]
+            if isinstance(some, Exception):
+                raise some
+            if self._show_tokens:
+                tokens = [self._engine.tokens(row) if isinstance(row, Row) else [] for row in made]
         except Exception as error:
-            rows, tokens = list(repeat(_failure(error), reading.texts.count - first)), []
-            _failed.count(len(rows), time.monotonic(), error=error)
-        reading.first += len(rows)
-        return Made(key, first, rows, tokens)
+            made, tokens = list(repeat(_failure(error), reading.texts.count - first)), []
+            _failed.count(len(made), time.monotonic(), error=error)
+        reading.first += len(made)
+        return Made(key, first, made, tokens)
 
-    def _hand_on(self, reading: _Reading, made: Made) -> None:
-        """Tell the I/O thread first: it must know of a row before its vector comes."""
-        self.made.put(made)
-        key, deadline_s = made.key, reading.texts.deadline_s
-        placed = [
-            PlacedRow(key, made.first + number, row, deadline_s)
-            for number, row in enumerate(made.rows or ())
-            if isinstance(row, Row)
-        ]
-        if placed:
-            self._lanes.put(placed, reading.texts.urgent)
-        if len(placed) < len(made.rows or (None,)):
+    def _hand_on(self, made: list[tuple[_Reading, Made]]) -> None:
+        """Tell the I/O thread first: it must know of a row before its vector comes. Rows of several parts come to the
+        lanes at once, so that they can run together."""
+        placed: dict[bool, list[PlacedRow]] = {True: [], False: []}
+        is_all = True
+        for reading, some in made:
+            self.made.put(some)
+            good = [
+                PlacedRow(some.key, some.first + number, row, reading.texts.deadline_s)
+                for number, row in enumerate(some.rows or ())
+                if isinstance(row, Row)
+            ]
+            placed[reading.texts.urgent] += good
+            is_all = is_all and len(good) == len(some.rows or (None,))
+        for urgent, rows in placed.items():
+            if rows:
+                self._lanes.put(rows, urgent)
+        if not is_all:  # of a text without a row nothing else will tell
             self._notify()
+
+
+def _together(turns: Turns[_Reading]) -> Iterator[_Reading]:
+    """Those whose turn it is, as long as their texts are about a slice."""
+    rows = length = 0
+    while rows < SLICE_ROWS and length < _SLICE_LENGTH and (reading := turns.next()) is not None:
+        rows += reading.texts.count - reading.first
+        length += len(reading.texts.content)
+        yield reading
+
+
+def _slice_of(reading: _Reading) -> list[Any] | Exception | None:
+    """The next texts of a part, or why there are none; None if it is too late for them."""
+    if reading.texts.deadline_s <= time.monotonic():
+        return None
+    try:
+        return reading.slice()
+    except Exception as error:
+        return error
 
 
 def features_of(engine: Engine, texts: Sequence[Any]) -> list[Row | str]:
