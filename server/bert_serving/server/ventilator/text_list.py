@@ -262,7 +262,7 @@ def _structure(window: bytes, deepest: int) -> tuple[np.ndarray[Any, np.dtype[np
     Raises MalformedMessage if lists are nested deeper than `deepest`.
     """
     kinds = np.frombuffer(_without_escaped(window).translate(_KINDS), np.uint8)
-    places = np.flatnonzero(kinds)
+    places = np.flatnonzero(kinds != 0)  # of bools it is found six times as fast
     kinds = kinds[places]
     is_quote = kinds == _QUOTE
     outside = ~is_quote & (np.cumsum(is_quote) % 2 == 0)
