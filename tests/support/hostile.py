@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 
 import zmq
+from zmtp import anywhere
 
 from bert_serving.client.wire import Command, encode_command, encode_request
 
@@ -100,6 +101,9 @@ def http_request(rng: random.Random) -> tuple[str, bytes]:
     ]
 
 
+MESSAGES_AN_ADDRESS = 500
+
+
 def knock(ports: list[int], rng: random.Random) -> None:
     """Bytes that are no ZMTP, to each port."""
     for port in ports:
@@ -108,20 +112,25 @@ def knock(ports: list[int], rng: random.Random) -> None:
 
 
 def attack(ports: list[int], number: int, seed: int, per_second: float) -> None:
-    """Send so many messages at that pace, and now and then what is none; reads its answers sometimes."""
+    """Send so many messages at that pace, and now and then what is none; reads its answers sometimes.
+
+    It has another address from time to time, for one alone would soon be let in no more.
+    """
     rng = random.Random(seed)
     stream = messages(rng)
-    with zmq.Context() as context, context.socket(zmq.PUSH) as push, context.socket(zmq.SUB) as sub:
-        push.linger, sub.linger = 10_000, 0
-        sub.subscribe(b"stranger")
-        sub.connect(f"tcp://127.0.0.1:{ports[1]}")
-        push.connect(f"tcp://127.0.0.1:{ports[0]}")
-        begin_s = time.monotonic()
-        for count in range(number):
-            if count % 5 == 0:
-                time.sleep(max(0.0, begin_s + count / per_second - time.monotonic()))
-            push.send_multipart(next(stream))
-            if count % 1000 == 0:
+    begin_s = time.monotonic()
+    with zmq.Context() as context:
+        for begin in range(0, number, MESSAGES_AN_ADDRESS):
+            with context.socket(zmq.PUSH) as push, context.socket(zmq.SUB) as sub:
+                push.linger, sub.linger = 10_000, 0
+                sub.subscribe(b"stranger")
+                source = anywhere(rng)
+                sub.connect(f"tcp://{source}:0;127.0.0.1:{ports[1]}")
+                push.connect(f"tcp://{source}:0;127.0.0.1:{ports[0]}")
+                for count in range(begin, min(begin + MESSAGES_AN_ADDRESS, number)):
+                    if count % 5 == 0:
+                        time.sleep(max(0.0, begin_s + count / per_second - time.monotonic()))
+                    push.send_multipart(next(stream))
                 knock(ports, rng)
                 sub.subscribe(rng.randbytes(rng.randrange(5000)))
                 while sub.poll(0):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from hostile import messages
-from zmtp import MORE, Wire, cancellation, command, frame, greeting, message, ping, ready, subscription, wire
+from zmtp import MORE, Wire, anywhere, cancellation, command, frame, greeting, message, ping, ready, subscription, wire
 
 MOST_HELD = 300
 """Half handshakes that stay open at once; the oldest goes first."""
@@ -21,13 +21,16 @@ Onslaught = Callable[["Stranger"], int]
 
 
 class Stranger:
-    """One who knows the two ports."""
+    """One who knows the two ports, and has another address each time: one alone would soon be let in no more."""
 
     def __init__(self, ports: list[int], seed: int) -> None:
         self.port, self.port_out = ports
         self.rng = random.Random(seed)
         self.stream = messages(self.rng)
         self._held: deque[Wire] = deque()
+
+    def wire(self, port: int, kind: bytes) -> Wire:
+        return wire(port, kind, source=anywhere(self.rng))
 
     def hold(self, opened: Wire) -> None:
         """Keep it open for a while."""
@@ -44,7 +47,7 @@ def half_a_handshake(stranger: Stranger) -> int:
     """Stops somewhere in greeting or READY, and stays."""
     port, kind = stranger.rng.choice([(stranger.port, b"PUSH"), (stranger.port_out, b"SUB")])
     whole = greeting(stranger.rng.randrange(2)) + ready(kind)
-    opened = Wire(port)
+    opened = Wire(port, source=anywhere(stranger.rng))
     stranger.hold(opened)
     opened.send(whole[: stranger.rng.randrange(len(whole))])
     return 1
@@ -53,7 +56,7 @@ def half_a_handshake(stranger: Stranger) -> int:
 def message_without_end(stranger: Stranger) -> int:
     """Frames with MORE, and then the connection is gone."""
     number = stranger.rng.randrange(1, MOST_PARTS)
-    with wire(stranger.port, b"PUSH") as opened:
+    with stranger.wire(stranger.port, b"PUSH") as opened:
         parts = (stranger.rng.randbytes(stranger.rng.randrange(LONGEST_PART)) for _ in range(number))
         opened.send(b"".join(frame(part, MORE) for part in parts))
     return number
@@ -62,7 +65,7 @@ def message_without_end(stranger: Stranger) -> int:
 def subscriptions_by_the_thousand(stranger: Stranger) -> int:
     """Of which half are taken back, some twice, and some that were never there."""
     names = [stranger.rng.randbytes(stranger.rng.randrange(1, 60)) for _ in range(SUBSCRIPTIONS)]
-    with wire(stranger.port_out, b"SUB") as opened:
+    with stranger.wire(stranger.port_out, b"SUB") as opened:
         opened.send(b"".join(map(subscription, names)))
         opened.send(b"".join(map(cancellation, names[::2] + names[::4] + [name + b"?" for name in names[::4]])))
     return 2 * SUBSCRIPTIONS
@@ -71,14 +74,14 @@ def subscriptions_by_the_thousand(stranger: Stranger) -> int:
 def flood_of_pings(stranger: Stranger) -> int:
     number = stranger.rng.randrange(1, MOST_PARTS)
     port, kind = stranger.rng.choice([(stranger.port, b"PUSH"), (stranger.port_out, b"SUB")])
-    with wire(port, kind) as opened:
+    with stranger.wire(port, kind) as opened:
         opened.send(ping(stranger.rng.randbytes(16)) * number)
     return number
 
 
 def odd_commands(stranger: Stranger) -> int:
     port, kind = stranger.rng.choice([(stranger.port, b"PUSH"), (stranger.port_out, b"SUB")])
-    with wire(port, kind) as opened:
+    with stranger.wire(port, kind) as opened:
         name = stranger.rng.choice([b"NOTHING", b"PONG", b"ERROR", b"READY", b"SUBSCRIBE", b"PING"])
         opened.send(command(name, stranger.rng.randbytes(stranger.rng.randrange(300))))
     return 1
@@ -87,7 +90,7 @@ def odd_commands(stranger: Stranger) -> int:
 def hostile_requests(stranger: Stranger) -> int:
     """As `hostile` has them, and what belongs to the other port."""
     number = stranger.rng.randrange(1, MOST_PARTS)
-    with wire(stranger.rng.choice([stranger.port] * 9 + [stranger.port_out]), b"PUSH") as opened:
+    with stranger.wire(stranger.rng.choice([stranger.port] * 9 + [stranger.port_out]), b"PUSH") as opened:
         opened.send(b"".join(message(next(stranger.stream)) for _ in range(number)))
     return number
 

@@ -6,6 +6,7 @@ Whatever the other end does to a connection is an OSError here.
 
 from __future__ import annotations
 
+import random
 import socket
 import struct
 import time
@@ -67,11 +68,12 @@ def cancellation(topic: bytes) -> bytes:
 
 
 class Wire:
-    """A connection to a port of this machine. `timeout_s` bounds each connect, send and read."""
+    """A connection to a port of this machine, from `source`. `timeout_s` bounds each connect, send and read."""
 
-    def __init__(self, port: int, timeout_s: float = 2.0, receive_bytes: int | None = None) -> None:
+    def __init__(self, port: int, timeout_s: float = 2.0, receive_bytes: int | None = None, source: str = HERE) -> None:
         self.socket = socket.socket()
         self.socket.settimeout(timeout_s)
+        self.socket.bind((source, 0))
         if receive_bytes is not None:  # a small window: what is not read waits at the server
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         try:
@@ -172,9 +174,14 @@ class Wire:
         self.close()
 
 
-def wire(port: int, kind: bytes, timeout_s: float = 2.0, receive_bytes: int | None = None) -> Wire:
+def anywhere(rng: random.Random) -> str:
+    """One of the millions of addresses that this machine has for itself."""
+    return f"127.{rng.randrange(1, 255)}.{rng.randrange(1, 255)}.{rng.randrange(1, 255)}"
+
+
+def wire(port: int, kind: bytes, timeout_s: float = 2.0, receive_bytes: int | None = None, source: str = HERE) -> Wire:
     """A connection that has shaken hands."""
-    opened = Wire(port, timeout_s, receive_bytes)
+    opened = Wire(port, timeout_s, receive_bytes, source)
     try:
         return opened.shake_hands(kind)
     except OSError:
