@@ -7,6 +7,7 @@ import random
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import zmq
 from zmtp import anywhere
@@ -107,7 +108,7 @@ MESSAGES_AN_ADDRESS = 500
 def knock(ports: list[int], rng: random.Random) -> None:
     """Bytes that are no ZMTP, to each port."""
     for port in ports:
-        with socket.create_connection(("127.0.0.1", port)) as sock:
+        with suppress(ConnectionResetError), socket.create_connection(("127.0.0.1", port)) as sock:
             sock.sendall(rng.choice([*NO_ZMTP, b"\xff" + rng.randbytes(9), rng.randbytes(500)]))
 
 
