@@ -19,6 +19,8 @@ MORE, LONG, COMMAND = 1, 2, 4
 GREETING_BYTES = 64
 LONGEST_SHORT = 255
 HERE = "127.0.0.1"
+BIND_ADDRESS_NO_PORT = 24
+"""Linux's IP_BIND_ADDRESS_NO_PORT: the port is chosen when it is known whom to connect to."""
 
 
 def greeting(minor: int = 0, mechanism: bytes = b"NULL") -> bytes:
@@ -70,10 +72,15 @@ def cancellation(topic: bytes) -> bytes:
 class Wire:
     """A connection to a port of this machine, from `source`. `timeout_s` bounds each connect, send and read."""
 
-    def __init__(self, port: int, timeout_s: float = 2.0, receive_bytes: int | None = None, source: str = HERE) -> None:
+    def __init__(
+        self, port: int, timeout_s: float = 2.0, receive_bytes: int | None = None, source: str | None = None
+    ) -> None:
         self.socket = socket.socket()
         self.socket.settimeout(timeout_s)
-        self.socket.bind((source, 0))
+        if source is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # else a server finds the port in use
+            self.socket.setsockopt(socket.IPPROTO_IP, BIND_ADDRESS_NO_PORT, 1)
+            self.socket.bind((source, 0))
         if receive_bytes is not None:  # a small window: what is not read waits at the server
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         try:
@@ -179,7 +186,9 @@ def anywhere(rng: random.Random) -> str:
     return f"127.{rng.randrange(1, 255)}.{rng.randrange(1, 255)}.{rng.randrange(1, 255)}"
 
 
-def wire(port: int, kind: bytes, timeout_s: float = 2.0, receive_bytes: int | None = None, source: str = HERE) -> Wire:
+def wire(
+    port: int, kind: bytes, timeout_s: float = 2.0, receive_bytes: int | None = None, source: str | None = None
+) -> Wire:
     """A connection that has shaken hands."""
     opened = Wire(port, timeout_s, receive_bytes, source)
     try:
