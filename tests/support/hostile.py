@@ -103,6 +103,7 @@ def http_request(rng: random.Random) -> tuple[str, bytes]:
 
 
 MESSAGES_AN_ADDRESS = 500
+LAST_ID = 999_999_999
 
 
 def knock(ports: list[int], rng: random.Random) -> None:
@@ -115,7 +116,8 @@ def knock(ports: list[int], rng: random.Random) -> None:
 def attack(ports: list[int], number: int, seed: int, per_second: float) -> None:
     """Send so many messages at that pace, and now and then what is none; reads its answers sometimes.
 
-    It has another address from time to time, for one alone would soon be let in no more.
+    It has another address from time to time, for one alone would soon be let in no more; not before all is read that
+    it sent from the last one, or what waits for the server would grow without end.
     """
     rng = random.Random(seed)
     stream = messages(rng)
@@ -134,5 +136,12 @@ def attack(ports: list[int], number: int, seed: int, per_second: float) -> None:
                     push.send_multipart(next(stream))
                 knock(ports, rng)
                 sub.subscribe(rng.randbytes(rng.randrange(5000)))
-                while sub.poll(0):
-                    sub.recv_multipart()
+                _wait_until_read(push, sub)
+
+
+def _wait_until_read(push: zmq.Socket[bytes], sub: zmq.Socket[bytes]) -> None:
+    """Ask what comes after all else, and read answers up to that; for a while, if it was hung up on."""
+    push.send_multipart(encode_command(b"stranger", LAST_ID, Command.SHOW_CONFIG))
+    while sub.poll(1_000):
+        if sub.recv_multipart()[-1] == b"%d" % LAST_ID:
+            return
