@@ -10,13 +10,13 @@ import pyarrow.parquet
 import pytest
 
 from bert_serving.server.bulk.errors import BulkError
-from bert_serving.server.bulk.places import place_of
+from bert_serving.server.bulk.locations import location_of
 from bert_serving.server.bulk.records import Record, open_source
 
 
 def read(path: Path, content: bytes, column: str = "text") -> list[Record]:
     path.write_bytes(content)
-    source = open_source(place_of(str(path)), column)
+    source = open_source(location_of(str(path)), column)
     records = list(source.read())
     assert source.count() == len(records)
     return records
@@ -55,7 +55,7 @@ def test_tables(tmp_path: Path, name: str, comma: str) -> None:
     ]  # fmt: skip
     assert found[0].text == f'one\ntwo{comma} "three"'
     with pytest.raises(BulkError, match=r"no column 'text', but 'id', 'body': name the one with the texts by -column"):
-        list(open_source(place_of(str(tmp_path / name)), "text").read())
+        list(open_source(location_of(str(tmp_path / name)), "text").read())
 
 
 def test_parquet(tmp_path: Path) -> None:
@@ -64,23 +64,23 @@ def test_parquet(tmp_path: Path) -> None:
     texts[70_000] = " "
     column = pyarrow.array([*texts, None])
     pyarrow.parquet.write_table(pyarrow.table({"text": column, "id": range(100_001)}), path)
-    found = list(open_source(place_of(str(path)), "text").read())
+    found = list(open_source(location_of(str(path)), "text").read())
     assert len(found) == 100_001
     assert [(record.line, record.trouble) for record in found if record.trouble] == [
         (70_001, "the text is blank"), (100_001, "it has no 'text'")
     ]  # fmt: skip
     assert found[69_999] == Record(70_000, "text 69999")
-    assert next(open_source(place_of(str(path)), "id").read()).trouble == "its 'id' is of the type int, not a text"
+    assert next(open_source(location_of(str(path)), "id").read()).trouble == "its 'id' is of the type int, not a text"
     with pytest.raises(BulkError, match="no column 'body'"):
-        list(open_source(place_of(str(path)), "body").read())
+        list(open_source(location_of(str(path)), "body").read())
     path.write_bytes(b"no parquet")
     with pytest.raises(BulkError, match="cannot be read as Parquet"):
-        list(open_source(place_of(str(path)), "text").read())
+        list(open_source(location_of(str(path)), "text").read())
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(BulkError, match="is not there"):
-        open_source(place_of(str(tmp_path / "nothing.txt")), "text")
+        open_source(location_of(str(tmp_path / "nothing.txt")), "text")
     with pytest.raises(BulkError, match="is not a file"):
-        open_source(place_of(str(tmp_path)), "text")
+        open_source(location_of(str(tmp_path)), "text")
     assert read(tmp_path / "empty.txt", b"") == []

@@ -11,7 +11,7 @@ import pytest
 from pyarrow.fs import FileSystem, LocalFileSystem, SubTreeFileSystem
 
 from bert_serving.server.bulk.errors import BulkError
-from bert_serving.server.bulk.places import LocalPlace, Place, StorePlace, place_of
+from bert_serving.server.bulk.locations import LocalPath, Location, StorePath, location_of
 from bert_serving.server.bulk.records import open_source
 from bert_serving.server.bulk.tasks import Task, Wanted, tasks_of
 
@@ -32,10 +32,10 @@ def tasks(given: Any, output: Any, **wanted: Any) -> list[Task]:
 
 
 def names(found: list[Task], root: Path) -> list[tuple[str, str]]:
-    def short(place: Place) -> str:
+    def short(place: Location) -> str:
         return place.name.replace(str(root), ".")
 
-    return [(short(task.source.place), short(task.output)) for task in found]
+    return [(short(task.source.location), short(task.output)) for task in found]
 
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
@@ -109,7 +109,7 @@ def test_what_cannot_be(
 
 
 def test_a_key_in_a_url_is_not_shown() -> None:
-    place = place_of("s3://key:secret@bucket/texts/*.txt?region=us-east-1&scheme=http")
+    place = location_of("s3://key:secret@bucket/texts/*.txt?region=us-east-1&scheme=http")
     assert place.name == "s3://bucket/texts/*.txt"
     assert place.parent().name == "s3://bucket/texts"
 
@@ -117,9 +117,9 @@ def test_a_key_in_a_url_is_not_shown() -> None:
 @pytest.mark.parametrize("kind", ["path", "url", "subtree"])
 def test_a_place_gives_what_it_received(tmp_path: Path, kind: str) -> None:
     folder = {
-        "path": LocalPlace(tmp_path),
-        "url": place_of(f"file://{tmp_path}"),
-        "subtree": StorePlace(SubTreeFileSystem(str(tmp_path), LocalFileSystem()), "", "mem:"),
+        "path": LocalPath(tmp_path),
+        "url": location_of(f"file://{tmp_path}"),
+        "subtree": StorePath(SubTreeFileSystem(str(tmp_path), LocalFileSystem()), "", "mem:"),
     }[kind]
     deep = folder.child("a b").child("c")
     deep.make_folder()
@@ -142,7 +142,7 @@ def test_a_place_gives_what_it_received(tmp_path: Path, kind: str) -> None:
 
 def test_nobody_sees_half_a_file(tmp_path: Path) -> None:
     store = FileSystem.from_uri(f"file://{tmp_path}")[0]
-    place = StorePlace(_Watched(store, tmp_path / "out.npy"), str(tmp_path / "out.npy"), "out.npy")
+    place = StorePath(_Watched(store, tmp_path / "out.npy"), str(tmp_path / "out.npy"), "out.npy")
     (tmp_path / "beside").write_bytes(b"x" * 100)
     with pytest.raises(OSError, match="full"):
         place.receive(tmp_path / "beside")

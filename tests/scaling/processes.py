@@ -32,7 +32,7 @@ FromChild = Union[Done, Received, Delivered, Ready, None]
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
+class EncodedPart:
     """The rows of a part, on their way to the sink."""
 
     part: Part
@@ -161,13 +161,13 @@ class Sink:
         self._machine = machine
         self._cost = cost
         self._answer, self._tell = answer, tell
-        self._inbox: deque[Encoded | Rows] = deque()
+        self._inbox: deque[EncodedPart | Rows] = deque()
         self._bell = Bell()
         self._open: dict[int, Assembly] = {}
         self._closed: set[int] = set()
         clock.start(self._loop())
 
-    def take(self, message: Encoded | Rows) -> None:
+    def take(self, message: EncodedPart | Rows) -> None:
         """Rows arrive: of a part, or those that were given up."""
         self._inbox.append(message)
         self._bell.ring(self._clock)
@@ -179,7 +179,7 @@ class Sink:
                 yield self._spend(self._cost.wake_s)
                 continue
             message = self._inbox.popleft()
-            source = message.part if isinstance(message, Encoded) else message
+            source = message.part if isinstance(message, EncodedPart) else message
             yield self._spend(self._cost.message_s + self._cost.row_s * source.count)
             if source.job in self._closed:
                 continue
@@ -198,7 +198,7 @@ class Sink:
         self.busy.add(self._clock.now_s, work_s)
         return self._machine.spend(work_s)
 
-    def _place(self, assembly: Assembly, message: Encoded | Rows) -> None:
+    def _place(self, assembly: Assembly, message: EncodedPart | Rows) -> None:
         if isinstance(message, Rows):
             for position, reason in message.failures:
                 assembly.fail(message.offset + position, reason)

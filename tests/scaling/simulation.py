@@ -24,7 +24,7 @@ from scaling.events import Clock, Process
 from scaling.fleet import Tally, Worker
 from scaling.machine import Machine
 from scaling.meter import Meter
-from scaling.processes import Encoded, Sink, Ventilator
+from scaling.processes import EncodedPart, Sink, Ventilator
 from scaling.trace import Filler, Outage, Trace
 
 LONGEST_S = 600.0
@@ -215,7 +215,7 @@ class Simulation:
         machine = self._home if self._fleet.on_one_machine else self._machine(number, self._fleet.cores)
 
         def reply(part: Part, lengths: list[int]) -> None:
-            self._hop(lambda: self._sink.take(Encoded(part, lengths)))
+            self._hop(lambda: self._sink.take(EncodedPart(part, lengths)))
             done = Done(part.job, part.offset, 0, 0, 0, 0, 0.0, 0.0)
             self._hop(lambda: self._ventilator.hear(name, done))
 

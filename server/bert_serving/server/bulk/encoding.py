@@ -60,7 +60,7 @@ def block_of(records: list[Record], outcomes: list[Any], num_cut: int) -> Block:
     """`outcomes` has a vector, or a sentence, for each record without trouble."""
     left = iter(outcomes)
     of_all = [next(left) if record.trouble is None else record.trouble for record in records]
-    troubles = {place: outcome for place, outcome in enumerate(of_all) if isinstance(outcome, str)}
+    troubles = {index: outcome for index, outcome in enumerate(of_all) if isinstance(outcome, str)}
     return Block(records, [None if isinstance(one, str) else one for one in of_all], troubles, num_cut)
 
 
@@ -69,7 +69,7 @@ def joined(blocks: Sequence[Block]) -> Block:
     troubles: dict[int, str] = {}
     start = 0
     for block in blocks:
-        troubles.update({start + place: trouble for place, trouble in block.troubles.items()})
+        troubles.update({start + index: trouble for index, trouble in block.troubles.items()})
         start += len(block.records)
     records = [record for block in blocks for record in block.records]
     vectors = [vector for block in blocks for vector in block.vectors]

@@ -63,7 +63,7 @@ def encode_files(tasks: Sequence[Task], encoder: Encoder, rules: Rules) -> None:
 
 def _encode_file(task: Task, number: int, encoder: Encoder, rules: Rules) -> None:
     task.output.parent().make_folder()
-    about = {"input_bytes": task.source.place.size(), "column": task.source.column, **encoder.about}
+    about = {"input_bytes": task.source.location.size(), "column": task.source.column, **encoder.about}
     with Spool(task.part, about, encoder.shape) as spool:
         num_cut = _encode_rest(task, encoder.blocks(number), spool, rules)
         num_vectors = write_output(task.output, task.kind, task.source, spool)
@@ -82,10 +82,10 @@ def _encode_rest(task: Task, blocks: Iterator[Block], spool: Spool, rules: Rules
         for block in blocks:
             _keep(block, task, spool, rules)
             num_cut += block.num_cut
-            for place, trouble in block.troubles.items():
+            for index, trouble in block.troubles.items():
                 num_bad += 1
                 if num_bad <= MOST_NAMED:
-                    print(f"{task.source.name}, line {block.records[place].line}: {trouble}", file=sys.stderr)
+                    print(f"{task.source.name}, line {block.records[index].line}: {trouble}", file=sys.stderr)
             bar.update(len(block.records))
     if num_bad > MOST_NAMED:
         print(f"and {num_bad - MOST_NAMED} more", file=sys.stderr)
@@ -96,7 +96,7 @@ def _keep(block: Block, task: Task, spool: Spool, rules: Rules) -> None:
     """Raises BulkError at the first text that cannot be encoded, unless `on_error` says what becomes of it."""
     end = min(block.troubles, default=len(block.records)) if rules.on_error == "stop" else len(block.records)
     bad = Kind.SKIPPED if rules.on_error == "skip" else Kind.ZERO
-    kinds = [bad if place in block.troubles else Kind.VECTOR for place in range(end)]
+    kinds = [bad if index in block.troubles else Kind.VECTOR for index in range(end)]
     spool.append(kinds, block.vectors[:end])
     if end < len(block.records):
         raise BulkError(

@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 
 from bert_serving.server.bulk.errors import BulkError, require
-from bert_serving.server.bulk.places import Place
+from bert_serving.server.bulk.locations import Location
 from bert_serving.server.bulk.records import Source
 from bert_serving.server.bulk.spool import Spool
 from bert_serving.server.engine.tensors import load_tensorflow
@@ -20,15 +20,15 @@ _NO_DATE = (1980, 1, 1, 0, 0, 0)
 """The same bytes for the same vectors, whenever they were made."""
 
 
-def write_output(place: Place, kind: str, source: Source, spool: Spool) -> int:
+def write_output(location: Location, kind: str, source: Source, spool: Spool) -> int:
     """Write what is in the spool, without what was skipped; how many vectors that is. Raises OSError."""
-    number = sum(len(places) for places, _ in spool.blocks())
+    number = sum(len(indices) for indices, _ in spool.blocks())
     beside = spool.path.with_suffix(".writing")
     try:
         _WRITERS[kind](beside, source, spool, number)
         with beside.open("rb") as file:
             os.fsync(file.fileno())
-        place.receive(beside)
+        location.receive(beside)
     finally:
         beside.unlink(missing_ok=True)
     return number
@@ -47,14 +47,14 @@ def output_kind(name: str, kind: str | None) -> str:
 def _with_texts(source: Source, spool: Spool) -> Iterator[tuple[Any, list[str], Any]]:
     """The blocks of a spool, with the texts between positions and vectors."""
     records = enumerate(source.read())
-    for places, vectors in spool.blocks():
-        wanted = set(places.tolist())
+    for indices, vectors in spool.blocks():
+        wanted = set(indices.tolist())
         texts: list[str] = []
         while len(texts) < len(wanted):
-            place, record = next(records)
-            if place in wanted:
+            index, record = next(records)
+            if index in wanted:
                 texts.append(record.text)
-        yield places, texts, vectors
+        yield indices, texts, vectors
 
 
 def _write_array(file: IO[bytes], spool: Spool, number: int) -> None:
@@ -75,8 +75,8 @@ def _write_npz(path: Path, source: Source, spool: Spool, number: int) -> None:
         with archive.open(zipfile.ZipInfo("embedding.npy", _NO_DATE), "w", force_zip64=True) as file:
             _write_array(file, spool, number)
         with archive.open(zipfile.ZipInfo("index.npy", _NO_DATE), "w", force_zip64=True) as file:
-            places = [places for places, _ in spool.blocks()]
-            np.lib.format.write_array(file, np.concatenate(places) if places else np.zeros(0, np.int64))
+            indices = [some for some, _ in spool.blocks()]
+            np.lib.format.write_array(file, np.concatenate(indices) if indices else np.zeros(0, np.int64))
 
 
 def _write_json_lines(path: Path, source: Source, spool: Spool, number: int) -> None:
@@ -84,9 +84,9 @@ def _write_json_lines(path: Path, source: Source, spool: Spool, number: int) -> 
 
     option = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
     with path.open("wb") as file:
-        for places, texts, vectors in _with_texts(source, spool):
-            for place, text, vector in zip(places.tolist(), texts, vectors, strict=True):
-                file.write(orjson.dumps({"index": place, "text": text, "embedding": vector}, option=option))
+        for indices, texts, vectors in _with_texts(source, spool):
+            for index, text, vector in zip(indices.tolist(), texts, vectors, strict=True):
+                file.write(orjson.dumps({"index": index, "text": text, "embedding": vector}, option=option))
 
 
 def _write_parquet(path: Path, source: Source, spool: Spool, number: int) -> None:
@@ -99,21 +99,21 @@ def _write_parquet(path: Path, source: Source, spool: Spool, number: int) -> Non
         kind = pyarrow.list_(kind, size)
     schema = pyarrow.schema({"index": pyarrow.int64(), "text": pyarrow.string(), "embedding": kind})
     with pyarrow.parquet.ParquetWriter(path, schema) as writer:
-        for places, texts, vectors in _with_texts(source, spool):
+        for indices, texts, vectors in _with_texts(source, spool):
             column = pyarrow.array(vectors.reshape(-1))
             for size in reversed(sizes):
                 column = pyarrow.FixedSizeListArray.from_arrays(column, size)
-            writer.write_batch(pyarrow.record_batch([pyarrow.array(places), pyarrow.array(texts), column], schema))
+            writer.write_batch(pyarrow.record_batch([pyarrow.array(indices), pyarrow.array(texts), column], schema))
 
 
 def _write_tfrecord(path: Path, source: Source, spool: Spool, number: int) -> None:
     tf = load_tensorflow()
     train = tf.train
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for places, texts, vectors in _with_texts(source, spool):
-            for place, text, vector in zip(places.tolist(), texts, vectors, strict=True):
+        for indices, texts, vectors in _with_texts(source, spool):
+            for index, text, vector in zip(indices.tolist(), texts, vectors, strict=True):
                 feature = {
-                    "index": train.Feature(int64_list=train.Int64List(value=[place])),
+                    "index": train.Feature(int64_list=train.Int64List(value=[index])),
                     "text": train.Feature(bytes_list=train.BytesList(value=[text.encode()])),
                     "embedding": train.Feature(float_list=train.FloatList(value=vector.reshape(-1))),
                 }

@@ -13,7 +13,7 @@ from pathlib import PurePath
 from typing import Any
 
 from bert_serving.server.bulk.errors import BulkError, require
-from bert_serving.server.bulk.places import Place
+from bert_serving.server.bulk.locations import Location
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,14 @@ class Record:
 class Source(ABC):
     """A file of texts, which can be read again and again."""
 
-    def __init__(self, place: Place, column: str) -> None:
-        self.place = place
+    def __init__(self, location: Location, column: str) -> None:
+        self.location = location
         self.column = column
 
     @property
     def name(self) -> str:
         """Of the file."""
-        return self.place.name
+        return self.location.name
 
     @abstractmethod
     def read(self) -> Iterator[Record]:
@@ -61,7 +61,7 @@ class _Lines(Source):
     """Plain text, a text a line."""
 
     def read(self) -> Iterator[Record]:
-        for number, line in _lines(self.place):
+        for number, line in _lines(self.location):
             yield self._judged(number, line)
 
 
@@ -69,7 +69,7 @@ class _JsonLines(Source):
     """A JSON object a line."""
 
     def read(self) -> Iterator[Record]:
-        for number, line in _lines(self.place):
+        for number, line in _lines(self.location):
             yield self._parsed(number, line)
 
     def _parsed(self, number: int, line: str) -> Record:
@@ -89,16 +89,16 @@ class _Table(Source):
 
     def read(self) -> Iterator[Record]:
         csv.field_size_limit(sys.maxsize)
-        with _opened(self.place, newline="") as file:
-            reader = csv.reader(file, delimiter="\t" if self.place.last.endswith(".tsv") else ",")
+        with _opened(self.location, newline="") as file:
+            reader = csv.reader(file, delimiter="\t" if self.location.last.endswith(".tsv") else ",")
             names = next(reader, [])
             if self.column not in names:
                 raise _no_column(self, names)
-            place, line = names.index(self.column), reader.line_num + 1
+            index, line = names.index(self.column), reader.line_num + 1
             try:
                 for row in reader:
                     if row:
-                        yield self._judged(line, row[place] if place < len(row) else None)
+                        yield self._judged(line, row[index] if index < len(row) else None)
                     else:
                         yield Record(line, "", "the line is blank")
                     line = reader.line_num + 1
@@ -114,7 +114,7 @@ class _Parquet(Source):
         from pyarrow import ArrowException
 
         try:
-            with self.place.open() as opened, parquet.ParquetFile(opened) as file:
+            with self.location.open() as opened, parquet.ParquetFile(opened) as file:
                 if self.column not in file.schema_arrow.names:
                     raise _no_column(self, file.schema_arrow.names)
                 line = 0
@@ -137,24 +137,24 @@ _BY_SUFFIX = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv
 INPUT_FORMATS = tuple(_SOURCES)
 
 
-def open_source(place: Place, column: str, kind: str | None = None) -> Source:
+def open_source(location: Location, column: str, kind: str | None = None) -> Source:
     """The file as a source; `kind` is one of INPUT_FORMATS, by default what the name ends in. Raises BulkError."""
-    if not place.is_file():
-        raise BulkError(f"{place.name} is not a file" if place.exists() else f"{place.name} is not there")
-    kind = kind or _BY_SUFFIX.get(PurePath(place.last).suffix.lower(), "text")
+    if not location.is_file():
+        raise BulkError(f"{location.name} is not a file" if location.exists() else f"{location.name} is not there")
+    kind = kind or _BY_SUFFIX.get(PurePath(location.last).suffix.lower(), "text")
     if kind == "parquet":
         require("pyarrow", "Parquet")
-    return _SOURCES[kind](place, column)
+    return _SOURCES[kind](location, column)
 
 
-def _opened(place: Place, newline: str) -> TextIOWrapper:
+def _opened(location: Location, newline: str) -> TextIOWrapper:
     """Bytes that are not UTF-8 become halves of surrogates."""
-    return TextIOWrapper(place.open(), encoding="utf-8-sig", errors="surrogateescape", newline=newline)
+    return TextIOWrapper(location.open(), encoding="utf-8-sig", errors="surrogateescape", newline=newline)
 
 
-def _lines(place: Place) -> Iterator[tuple[int, str]]:
+def _lines(location: Location) -> Iterator[tuple[int, str]]:
     """Numbered from 1."""
-    with _opened(place, newline="\n") as file:
+    with _opened(location, newline="\n") as file:
         for number, line in enumerate(file, 1):
             yield number, line.rstrip("\r\n")
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from bert_serving.server.bulk.errors import BulkError
+from bert_serving.server.bulk.locations import LocalPath, Location, has_pattern, location_of
 from bert_serving.server.bulk.outputs import output_kind
-from bert_serving.server.bulk.places import LocalPlace, Place, has_pattern, place_of
 from bert_serving.server.bulk.records import Source, open_source
 
 _LEFT_OUT = (".", "_")
@@ -22,7 +22,7 @@ class Task:
     """One file to encode. `part` is where its spool is until `output` is there as a whole."""
 
     source: Source
-    output: Place
+    output: Location
     kind: str
     part: Path
 
@@ -41,8 +41,8 @@ class Wanted:
 
 def tasks_of(wanted: Wanted) -> list[Task]:
     """A task for each file of the input, by name. Raises BulkError."""
-    given, output = place_of(wanted.input), place_of(wanted.output)
-    inputs: Sequence[Place] | None = None
+    given, output = location_of(wanted.input), location_of(wanted.output)
+    inputs: Sequence[Location] | None = None
     if given.is_folder():
         inputs = _without_hidden(given)
     elif has_pattern(wanted.input) and not given.exists():
@@ -54,37 +54,39 @@ def tasks_of(wanted: Wanted) -> list[Task]:
     return _tasks_of_several(inputs, output, wanted)
 
 
-def _tasks_of_several(inputs: Sequence[Place], folder: Place, wanted: Wanted) -> list[Task]:
+def _tasks_of_several(inputs: Sequence[Location], folder: Location, wanted: Wanted) -> list[Task]:
     if folder.is_file():
         raise BulkError(f"{folder.name} is a file, and {wanted.input} stands for several: name a folder")
     kind = output_kind(folder.name, wanted.output_format or "npy")
     tasks: dict[str, Task] = {}
-    for place in inputs:
-        if place.parent().key == folder.key:
-            raise BulkError(f"{place.name} is in {folder.name}: name another folder for the vectors")
-        last = f"{PurePath(place.last).stem}.{kind}"
+    for location in inputs:
+        if location.parent().key == folder.key:
+            raise BulkError(f"{location.name} is in {folder.name}: name another folder for the vectors")
+        last = f"{PurePath(location.last).stem}.{kind}"
         if last in tasks:
-            raise BulkError(f"{tasks[last].source.name} and {place.name} would both become {last}: rename one of them")
-        tasks[last] = _task(place, folder.child(last), kind, wanted)
+            raise BulkError(
+                f"{tasks[last].source.name} and {location.name} would both become {last}: rename one of them"
+            )
+        tasks[last] = _task(location, folder.child(last), kind, wanted)
     return list(tasks.values())
 
 
-def _task(place: Place, output: Place, kind: str, wanted: Wanted) -> Task:
+def _task(location: Location, output: Location, kind: str, wanted: Wanted) -> Task:
     if output.is_folder():
         raise BulkError(f"{output.name} is a folder: name a file in it")
-    return Task(open_source(place, wanted.column, wanted.input_format), output, kind, _part(output, wanted.spools))
+    return Task(open_source(location, wanted.column, wanted.input_format), output, kind, _part(output, wanted.spools))
 
 
-def _part(output: Place, spools: Path) -> Path:
-    if isinstance(output, LocalPlace):
+def _part(output: Location, spools: Path) -> Path:
+    if isinstance(output, LocalPath):
         return output.path.with_name(f"{output.last}.part")
     return spools / f"{output.last}-{zlib.crc32(output.name.encode()):08x}.part"
 
 
-def _without_hidden(folder: Place) -> list[Place]:
+def _without_hidden(folder: Location) -> list[Location]:
     files = folder.files()
-    kept = [place for place in files if not place.last.startswith(_LEFT_OUT)]
+    kept = [location for location in files if not location.last.startswith(_LEFT_OUT)]
     if len(kept) < len(files):
-        names = ", ".join(place.last for place in files if place not in kept)
+        names = ", ".join(location.last for location in files if location not in kept)
         print(f"{folder.name}: left out, as their names begin with . or _: {names}", file=sys.stderr)
     return kept

@@ -54,16 +54,16 @@ class FeatureMaker:
 
     def rows(self, texts: Texts) -> list[Row | str]:
         """A row for each text, or a sentence that says why there is none."""
-        plain = {place: _split(text) for place, text in enumerate(texts) if isinstance(text, str) and _is_unicode(text)}
+        plain = {index: _split(text) for index, text in enumerate(texts) if isinstance(text, str) and _is_unicode(text)}
         ids = iter(self._tokenizer.first_ids([side for sides in plain.values() for side in sides], self._enough))
-        plain_ids = {place: (next(ids), next(ids)) for place in plain}
+        plain_ids = {index: (next(ids), next(ids)) for index in plain}
         return [
             self._tokenized_row(cast(Sequence[str], text))
             if not isinstance(text, str)
-            else self._row(plain_ids[place])
-            if place in plain_ids
+            else self._row(plain_ids[index])
+            if index in plain_ids
             else _NOT_UNICODE
-            for place, text in enumerate(texts)
+            for index, text in enumerate(texts)
         ]
 
     def _tokenized_row(self, tokens: Sequence[str] | Sequence[int]) -> Row | str:
@@ -118,10 +118,10 @@ def _split(text: str) -> tuple[str, str]:
 def _split_tokens(tokens: Sequence[str], number: int) -> tuple[Sequence[str], Sequence[str]]:
     """The first `number` tokens of each side, cut at the first separator."""
     try:
-        place = tokens.index(_SEPARATOR)
+        index = tokens.index(_SEPARATOR)
     except ValueError:
         return tokens[:number], ()
-    return tokens[: min(place, number)], tokens[place + 1 : place + 1 + number]
+    return tokens[: min(index, number)], tokens[index + 1 : index + 1 + number]
 
 
 def _strange_id(ids: Sequence[int], size: int) -> int | None:

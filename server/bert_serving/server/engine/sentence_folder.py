@@ -65,18 +65,18 @@ def _shown(value: Any) -> str:
 def _suggestions(top: Path, model: ModelFolder) -> dict[str, Any]:
     """Names and values of options; reads every module in turn."""
     suggested: dict[str, Any] = {}
-    for place, module in enumerate(read_json(top / "modules.json", list)):
+    for position, module in enumerate(read_json(top / "modules.json", list)):
         kind = str(module.get("type", "")).rpartition(".")[2] if isinstance(module, dict) else "?"
-        if kind == "Transformer" and place == 0:
+        if kind == "Transformer" and position == 0:
             suggested["max_seq_len"] = _length(model)
-        elif kind == "Pooling" and place == 1:
+        elif kind == "Pooling" and position == 1:
             suggested["pooling_strategy"] = _strategy(top / module.get("path", "") / "config.json")
             suggested["pooling_layer"] = (-1,)
-        elif kind == "Normalize" and place == 2:
+        elif kind == "Normalize" and position == 2:
             suggested["normalize"] = True
         else:
             raise StartError(
-                f"{top / 'modules.json'}: module {place} is {kind}, which cannot be served: "
+                f"{top / 'modules.json'}: module {position} is {kind}, which cannot be served: "
                 "only Transformer, Pooling and Normalize in this order can"
             )
     return suggested

@@ -205,7 +205,7 @@ _OLD_NAMES = (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "Layer
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Stored:
     """Where a tensor lies in a safetensors file."""
 
     file: Path
@@ -216,10 +216,10 @@ class _Place:
 
 def open_safetensors(files: tuple[Path, ...]) -> Source:
     """Safetensors files, names in today's form and without the prefix that models with a head have."""
-    places = {_today(name): place for file in files for name, place in _places(file)}
+    tensors = {_today(name): stored for file in files for name, stored in _stored_in(file)}
     where = str(files[0]) if len(files) == 1 else str(files[0].parent)
     return Source(
-        where, {name: place.shape for name, place in places.items()}, lambda name: _read_place(name, places[name])
+        where, {name: stored.shape for name, stored in tensors.items()}, lambda name: _read_stored(name, tensors[name])
     )
 
 
@@ -230,7 +230,7 @@ def _today(name: str) -> str:
     return name
 
 
-def _places(file: Path) -> Iterator[tuple[str, _Place]]:
+def _stored_in(file: Path) -> Iterator[tuple[str, _Stored]]:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -243,14 +243,14 @@ def _places(file: Path) -> Iterator[tuple[str, _Place]]:
         header = json.loads(stream.read(size))
     header.pop("__metadata__", None)
     for name, about in header.items():
-        yield name, _Place(file, about["dtype"], tuple(about["shape"]), 8 + size + about["data_offsets"][0])
+        yield name, _Stored(file, about["dtype"], tuple(about["shape"]), 8 + size + about["data_offsets"][0])
 
 
-def _read_place(name: str, place: _Place) -> np.ndarray[Any, Any]:
-    if place.dtype not in _FLOATS:
-        raise StartError(f"{place.file}: {name} is stored as {place.dtype}, which cannot be read: save it as float32")
-    mapped = np.memmap(place.file, _FLOATS[place.dtype], "r", place.offset, place.shape)
-    if place.dtype != "BF16":
+def _read_stored(name: str, stored: _Stored) -> np.ndarray[Any, Any]:
+    if stored.dtype not in _FLOATS:
+        raise StartError(f"{stored.file}: {name} is stored as {stored.dtype}, which cannot be read: save it as float32")
+    mapped = np.memmap(stored.file, _FLOATS[stored.dtype], "r", stored.offset, stored.shape)
+    if stored.dtype != "BF16":
         return np.asarray(mapped)
     # bfloat16 is the upper half of a float32; numpy has no such type
     return (mapped.astype(np.uint32) << 16).view(np.float32)

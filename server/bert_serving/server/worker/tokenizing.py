@@ -269,11 +269,11 @@ def read_list(content: bytes) -> Iterator[Any]:
         yield from json.loads(content)
         return
     text = str(content, "utf-8")
-    place = _end_of_blanks(text, text.index("[") + 1)
-    while text[place] != "]":
-        value, place = _read(text, place)
+    position = _end_of_blanks(text, text.index("[") + 1)
+    while text[position] != "]":
+        value, position = _read(text, position)
         yield value
-        place = _end_of_blanks(text, place)
+        position = _end_of_blanks(text, position)
 
 
 def _end_of_blanks(text: str, begin: int) -> int:

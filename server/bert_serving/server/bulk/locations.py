@@ -20,7 +20,7 @@ _OBJECT_STORES = ("s3", "gcs", "abfs")
 """What is written there appears when it is complete, and there are no folders to make."""
 
 
-class Place(Protocol):
+class Location(Protocol):
     """A file or a folder, or where one may be."""
 
     @property
@@ -33,7 +33,7 @@ class Place(Protocol):
 
     @property
     def key(self) -> str:
-        """The same for all names of the same place."""
+        """The same for all names of the same location."""
 
     def exists(self) -> bool: ...
 
@@ -46,15 +46,15 @@ class Place(Protocol):
     def open(self) -> IO[bytes]:
         """For reading."""
 
-    def files(self) -> Sequence[Place]:
+    def files(self) -> Sequence[Location]:
         """Those of a folder, by name; not those of folders in it."""
 
-    def matches(self) -> Sequence[Place]:
+    def matches(self) -> Sequence[Location]:
         """The files that this stands for as a pattern, by name."""
 
-    def parent(self) -> Place: ...
+    def parent(self) -> Location: ...
 
-    def child(self, last: str) -> Place: ...
+    def child(self, last: str) -> Location: ...
 
     def make_folder(self) -> None: ...
 
@@ -64,10 +64,10 @@ class Place(Protocol):
     def delete(self) -> None: ...
 
 
-def place_of(text: str) -> Place:
+def location_of(text: str) -> Location:
     """What an argument means: a path, or a URL if there is `://` in it. Raises BulkError for one that leads nowhere."""
     if "://" not in text:
-        return LocalPlace(Path(text))
+        return LocalPath(Path(text))
     require("pyarrow", "a URL")
     import pyarrow
     from pyarrow.fs import FileSystem
@@ -76,7 +76,7 @@ def place_of(text: str) -> Place:
         files, path = FileSystem.from_uri(text)
     except (pyarrow.ArrowException, OSError, NotImplementedError) as error:
         raise BulkError(f"{text} cannot be opened: {str(error).splitlines()[0]}") from None
-    return StorePlace(files, path.rstrip("/"), _SECRET.sub("//", text.partition("?")[0]).rstrip("/"))
+    return StorePath(files, path.rstrip("/"), _SECRET.sub("//", text.partition("?")[0]).rstrip("/"))
 
 
 def has_pattern(text: str) -> bool:
@@ -84,8 +84,8 @@ def has_pattern(text: str) -> bool:
     return any(sign in text for sign in ("*" if "://" in text else "*?["))
 
 
-class LocalPlace:
-    """See `Place`. A relative path holds whatever the working folder of a process is later."""
+class LocalPath:
+    """See `Location`. A relative path holds whatever the working folder of a process is later."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -118,18 +118,18 @@ class LocalPlace:
     def open(self) -> IO[bytes]:
         return self._absolute.open("rb")
 
-    def files(self) -> list[LocalPlace]:
-        return [LocalPlace(path) for path in sorted(self.path.iterdir()) if path.is_file()]
+    def files(self) -> list[LocalPath]:
+        return [LocalPath(path) for path in sorted(self.path.iterdir()) if path.is_file()]
 
-    def matches(self) -> list[LocalPlace]:
+    def matches(self) -> list[LocalPath]:
         paths = sorted(map(Path, glob.glob(str(self.path), recursive=True)))
-        return [LocalPlace(path) for path in paths if path.is_file()]
+        return [LocalPath(path) for path in paths if path.is_file()]
 
-    def parent(self) -> LocalPlace:
-        return LocalPlace(self.path.parent)
+    def parent(self) -> LocalPath:
+        return LocalPath(self.path.parent)
 
-    def child(self, last: str) -> LocalPlace:
-        return LocalPlace(self.path / last)
+    def child(self, last: str) -> LocalPath:
+        return LocalPath(self.path / last)
 
     def make_folder(self) -> None:
         self._absolute.mkdir(parents=True, exist_ok=True)
@@ -142,8 +142,8 @@ class LocalPlace:
 
 
 @dataclass(frozen=True)
-class StorePlace:
-    """See `Place`. `files_at` is a file system of pyarrow, `path` what leads there in it."""
+class StorePath:
+    """See `Location`. `files_at` is a file system of pyarrow, `path` what leads there in it."""
 
     files_at: Any
     path: str
@@ -174,10 +174,10 @@ class StorePlace:
         file: IO[bytes] = self.files_at.open_input_file(self.path)
         return file
 
-    def files(self) -> list[StorePlace]:
+    def files(self) -> list[StorePath]:
         return self._below(recursive=False)
 
-    def matches(self) -> list[StorePlace]:
+    def matches(self) -> list[StorePath]:
         """`*` and the like hold within one part of the path, as in a shell."""
         wanted = self.path.split("/")
         first = next((number for number, part in enumerate(wanted) if has_pattern(f"://{part}")), len(wanted) - 1)
@@ -185,13 +185,13 @@ class StorePlace:
         for _ in wanted[first:]:
             folder = folder.parent()
         found = folder._below(recursive=first < len(wanted) - 1)
-        return [place for place in found if _fits(place.path.split("/"), wanted)]
+        return [location for location in found if _fits(location.path.split("/"), wanted)]
 
-    def parent(self) -> StorePlace:
-        return StorePlace(self.files_at, self.path.rpartition("/")[0], self.name.rpartition("/")[0])
+    def parent(self) -> StorePath:
+        return StorePath(self.files_at, self.path.rpartition("/")[0], self.name.rpartition("/")[0])
 
-    def child(self, last: str) -> StorePlace:
-        return StorePlace(self.files_at, f"{self.path}/{last}", f"{self.name}/{last}")
+    def child(self, last: str) -> StorePath:
+        return StorePath(self.files_at, f"{self.path}/{last}", f"{self.name}/{last}")
 
     def make_folder(self) -> None:
         if self._has_folders():
@@ -221,12 +221,12 @@ class StorePlace:
             real = real.base_fs
         return real.type_name not in _OBJECT_STORES
 
-    def _below(self, recursive: bool) -> list[StorePlace]:
+    def _below(self, recursive: bool) -> list[StorePath]:
         from pyarrow.fs import FileSelector
 
         selector = FileSelector(self.path, allow_not_found=True, recursive=recursive)
         found = sorted(info.path for info in self.files_at.get_file_info(selector) if info.is_file)
-        return [StorePlace(self.files_at, path, f"{self.name}{path.removeprefix(self.path)}") for path in found]
+        return [StorePath(self.files_at, path, f"{self.name}{path.removeprefix(self.path)}") for path in found]
 
     def _delete(self, path: str) -> None:
         if self.files_at.get_file_info(path).is_file:
