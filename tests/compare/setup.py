@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from minilm import minilm_folder
+
 from compare import checkpoint, texts
 from compare.table import PeerResult
 
@@ -74,7 +76,7 @@ class Setup:
     @cached_property
     def hugging_face_model(self) -> str:
         """MiniLM as it is published."""
-        return str(checkpoint.minilm_folder())
+        return str(minilm_folder())
 
     def _write(self, name: str, content: list[str]) -> str:
         path = self.folder / name

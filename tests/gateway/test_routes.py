@@ -9,14 +9,10 @@ import httpx
 import numpy as np
 import openai
 import pytest
-from fake_engine import DIM, vector_of
+from fake_engine import DIM, expected, vector_of
 from gateway_support import Browse
 
 TEXTS = ["First do it", "then do it right", "then do it better"]
-
-
-def expected(texts: list[Any]) -> Any:
-    return np.stack([vector_of(text) for text in texts])
 
 
 def test_encode_answers_as_1_10_did(browse: Browse) -> None:

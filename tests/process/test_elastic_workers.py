@@ -6,11 +6,10 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import pytest
-from fake_engine import vector_of
+from fake_engine import expected
 from serving import Connect, Serve, pids
 
 from bert_serving.client import BertClient
@@ -34,10 +33,6 @@ def states(client: BertClient) -> list[str]:
 
 def slow(caller: object) -> list[str]:
     return [f"!slow 0.02 {number} {caller}" for number in range(400)]
-
-
-def expected(texts: list[str]) -> Any:
-    return np.stack([vector_of(text) for text in texts])
 
 
 def test_workers_come_and_go_with_the_load_and_nothing_is_lost(serve: Serve, connect: Connect) -> None:

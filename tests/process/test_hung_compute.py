@@ -5,18 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import pytest
-from fake_engine import vector_of
+from fake_engine import expected
 from serving import Connect, Serve, open_requests, pids
 
 from bert_serving.client import RowFailed
-
-
-def expected(texts: list[str]) -> Any:
-    return np.stack([vector_of(text) for text in texts])
 
 
 @pytest.mark.parametrize("num_worker", [1, 2])

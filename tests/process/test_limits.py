@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import zmq
-from fake_engine import vector_of
+from fake_engine import expected, vector_of
 from raw_client import RawClient
 from serving import Connect, Serve
 
@@ -15,10 +15,6 @@ from bert_serving.client import InvalidInputValue, RequestTimeout, ServerBusy
 from bert_serving.client.wire import ErrorReply, RowsReply, decode_reply, encode_request
 
 SLOW = [f"!slow 0.05 {number}" for number in range(4)]
-
-
-def expected(texts: list[str]) -> np.ndarray:
-    return np.stack([vector_of(text) for text in texts])
 
 
 def test_clients_of_a_full_server_come_again_until_they_are_served(serve: Serve, connect: Connect) -> None:

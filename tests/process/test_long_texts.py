@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import pytest
-from fake_engine import vector_of
+from fake_engine import expected
 from serving import Connect, Serve, open_requests, pids
 
 from bert_serving.client import BertClient, RowFailed
 from bert_serving.server.worker.tokenizing import LARGE_PART_BYTES, SLICE_ROWS
-
-
-def expected(texts: list[str]) -> Any:
-    return np.stack([vector_of(text) for text in texts])
 
 
 def test_a_text_that_takes_long_to_tokenize_leaves_the_worker_alive(serve: Serve, connect: Connect) -> None:

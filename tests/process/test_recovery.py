@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_command import start_command, wait_until_ready
-from fake_engine import vector_of
+from fake_engine import expected
 from family import Family
 from ports import free_ports
 from proxy import Proxy
@@ -29,10 +29,6 @@ from bert_serving.server import BertServer, ServiceError
 from bert_serving.server.service import restarts
 
 SLOW = [f"!slow 0.01 {number}" for number in range(200)]
-
-
-def expected(texts: list[str]) -> Any:
-    return np.stack([vector_of(text) for text in texts])
 
 
 @contextmanager

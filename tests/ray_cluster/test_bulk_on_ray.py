@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_engine import DIM, vector_of
+from fake_engine import DIM, expected, vector_of
 from ray_machines import STORE_BYTES, Machines, add_machine
 from serving import fake_config
 
@@ -30,10 +30,6 @@ TINY = str(Path(__file__).parents[1] / "golden" / "tiny_bert")
 ENCODE = [sys.executable, "-m", "bert_serving.server.cli.encode"]
 FAKE_ENCODE = [sys.executable, str(SUPPORT / "fake_encode.py")]
 Report = Callable[[Block], None]
-
-
-def expected(texts: list[str]) -> Any:
-    return np.stack([vector_of(text) for text in texts])
 
 
 def rests_of(folder: Path, *files: list[str], done: int = 0) -> list[Rest]:

@@ -59,12 +59,12 @@ def test_golden_cases_through_the_published_client(setting: str, cluster: Machin
     assert names
 
 
-def test_a_real_model_gives_the_local_launchers_vectors(cluster: Machines, minilm: str) -> None:
+def test_a_real_model_gives_the_local_launchers_vectors(cluster: Machines, minilm: Path) -> None:
     by_language = json.loads((GOLDEN / "minilm_texts.json").read_text("utf-8"))
     texts = [text for texts in by_language.values() for text in texts]
     found = []
     for launcher in ([], on(cluster)):
-        with Command("-model_dir", minilm, "-cpu", "-pooling_layer", "-1", *launcher) as server:
+        with Command("-model_dir", str(minilm), "-cpu", "-pooling_layer", "-1", *launcher) as server:
             server.wait_until_ready()
             with BertClient(port=server.port, port_out=server.port_out, check_length=False) as client:
                 found.append(client.encode(texts))

@@ -29,6 +29,11 @@ def vector_of(text: str | Sequence[str]) -> FloatArray:
     return (np.frombuffer(digest, np.uint32) / 2**32).astype(np.float32)
 
 
+def expected(texts: Sequence[str | Sequence[str]]) -> FloatArray:
+    """[N, 8] float32: what a server with this engine answers."""
+    return np.stack([vector_of(text) for text in texts])
+
+
 class FakeEngine:
     """`Row.ids` is the text's UTF-8; so `run` finds the text again."""
 
