@@ -24,10 +24,10 @@ def main() -> None:
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an exception, so that the server is stopped
     try:
-        server = throwaway_server(ServerConfig.from_mapping(vars(args)))
-    except BertServerError as error:
-        parser.error(str(error))
-    try:
+        try:
+            server = throwaway_server(ServerConfig.from_mapping(vars(args)))
+        except BertServerError as error:
+            parser.error(str(error))
         sys.exit(0 if verify(server) else 1)
     except (BertServerError, BertServingError) as error:
         problem = str(error)
