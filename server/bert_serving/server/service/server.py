@@ -32,6 +32,10 @@ from bert_serving.server.version import __version__
 
 log = logging.getLogger(__name__)
 
+SIGNALS_INTERVAL_S = 0.2
+"""Who waits wakes so often: Python's handlers run in the main thread alone, and not while that waits if the system gave
+the signal to another thread."""
+
 
 class Readiness(threading.Event):
     """Set when the service is ready. `wait` raises if it failed instead, so that nobody waits for ever."""
@@ -47,7 +51,8 @@ class Readiness(threading.Event):
 
     def wait(self, timeout: float | None = None) -> bool:
         """True when ready, False if `timeout` seconds went by. Raises what made the service fail."""
-        waited = super().wait(timeout)
+        while not (waited := super().wait(SIGNALS_INTERVAL_S if timeout is None else timeout)) and timeout is None:
+            pass
         if self.failure is not None:
             raise self.failure
         return waited
