@@ -104,6 +104,7 @@ def http_request(rng: random.Random) -> tuple[str, bytes]:
 
 MESSAGES_AN_ADDRESS = 500
 LAST_ID = 999_999_999
+PATIENCE_MS = 100
 
 
 def knock(ports: list[int], rng: random.Random) -> None:
@@ -142,6 +143,6 @@ def attack(ports: list[int], number: int, seed: int, per_second: float) -> None:
 def _wait_until_read(push: zmq.Socket[bytes], sub: zmq.Socket[bytes]) -> None:
     """Ask what comes after all else, and read answers up to that; for a while, if it was hung up on."""
     push.send_multipart(encode_command(b"stranger", LAST_ID, Command.SHOW_CONFIG))
-    while sub.poll(1_000):
+    while sub.poll(PATIENCE_MS):
         if sub.recv_multipart()[-1] == b"%d" % LAST_ID:
             return
