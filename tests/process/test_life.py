@@ -6,9 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -112,6 +115,44 @@ def test_it_can_be_closed_while_loading_and_twice(family: Family) -> None:
     with pytest.raises(StartError, match="stopped before it was ready"):
         server.is_ready.wait(0)
     assert server.failure is None
+    assert family.members() == []
+
+
+@pytest.mark.parametrize("until", ["it is ready", "it ends"])
+def test_a_signal_that_another_thread_gets_is_heard_by_who_waits(until: str, family: Family, tmp_path: Path) -> None:
+    """The system gives it to the one that starts a process just then, more often than not."""
+    main, heard, unheard = threading.get_ident(), threading.Event(), threading.Event()
+    model = "any" if until == "it ends" else f"wait-for {tmp_path / 'ever'}"
+    server = BertServer(fake_config(model_dir=model))
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        heard.set()
+        server.stop()
+
+    def take_it() -> None:
+        while sys._current_frames()[main].f_code.co_name not in ("wait", "_wait_for_tstate_lock"):
+            pass
+        time.sleep(0.05)  # it is about to sleep, which nothing tells
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        if not heard.wait(10):
+            unheard.set()
+            server.stop()
+
+    before = signal.signal(signal.SIGUSR1, on_signal)
+    taker = threading.Thread(target=take_it)
+    try:
+        server.start()
+        if until == "it ends":
+            server.is_ready.wait()
+        taker.start()
+        with suppress(StartError):
+            server.join() if until == "it ends" else server.is_ready.wait()
+    finally:
+        taker.join()
+        server.close()
+        signal.signal(signal.SIGUSR1, before)
+    assert heard.is_set()
+    assert not unheard.is_set(), "it was heard when nobody waited any more"
     assert family.members() == []
 
 

@@ -33,8 +33,8 @@ from bert_serving.server.version import __version__
 log = logging.getLogger(__name__)
 
 SIGNALS_INTERVAL_S = 0.2
-"""Who waits wakes so often: Python's handlers run in the main thread alone, and not while that waits if the system gave
-the signal to another thread."""
+"""Who waits without end wakes so often. Python's handlers run in the main thread alone, and the system may give a
+signal to another one, above all to one that starts a process just then. Who sleeps hears nothing of it."""
 
 
 class Readiness(threading.Event):
@@ -132,6 +132,12 @@ class BertServer(threading.Thread):
         self._stop_asked = self._stop_asked or reason
         if self._supervisor is not None:
             self._supervisor.stop(reason, at_once=at_once)
+
+    def join(self, timeout: float | None = None) -> None:
+        """As of any thread; signals are heard meanwhile."""
+        super().join(SIGNALS_INTERVAL_S if timeout is None else timeout)
+        while timeout is None and self.is_alive():
+            super().join(SIGNALS_INTERVAL_S)
 
     def close(self) -> None:
         """End the service and return when its processes, ports and temporary files are gone."""
