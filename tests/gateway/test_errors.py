@@ -1,0 +1,151 @@
+"""Health, keys, and whatever goes wrong: each request has an answer that says so."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from serving import fake_config
+
+from bert_serving.client import ServerError, ServerRestarted
+from bert_serving.client.checks import check_texts
+from bert_serving.client.wire import RowsReply
+from bert_serving.server import BertServer, ConfigError
+from bert_serving.server.gateway.app import create_app
+from bert_serving.server.gateway.backend import Backend
+from bert_serving.server.gateway.problems import problem_of
+from bert_serving.server.options import get_args_parser
+
+
+async def asked(backend: Backend, method: str, path: str, **about: Any) -> httpx.Response:
+    """Without a server."""
+    transport = httpx.ASGITransport(create_app(backend, fake_config(http_max_body=1)), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://a") as http:
+        return await http.request(method, path, **about)
+
+
+@pytest.mark.parametrize(
+    ("has_spoken", "silent_s", "is_draining", "status"),
+    [
+        (True, 1, False, 200),
+        (True, 29, False, 200),
+        (True, 31, False, 503),
+        (True, 31, True, 200),
+        (False, 599, False, 200),  # it loads
+        (False, 601, False, 503),
+    ],
+)
+async def test_it_is_live_until_the_service_has_been_silent_for_long(
+    has_spoken: bool, silent_s: float, is_draining: bool, status: int
+) -> None:
+    backend = Backend(fake_config(start_timeout=600), None)
+    backend._begun_s = time.monotonic() - silent_s
+    if has_spoken:
+        backend.status, backend._status_s = {"state": "loading"}, time.monotonic() - silent_s
+    backend.is_draining = is_draining
+    answer = await asked(backend, "GET", "/health/live")
+    assert answer.status_code == status
+    if status == 503:
+        assert "has said nothing for" in answer.json()["error"]["message"]
+
+
+async def test_a_slow_heartbeat_may_be_silent_for_longer() -> None:
+    backend = Backend(fake_config(heartbeat_timeout=60), None)
+    backend.status, backend._status_s = {"state": "ready"}, time.monotonic() - 100
+    assert (await asked(backend, "GET", "/health/live")).status_code == 200
+
+
+@pytest.mark.parametrize("key", ["", " ", "\n", "\t \r\n"])
+def test_an_empty_key_is_refused(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="-http_api_key is empty"):
+        fake_config(http_api_key=key)
+    monkeypatch.setenv("BERT_SERVING_HTTP_API_KEY", key)
+    with pytest.raises(ConfigError, match="-http_api_key is empty"):
+        BertServer(get_args_parser().parse_args(["-model_dir", "fake"]))
+
+
+def test_a_key_from_a_file_has_no_line_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BERT_SERVING_HTTP_API_KEY", "sesame\r\n")
+    assert get_args_parser().parse_args(["-model_dir", "fake"]).http_api_key == "sesame"
+    for key in ("sesame\n", " sesame", "ses\0ame", "ses\udcffame"):
+        with pytest.raises(ConfigError, match="-http_api_key has"):
+            fake_config(http_api_key=key)
+
+
+def test_a_restarted_server_is_worth_another_try() -> None:
+    problem = problem_of(ServerRestarted("again"))
+    assert (problem.status, problem.retry_after_s) == (503, 1)
+    assert problem_of(ServerError("no")).status == 500
+
+
+class FakeClient:
+    """Takes what the routes hand on, and answers or raises."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self._error = error
+        self.first_id = 1
+        self.status = {"identity": b"me", "pending_request": []}
+
+    def write(self, texts: Any, is_tokenized: bool, left_s: float) -> Any:
+        return check_texts(texts, is_tokenized)
+
+    async def answer(self, checked: Any, due_s: float) -> RowsReply:
+        if self._error is not None:
+            raise self._error
+        return RowsReply(b"", 1, np.ones((len(checked), 3), np.float32), None, [], len(checked))
+
+
+def backend_with(client: FakeClient) -> Backend:
+    backend = Backend(fake_config(), None)
+    backend._client = client  # type: ignore[assignment]
+    return backend
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom"), MemoryError(), RecursionError(), KeyError("x")])
+async def test_any_exception_is_answered(error: Exception) -> None:
+    answer = await asked(backend_with(FakeClient(error)), "POST", "/encode", json={"texts": ["a"]})
+    assert answer.status_code == 500
+    assert "boom" not in answer.text
+
+
+async def test_nothing_is_read_while_there_is_nobody_to_ask() -> None:
+    read: list[bool] = []
+
+    async def content() -> AsyncIterator[bytes]:
+        read.append(True)
+        yield b"{}"
+
+    answer = await asked(Backend(fake_config(), None), "POST", "/encode", content=content())
+    assert read == []
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+ODD = st.sampled_from(
+    [b'"\\ud800"', b'"\\udc00\\ud800"', b"NaN", b"Infinity", b"-0", b"1e999", b"9" * 400, b"9" * 20, b'""',
+     b'"\\u0000"', b"\xff", b'"\xed\xa0\x80"', b"[" * 2000, b"null", b"true",
+     b'{"":{"":[]}}', b'"a"', b'["a"]', b"[1]", b"[]", b"{}"]
+)  # fmt: skip
+
+
+@given(
+    st.sampled_from(["/encode", "/v1/embeddings", "/embeddings"]),
+    st.lists(
+        st.tuples(st.sampled_from([b"texts", b"input", b"id", b"dimensions", b"is_tokenized", b"x", b"texts"]), ODD)
+    ),
+    st.binary(max_size=20) | st.just(b""),
+)
+@settings(max_examples=300, deadline=None)
+def test_no_body_makes_the_gateway_fail(path: str, fields: list[tuple[bytes, bytes]], after: bytes) -> None:
+    content = b"{%s}%s" % (b",".join(b'"%s":%s' % field for field in fields), after)
+    answer = asyncio.run(asked(backend_with(FakeClient()), "POST", path, content=content))
+    assert answer.status_code in (200, 400, 422), answer.text
+    if answer.status_code != 200:
+        assert answer.json()["error"]["message"]
