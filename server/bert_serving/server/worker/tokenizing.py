@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, repeat
+from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -74,6 +74,11 @@ class _Reading:
     @property
     def over(self) -> bool:
         return self.first >= self.texts.count
+
+    def skip_rest(self) -> int:
+        """Nothing more comes of it; returns where that begins."""
+        first, self.first = self.first, self.texts.count
+        return first
 
     def slice(self) -> list[Any]:
         """The next texts. ValueError if the list ends before its time."""
@@ -189,23 +194,20 @@ class Tokenizing:
         return [self._made(reading, some, rows) for reading, some in zip(readings, slices, strict=True)]
 
     def _made(self, reading: _Reading, some: list[Any] | Exception | None, rows: Iterator[Row | str]) -> Made:
-        """What became of a slice. If its list cannot be read, all that is left of it fails."""
-        key, first = reading.texts.key, reading.first
+        """What became of a slice, whose rows are next."""
         if some is None:
-            reading.first = reading.texts.count
-            return Made(key, first, None)
-        made: list[Row | str] = [] if isinstance(some, Exception) else list(islice(rows, len(some)))
-        tokens: list[list[str]] = []
+            return Made(reading.texts.key, reading.skip_rest(), None)
+        if isinstance(some, Exception):
+            return _rest_failed(reading, some)
+        made = list(islice(rows, len(some)))
         try:
-            if isinstance(some, Exception):
-                raise some
-            if self._show_tokens:
-                tokens = [self._engine.tokens(row) if isinstance(row, Row) else [] for row in made]
+            shown = made if self._show_tokens else ()
+            tokens = [self._engine.tokens(row) if isinstance(row, Row) else [] for row in shown]
         except Exception as error:
-            made, tokens = list(repeat(_failure(error), reading.texts.count - first)), []
-            _failed.count(len(made), time.monotonic(), error=error)
+            return _rest_failed(reading, error)
+        first = reading.first
         reading.first += len(made)
-        return Made(key, first, made, tokens)
+        return Made(reading.texts.key, first, made, tokens)
 
     def _hand_on(self, made: list[tuple[_Reading, Made]]) -> None:
         """Tell the I/O thread first: it must know of a row before its vector comes. Rows of several parts come to the
@@ -245,6 +247,13 @@ def _slice_of(reading: _Reading) -> list[Any] | Exception | None:
         return reading.slice()
     except Exception as error:
         return error
+
+
+def _rest_failed(reading: _Reading, error: Exception) -> Made:
+    first = reading.skip_rest()
+    count = reading.texts.count - first
+    _failed.count(count, time.monotonic(), error=error)
+    return Made(reading.texts.key, first, [_failure(error)] * count)
 
 
 def features_of(engine: Engine, texts: Sequence[Any]) -> list[Row | str]:
