@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine import bert_engine
 from bert_serving.server.engine.bert_engine import BertEngine
+from bert_serving.server.engine.contract import Row
 
 pytestmark = pytest.mark.tensorflow
 
@@ -30,12 +31,13 @@ def expected() -> dict[str, Any]:
 def encode(engine: BertEngine, texts: list[str]) -> Any:
     """In batches of rows of like length, as the server does."""
     rows = dict(enumerate(engine.features(texts)))
-    order = sorted(rows, key=lambda place: len(texts[place]))
+    order = sorted(rows, key=lambda index: len(texts[index]))
     found: dict[int, Any] = {}
     for start in range(0, len(order), 16):
-        places = order[start : start + 16]
-        found.update(zip(places, engine.run([rows[place] for place in places]), strict=True))  # type: ignore[misc]
-    return np.array([found[place] for place in range(len(texts))], np.float64)
+        some = order[start : start + 16]
+        vectors: Any = engine.run([cast(Row, rows[index]) for index in some])
+        found.update(zip(some, vectors, strict=True))
+    return np.array([found[index] for index in range(len(texts))], np.float64)
 
 
 def cosines(a: Any, b: Any) -> Any:

@@ -185,7 +185,7 @@ def test_environment_ports_and_probes_are_those_of_the_server(
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert ports == {"requests": given.port, "answers": given.port_out, "http": given.http_port}
     assert document["spec"]["template"]["metadata"]["annotations"]["prometheus.io/port"] == str(given.http_port)
-    routes = {route.path for route in create_app(Backend(fake_config(), None), fake_config()).routes}  # type: ignore[attr-defined]
+    routes = {getattr(route, "path", "") for route in create_app(Backend(fake_config(), None), fake_config()).routes}
     for probe, path in (("startup", "live"), ("liveness", "live"), ("readiness", "ready")):
         assert container[f"{probe}Probe"]["httpGet"] == {"path": f"/health/{path}", "port": "http"}
         assert f"/health/{path}" in routes

@@ -172,23 +172,32 @@ class _Wire:
 
 def _scheduler_costs() -> tuple[float, float, float]:
     """What it takes to hand out a part, to note that it was computed, and that it is safe; the median of fleets."""
-    found = []
-    for workers in FLEETS:
-        work = _work(workers, _PART_ROWS, PARTS_HELD * _PART_ROWS)
-        rows = (workers * PARTS_HELD + 1) * _PART_ROWS  # one part more than there is room for
-        work.accept(read_of(EncodeRequest(b"bulk", b"1", ["37"] * rows), work.part_rows(rows)), 1, _NOW_S)
-        for _ in work.assign(_NOW_S):
-            pass
-        for number in range(REPEATS):
-            work.accept(read_of(EncodeRequest(b"urgent", b"%d" % number, ["37"]), 1), number + 2, _NOW_S)
-        out: list[tuple[str, Part]] = []
-        choose_s = _taken_s(lambda work=work, out=out: out.extend(work.assign(_NOW_S)))  # type: ignore[misc]
-        keys = [(name, PartKey(part.job, part.offset)) for name, part in out]
-        finished_s = _taken_s(lambda work=work, keys=keys: [work.finished(*key) for key in keys])  # type: ignore[misc]
-        confirmed_s = _taken_s(lambda work=work, keys=keys: [work.received(key) for _, key in keys])  # type: ignore[misc]
-        found.append([total_s / len(keys) for total_s in (choose_s, finished_s, confirmed_s)])
+    found = map(_scheduler_costs_of, FLEETS)
     choose_s, finished_s, confirmed_s = (median(values) for values in zip(*found, strict=True))
     return choose_s, finished_s, confirmed_s
+
+
+def _scheduler_costs_of(workers: int) -> list[float]:
+    work = _work(workers, _PART_ROWS, PARTS_HELD * _PART_ROWS)
+    rows = (workers * PARTS_HELD + 1) * _PART_ROWS  # one part more than there is room for
+    work.accept(read_of(EncodeRequest(b"bulk", b"1", ["37"] * rows), work.part_rows(rows)), 1, _NOW_S)
+    for _ in work.assign(_NOW_S):
+        pass
+    for number in range(REPEATS):
+        work.accept(read_of(EncodeRequest(b"urgent", b"%d" % number, ["37"]), 1), number + 2, _NOW_S)
+    out: list[tuple[str, Part]] = []
+    choose_s = _taken_s(lambda: out.extend(work.assign(_NOW_S)))
+    keys = [(name, PartKey(part.job, part.offset)) for name, part in out]
+
+    def finish() -> None:
+        for name, key in keys:
+            work.finished(name, key)
+
+    def confirm() -> None:
+        for _, key in keys:
+            work.received(key)
+
+    return [total_s / len(keys) for total_s in (choose_s, _taken_s(finish), _taken_s(confirm))]
 
 
 def _taken_s(step: Callable[[], object]) -> float:

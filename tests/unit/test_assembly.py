@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,10 +13,10 @@ from bert_serving.server.message.assembly import Assembly, unpack
 
 
 @given(st.integers(1, 40), st.randoms(use_true_random=False), st.integers(1, 7))
-def test_vectors_in_any_order_and_twice(count: int, random: object, step: int) -> None:
+def test_vectors_in_any_order_and_twice(count: int, random: Random, step: int) -> None:
     expected = np.arange(count * 3, dtype=np.float32).reshape(count, 3)
     starts = list(range(0, count, step)) * 2
-    random.shuffle(starts)  # type: ignore[attr-defined]
+    random.shuffle(starts)
     assembly = Assembly(count)
     for start in starts:
         where = range(start, min(start + step, count))

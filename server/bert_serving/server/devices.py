@@ -120,10 +120,9 @@ def _gputil() -> Any:
         if not (error.name or "").startswith("distutils"):
             raise
         # GPUtil asks distutils, which left Python in 3.12, for one function
-        spawn = types.ModuleType("distutils.spawn")
-        spawn.find_executable = shutil.which  # type: ignore[attr-defined]
-        package = types.ModuleType("distutils")
-        package.spawn = spawn  # type: ignore[attr-defined]
+        spawn, package = types.ModuleType("distutils.spawn"), types.ModuleType("distutils")
+        vars(spawn)["find_executable"] = shutil.which
+        vars(package)["spawn"] = spawn
         sys.modules.update({"distutils": package, "distutils.spawn": spawn})
         try:
             import GPUtil

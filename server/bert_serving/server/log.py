@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Any
 
 from termcolor import colored
 
@@ -27,8 +28,8 @@ class _RoleFormatter(logging.Formatter):
         super().__init__(f"%(levelname).1s:{shown}:%(message)s")
         self._verbose = verbose
 
-    def formatException(self, ei: object) -> str:
-        return super().formatException(ei) if self._verbose else ""  # type: ignore[arg-type]
+    def formatException(self, ei: Any) -> str:
+        return super().formatException(ei) if self._verbose else ""
 
     def format(self, record: logging.LogRecord) -> str:
         return super().format(record).rstrip("\n")
