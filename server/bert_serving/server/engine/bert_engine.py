@@ -20,6 +20,7 @@ from bert_serving.server.engine.footprint import footprint_of, vector_bytes
 from bert_serving.server.engine.graph import write_graph
 from bert_serving.server.engine.model_folder import ModelFolder, find_model
 from bert_serving.server.engine.packing import LONG_LIST
+from bert_serving.server.engine.pooling import STRATEGIES, Needs
 from bert_serving.server.engine.sentence_folder import with_folder_defaults
 from bert_serving.server.engine.session import GraphSession, give_back_memory, load_graph
 from bert_serving.server.engine.tensors import load_tensorflow, require_tensorflow
@@ -170,7 +171,7 @@ def _check_options(config: ServerConfig, model: ModelFolder) -> None:
     deepest = min(config.pooling_layer)
     if deepest < -shape.layers:
         raise ConfigError(f"-pooling_layer {deepest} is below the model's first layer, which is {-shape.layers}")
-    if config.normalize and config.pooling_strategy in (PoolingStrategy.CLASSIFICATION, PoolingStrategy.REGRESSION):
+    if config.normalize and STRATEGIES[config.pooling_strategy].needs is Needs.HEAD:
         raise ConfigError(f"-normalize makes no sense with {config.pooling_strategy.name}: leave it out")
 
 

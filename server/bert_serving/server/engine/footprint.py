@@ -7,14 +7,14 @@ of them stand side by side. In half precision the larger ones are half as large.
 
 from __future__ import annotations
 
-from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.contract import Footprint
 from bert_serving.server.engine.model_folder import BertShape
+from bert_serving.server.engine.pooling import extent_of, width_of
 
 _TENSORFLOW_BYTES = 640 << 20
 _READY, _LOADING = 6.4, 13.3
 _READY_HALF, _LOADING_HALF = 3.4, 9.3
-_POOLED_BY_HEAD = (PoolingStrategy.CLS_POOLED, PoolingStrategy.CLASSIFICATION, PoolingStrategy.REGRESSION)
 
 
 def num_weights(shape: BertShape, layers: int) -> int:
@@ -28,9 +28,7 @@ def num_weights(shape: BertShape, layers: int) -> int:
 
 def footprint_of(config: ServerConfig, shape: BertShape) -> Footprint:
     """That of a resolved config."""
-    layers = (
-        shape.layers if config.pooling_strategy in _POOLED_BY_HEAD else shape.layers + 1 + max(config.pooling_layer)
-    )
+    layers = extent_of(config, shape).layers
     size = 4 * num_weights(shape, layers)
     is_half = config.fp16 or config.dtype in ("float16", "bfloat16")
     ready, loading = (_READY_HALF, _LOADING_HALF) if is_half else (_READY, _LOADING)
@@ -43,12 +41,4 @@ def footprint_of(config: ServerConfig, shape: BertShape) -> Footprint:
 
 def vector_bytes(config: ServerConfig, shape: BertShape) -> int:
     """Of one vector in an answer: of a text, or with pooling NONE of a token."""
-    strategy = config.pooling_strategy
-    width = shape.hidden * len(config.pooling_layer)
-    if strategy is PoolingStrategy.REDUCE_MEAN_MAX:
-        width *= 2
-    elif strategy is PoolingStrategy.CLS_POOLED:
-        width = shape.hidden
-    elif strategy in _POOLED_BY_HEAD:
-        width = config.num_labels if strategy is PoolingStrategy.CLASSIFICATION else 1
-    return width * (2 if config.fp16 else 4)
+    return width_of(config, shape) * (2 if config.fp16 else 4)

@@ -7,30 +7,21 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.bert import Bert, Inputs
 from bert_serving.server.engine.bundle import TextSide
 from bert_serving.server.engine.contract import Progress
 from bert_serving.server.engine.layer_norm import choose_layer_norm
 from bert_serving.server.engine.model_folder import BertShape, ModelFolder
 from bert_serving.server.engine.packing import Packed, Padded
-from bert_serving.server.engine.pooling import EncoderOutput, pool
+from bert_serving.server.engine.pooling import EncoderOutput, extent_of, pool
 from bert_serving.server.engine.precision import choose_dtype
 from bert_serving.server.engine.session import INPUTS, OUTPUT
 from bert_serving.server.engine.tensors import first_line, load_tensorflow
 from bert_serving.server.engine.weights import Extent, Weights, load_weights
 from bert_serving.server.errors import StartError
 
-_ON_TOP = frozenset({PoolingStrategy.CLS_POOLED, PoolingStrategy.CLASSIFICATION, PoolingStrategy.REGRESSION})
 _LARGEST_GRAPH = 2**31 - 1  # protobuf's own limit
-
-
-def extent_of(config: ServerConfig, shape: BertShape) -> Extent:
-    """How much of the model the options need: the highest layer asked for, or all under a pooler."""
-    if config.pooling_strategy not in _ON_TOP:
-        return Extent(shape.layers + 1 + max(config.pooling_layer))
-    labels = {PoolingStrategy.CLASSIFICATION: config.num_labels, PoolingStrategy.REGRESSION: 1}
-    return Extent(shape.layers, pooler=True, labels=labels.get(config.pooling_strategy, 0))
 
 
 def write_graph(config: ServerConfig, model: ModelFolder, progress: Progress) -> Path:

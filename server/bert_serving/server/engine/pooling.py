@@ -1,4 +1,4 @@
-"""From the vectors of a text's tokens to one vector: a table of strategies, one function each.
+"""From the vectors of a text's tokens to one vector: a table of strategies, with what each needs of the model.
 
 Sizes in the comments: B rows, T tokens, H hidden, W width of all pooled layers together, L labels.
 """
@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 
-from bert_serving.server.config import PoolingStrategy
+from bert_serving.server.config import PoolingStrategy, ServerConfig
 from bert_serving.server.engine.bert import Bert
 from bert_serving.server.engine.features import PADDING, VISIBLE
+from bert_serving.server.engine.model_folder import BertShape
 from bert_serving.server.engine.tensors import Tensor, load_tensorflow
-from bert_serving.server.engine.weights import Weights
+from bert_serving.server.engine.weights import Extent, Weights
 
 _LOWEST = -1e30  # below every vector's number: what is hidden never is the maximum
 _TINY = 1e-10  # as 1.10: no division by zero where all is hidden
@@ -48,7 +50,7 @@ class EncoderOutput:
 def pool(strategy: PoolingStrategy, encoded: EncoderOutput, *, normalize: bool = False) -> Tensor:
     """The result of the strategy, float32: `[B, ..]`, or `[B, T, W]` with NONE."""
     tf = load_tensorflow()
-    pooled = _STRATEGIES[strategy](encoded)
+    pooled = STRATEGIES[strategy].function(encoded)
     if not normalize:
         return pooled
     # no division by a root: TensorFlow makes rsqrt of that, which rounds by where in the batch a row stands
@@ -107,14 +109,57 @@ def _regression(encoded: EncoderOutput) -> Tensor:
     return load_tensorflow().sigmoid(_logits(encoded))  # (B, 1)
 
 
-_STRATEGIES: dict[PoolingStrategy, Callable[[EncoderOutput], Tensor]] = {
-    PoolingStrategy.NONE: _none,
-    PoolingStrategy.REDUCE_MEAN: _mean,
-    PoolingStrategy.REDUCE_MAX: _max,
-    PoolingStrategy.REDUCE_MEAN_MAX: _mean_max,
-    PoolingStrategy.FIRST_TOKEN: _first,
-    PoolingStrategy.LAST_TOKEN: _last,
-    PoolingStrategy.CLS_POOLED: _cls_pooled,
-    PoolingStrategy.CLASSIFICATION: _classification,
-    PoolingStrategy.REGRESSION: _regression,
+class Needs(Enum):
+    """What a strategy is computed from."""
+
+    TOKENS = auto()
+    """The token vectors of the pooled layers."""
+    POOLER = auto()
+    """The pooler on the last layer."""
+    HEAD = auto()
+    """A classifier's head on the pooler."""
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """One row of the table.
+
+    A vector is `widths` times as wide as the pooled layers; from a head it has `labels` numbers, None for as many as
+    `-num_labels` says. `folder_mode` is what a sentence-transformers folder calls the strategy.
+    """
+
+    function: Callable[[EncoderOutput], Tensor]
+    needs: Needs = Needs.TOKENS
+    widths: int = 1
+    labels: int | None = None
+    folder_mode: str = ""
+
+
+STRATEGIES = {
+    PoolingStrategy.NONE: Strategy(_none),
+    PoolingStrategy.REDUCE_MEAN: Strategy(_mean, folder_mode="mean"),
+    PoolingStrategy.REDUCE_MAX: Strategy(_max, folder_mode="max"),
+    PoolingStrategy.REDUCE_MEAN_MAX: Strategy(_mean_max, widths=2),
+    PoolingStrategy.FIRST_TOKEN: Strategy(_first, folder_mode="cls"),
+    PoolingStrategy.LAST_TOKEN: Strategy(_last, folder_mode="lasttoken"),
+    PoolingStrategy.CLS_POOLED: Strategy(_cls_pooled, Needs.POOLER),
+    PoolingStrategy.CLASSIFICATION: Strategy(_classification, Needs.HEAD),
+    PoolingStrategy.REGRESSION: Strategy(_regression, Needs.HEAD, labels=1),
 }
+
+
+def extent_of(config: ServerConfig, shape: BertShape) -> Extent:
+    """How much of the model the options need: the highest layer asked for, or all under a pooler."""
+    strategy = STRATEGIES[config.pooling_strategy]
+    if strategy.needs is Needs.TOKENS:
+        return Extent(shape.layers + 1 + max(config.pooling_layer))
+    labels = strategy.labels or config.num_labels
+    return Extent(shape.layers, pooler=True, labels=labels if strategy.needs is Needs.HEAD else 0)
+
+
+def width_of(config: ServerConfig, shape: BertShape) -> int:
+    """How many numbers a vector has."""
+    strategy = STRATEGIES[config.pooling_strategy]
+    if strategy.needs is Needs.TOKENS:
+        return shape.hidden * len(config.pooling_layer) * strategy.widths
+    return extent_of(config, shape).labels or shape.hidden

@@ -13,16 +13,12 @@ from typing import Any
 
 from bert_serving.server.config import PoolingStrategy, ServerConfig
 from bert_serving.server.engine.model_folder import ModelFolder, read_json
+from bert_serving.server.engine.pooling import STRATEGIES, Needs
 from bert_serving.server.errors import StartError
 
 _logger = logging.getLogger(__name__)
 
-_STRATEGIES = {
-    "mean": PoolingStrategy.REDUCE_MEAN,
-    "max": PoolingStrategy.REDUCE_MAX,
-    "cls": PoolingStrategy.CLS_TOKEN,
-    "lasttoken": PoolingStrategy.LAST_TOKEN,
-}
+_MODES = {one.folder_mode: strategy for strategy, one in STRATEGIES.items() if one.folder_mode}
 _OLD_MODES = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -30,11 +26,6 @@ _OLD_MODES = {
     "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
-}
-_SENTENCE_VECTORS = frozenset(PoolingStrategy) - {
-    PoolingStrategy.NONE,
-    PoolingStrategy.CLASSIFICATION,
-    PoolingStrategy.REGRESSION,
 }
 
 
@@ -45,7 +36,7 @@ def with_folder_defaults(config: ServerConfig, model: ModelFolder) -> ServerConf
     suggested = _suggestions(Path(config.model_dir), model)
     used = {name: value for name, value in suggested.items() if name not in config.given}
     strategy = used.get("pooling_strategy", config.pooling_strategy)
-    if config.no_normalize or strategy not in _SENTENCE_VECTORS:
+    if config.no_normalize or strategy is PoolingStrategy.NONE or STRATEGIES[strategy].needs is Needs.HEAD:
         used.pop("normalize", None)  # its Normalize is meant for sentence vectors
     if used:
         shown = " ".join(f"-{name}{_shown(value)}" for name, value in used.items())
@@ -94,12 +85,12 @@ def _length(model: ModelFolder) -> int:
 
 def _strategy(path: Path) -> PoolingStrategy:
     modes = _modes(read_json(path))
-    if len(modes) != 1 or modes[0] not in _STRATEGIES:
-        known = ", ".join(_STRATEGIES)
+    if len(modes) != 1 or modes[0] not in _MODES:
+        known = ", ".join(_MODES)
         raise StartError(
             f"{path}: pooling by {' and '.join(modes) or 'nothing'} cannot be served, only by one of {known}"
         )
-    return _STRATEGIES[modes[0]]
+    return _MODES[modes[0]]
 
 
 def _modes(values: Mapping[str, Any]) -> list[str]:
