@@ -105,7 +105,7 @@ def served(machines: Machines, options: argparse.Namespace) -> Iterator[dict[str
     port, port_out = free_ports(2)
     values = {"launcher": "ray", "ray_address": machines.address, "host": "127.0.0.1", "num_worker": WORKERS}
     if options.model:
-        values |= {"engine": "bert_serving.server.engine.bert_engine", "model_dir": options.model}
+        values |= {"engine": "bert_serving.server.engine.tensorflow_engine", "model_dir": options.model}
     process = start_command([port, port_out], **values)
     wait_until_ready(process)
     log = open(options.log, "w") if options.log else open(os.devnull, "w")  # noqa: SIM115 - the reader closes it

@@ -19,9 +19,9 @@ import numpy as np
 
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.devices import device_environment
-from bert_serving.server.engine import bert_engine
-from bert_serving.server.engine.bert_engine import BertEngine
+from bert_serving.server.engine import tensorflow_engine
 from bert_serving.server.engine.contract import Row
+from bert_serving.server.engine.tensorflow_engine import TensorFlowEngine
 from bert_serving.server.worker.loop import CPU_BATCH_TOKENS
 from compare.protocol import pin, serve, texts_of, timed
 from compare.texts import sentences
@@ -32,16 +32,16 @@ def has_dtypes() -> bool:
     return "dtype" in {option.name for option in fields(ServerConfig)}
 
 
-def load_engine(folder: str, dtype: str, lanes: int) -> BertEngine:
+def load_engine(folder: str, dtype: str, lanes: int) -> TensorFlowEngine:
     """The engine as a worker loads it."""
     os.environ.update(device_environment(None, verbose=False))
     typed = {"dtype": dtype} if has_dtypes() else {}
     given = {"model_dir": folder, "cpu": True, "max_seq_len": 128, "pooling_layer": [-1], "no_normalize": True}
     with TemporaryDirectory(prefix="compare-") as graphs:
         values = {**given, **typed, "graph_tmp_dir": graphs}
-        config = bert_engine.resolve(ServerConfig.from_mapping(values))
-        prepared = bert_engine.prepare(config, lambda stage: None)
-        return bert_engine.load(config, prepared, lanes, lambda stage: None)
+        config = tensorflow_engine.resolve(ServerConfig.from_mapping(values))
+        prepared = tensorflow_engine.prepare(config, lambda stage: None)
+        return tensorflow_engine.load(config, prepared, lanes, lambda stage: None)
 
 
 def micro_batches(rows: list[Row]) -> list[list[int]]:
@@ -57,7 +57,7 @@ def micro_batches(rows: list[Row]) -> list[list[int]]:
 class OwnEngine:
     """Answers as a peer does; `kind` is the type that the engine was loaded with."""
 
-    def __init__(self, engine: BertEngine, texts: list[str]) -> None:
+    def __init__(self, engine: TensorFlowEngine, texts: list[str]) -> None:
         self._engine = engine
         self._texts = texts
         self._short = sentences(texts)

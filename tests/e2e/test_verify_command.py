@@ -16,7 +16,7 @@ import pytest
 from family import Family
 
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.engine import bert_engine, graph_cache
+from bert_serving.server.engine import graph_cache, tensorflow_engine
 from bert_serving.server.engine.model_folder import find_model
 from bert_serving.server.service.throwaway import throwaway_server
 from bert_serving.server.verify.comparison import Tolerance, apart, compare_all
@@ -73,7 +73,7 @@ def test_a_real_model(minilm: Path) -> None:
 def test_another_checkpoint_is_found_out() -> None:
     server = throwaway_server(ServerConfig(model_dir=str(TINY), cpu=True))
     found = encode(server, SENTENCES)
-    other = bert_engine.resolve(ServerConfig(model_dir=str(TINY), tuned_model_dir=str(TUNED), ckpt_name=CKPT))
+    other = tensorflow_engine.resolve(ServerConfig(model_dir=str(TINY), tuned_model_dir=str(TUNED), ckpt_name=CKPT))
     wrong = compare_all(SENTENCES, list(found), reference_vectors(other, find_encoder(other), SENTENCES))
     assert len(apart(wrong, Tolerance.of(server.config))) == len(SENTENCES)
 
@@ -83,10 +83,10 @@ def test_a_graph_of_another_checkpoint_among_those_of_earlier_starts_is_found_ou
 ) -> None:
     """As if a file of ~/.cache/bert-serving had been mixed up: the server serves weights that its folder has not."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    config = bert_engine.resolve(ServerConfig(model_dir=str(TINY), cpu=True))
+    config = tensorflow_engine.resolve(ServerConfig(model_dir=str(TINY), cpu=True))
     tuned = replace(config, tuned_model_dir=str(TUNED), ckpt_name=CKPT, graph_tmp_dir=str(tmp_path))
     shutil.copyfile(
-        bert_engine.prepare(tuned, lambda text: None),
+        tensorflow_engine.prepare(tuned, lambda text: None),
         tmp_path / "bert-serving" / f"{graph_cache.graph_key(config, find_model(config))}.pb",
     )
     done = verify(TINY)

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.engine import bert_engine
-from bert_serving.server.engine.bert_engine import BertEngine
+from bert_serving.server.engine import tensorflow_engine
+from bert_serving.server.engine.tensorflow_engine import TensorFlowEngine
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TINY = GOLDEN / "tiny_bert"
 
 Weights = dict[str, np.ndarray[Any, Any]]
-Load = Callable[..., BertEngine]
+Load = Callable[..., TensorFlowEngine]
 
 
 @pytest.fixture(scope="session")
@@ -30,16 +30,16 @@ def golden() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def load_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Load]:
     """Makes an engine of options, `model_dir` being the tiny model unless given; the same options, the same engine."""
-    engines: dict[str, BertEngine] = {}
+    engines: dict[str, TensorFlowEngine] = {}
     folder = tmp_path_factory.mktemp("graphs")
 
-    def load(**options: Any) -> BertEngine:
+    def load(**options: Any) -> TensorFlowEngine:
         given = {"model_dir": str(TINY), "graph_tmp_dir": str(folder), "cpu": True, **options}
         key = json.dumps(given, sort_keys=True)
         if key not in engines:
-            config = bert_engine.resolve(ServerConfig.from_mapping(given))
-            prepared = bert_engine.prepare(config, lambda text: None)
-            engines[key] = bert_engine.load(config, prepared, 2, lambda text: None)
+            config = tensorflow_engine.resolve(ServerConfig.from_mapping(given))
+            prepared = tensorflow_engine.prepare(config, lambda text: None)
+            engines[key] = tensorflow_engine.load(config, prepared, 2, lambda text: None)
         return engines[key]
 
     yield load

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bert_serving.server.engine.contract import Row
 from bert_serving.server.engine.features import FeatureMaker, _cut, collate, common_shape, fixed_shape
-from bert_serving.server.engine.tokenization import BertTokenizer, Normalization, Vocabulary
+from bert_serving.server.engine.tokenization import Normalization, TextTokenizer, Vocabulary
 from bert_serving.server.errors import StartError
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "c", "##b", "|", "e", "é", "A"]
@@ -20,7 +20,7 @@ CLS, SEP, A, B, C = 2, 3, 4, 5, 6
 
 def maker(limit: int = 12, *, no_special_token: bool = False, lowercase: bool = True) -> FeatureMaker:
     return FeatureMaker(
-        BertTokenizer(Vocabulary(VOCABULARY, Normalization(lowercase))), limit, no_special_token=no_special_token
+        TextTokenizer(Vocabulary(VOCABULARY, Normalization(lowercase))), limit, no_special_token=no_special_token
     )
 
 
@@ -97,7 +97,7 @@ def test_words_of_more_than_100_letters_are_unknown() -> None:
 
 def test_vocabulary_without_special_tokens() -> None:
     with pytest.raises(StartError, match=r"no \[SEP\]"):
-        BertTokenizer(Vocabulary(["[UNK]", "[CLS]"], Normalization()))
+        TextTokenizer(Vocabulary(["[UNK]", "[CLS]"], Normalization()))
 
 
 def test_collate() -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bert_serving.server.engine.bert_engine import BertEngine
 from bert_serving.server.engine.contract import Row
+from bert_serving.server.engine.tensorflow_engine import TensorFlowEngine
 
 pytestmark = pytest.mark.tensorflow
 
@@ -36,7 +36,7 @@ def options_of(arguments: list[str]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: " ".join([case["name"], case["texts"], *case["args"]]))
 def test_case_of_the_original(
-    case: dict[str, Any], golden: dict[str, Any], load_engine: Callable[..., BertEngine]
+    case: dict[str, Any], golden: dict[str, Any], load_engine: Callable[..., TensorFlowEngine]
 ) -> None:
     engine = load_engine(**options_of(case["args"]))
     rows = [row for row in engine.features(golden["texts"][case["texts"]]) if isinstance(row, Row)]

@@ -16,23 +16,24 @@ import pytest
 from model_folders import resolve
 
 from bert_serving.server.config import PoolingStrategy, ServerConfig
-from bert_serving.server.engine import bert_engine, layer_norm
-from bert_serving.server.engine.bert_engine import BertEngine
+from bert_serving.server.engine import layer_norm, tensorflow_engine
 from bert_serving.server.engine.contract import Row
-from bert_serving.server.engine.graph import build_graph, extent_of
+from bert_serving.server.engine.graph import build_graph
 from bert_serving.server.engine.model_folder import find_model
+from bert_serving.server.engine.pooling import extent_of
+from bert_serving.server.engine.tensorflow_engine import TensorFlowEngine
 from bert_serving.server.engine.weights import load_weights
 from bert_serving.server.errors import StartError
 
 pytestmark = pytest.mark.tensorflow
 
-Load = Callable[..., BertEngine]
+Load = Callable[..., TensorFlowEngine]
 TINY = Path(__file__).parents[1] / "golden" / "tiny_bert"
 WHOLLY_HIDDEN = "\u0007"  # no tokens but [CLS] and [SEP]
 TEXTS = ["hello world!", WHOLLY_HIDDEN, "First do it ||| then do it right", "the quick brown fox " * 5, "x", "你好么?"]
 
 
-def rows_of(engine: BertEngine, texts: list[str] = TEXTS) -> list[Row]:
+def rows_of(engine: TensorFlowEngine, texts: list[str] = TEXTS) -> list[Row]:
     return [row for row in engine.features(texts) if isinstance(row, Row)]
 
 
@@ -106,7 +107,7 @@ def test_packed_and_padded_tokens_give_the_same(strategy: str, load_engine: Load
             np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
-def head(engine: BertEngine, pooler: BertEngine, weights: dict[str, Any]) -> tuple[Any, Any]:
+def head(engine: TensorFlowEngine, pooler: TensorFlowEngine, weights: dict[str, Any]) -> tuple[Any, Any]:
     pooled = np.asarray(pooler.run(rows_of(pooler)), np.float64)
     return engine.run(rows_of(engine)), pooled @ weights["output_weights"].T + weights["output_bias"]
 
@@ -179,7 +180,7 @@ def test_weights_that_are_not_finite_stop_the_start(google_folder: Callable[...,
     folder = google_folder(changed={name: np.full(48, np.nan, np.float32)})
     config = ServerConfig(model_dir=str(folder), cpu=True, graph_tmp_dir=str(folder))
     with pytest.raises(StartError, match="not finite"):
-        bert_engine.load(config, bert_engine.prepare(config, print), 1, print)
+        tensorflow_engine.load(config, tensorflow_engine.prepare(config, print), 1, print)
 
 
 @pytest.mark.parametrize("content", [None, b"no graph", b""], ids=["missing", "broken", "empty"])
@@ -188,22 +189,22 @@ def test_a_broken_graph_file_is_named(content: bytes | None, tmp_path: Path) -> 
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(StartError, match=r"graph\.pb"):
-        bert_engine.load(ServerConfig(model_dir=str(TINY), cpu=True), str(path), 1, print)
+        tensorflow_engine.load(ServerConfig(model_dir=str(TINY), cpu=True), str(path), 1, print)
 
 
 def test_a_graph_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")  # no graph of an earlier test
     config = ServerConfig(model_dir=str(TINY), cpu=True, graph_tmp_dir=str(tmp_path / "absent"))
     with pytest.raises(StartError, match=r"absent.*-graph_tmp_dir"):
-        bert_engine.prepare(config, print)
+        tensorflow_engine.prepare(config, print)
 
 
 def test_progress_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")  # no graph of an earlier test
     said: list[str] = []
     config = replace(ServerConfig(model_dir=str(TINY), cpu=True), graph_tmp_dir=str(tmp_path))
-    prepared = bert_engine.prepare(config, said.append)
-    bert_engine.load(config, prepared, 1, said.append).close()
+    prepared = tensorflow_engine.prepare(config, said.append)
+    tensorflow_engine.load(config, prepared, 1, said.append).close()
     assert [sentence.split()[0] for sentence in said] == ["loading", "building", "the", "loading", "encoding"]
     assert list(tmp_path.iterdir()) == [Path(prepared)]
 
@@ -215,9 +216,9 @@ def test_a_prepared_graph_is_all_that_loading_needs(
     (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": False}))
     config = resolve(folder, graph_tmp_dir=str(tmp_path_factory.mktemp("graphs")))
     expected = load_engine(cased_tokenization=True)
-    prepared = bert_engine.prepare(config, print)
+    prepared = tensorflow_engine.prepare(config, print)
     shutil.rmtree(folder)
-    engine = bert_engine.load(config, prepared, 1, print)
+    engine = tensorflow_engine.load(config, prepared, 1, print)
     rows = rows_of(engine)
     assert rows == rows_of(expected)
     np.testing.assert_allclose(engine.run(rows), expected.run(rows), rtol=0, atol=1e-5)

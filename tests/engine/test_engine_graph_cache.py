@@ -11,7 +11,7 @@ import pytest
 from model_folders import copy_tiny
 
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.engine import bert_engine, graph_cache
+from bert_serving.server.engine import graph_cache, tensorflow_engine
 from bert_serving.server.engine.model_folder import find_model
 
 TINY = Path(__file__).parents[1] / "golden" / "tiny_bert"
@@ -82,9 +82,9 @@ def test_a_folder_that_others_can_write_to_is_not_used(folder: Path, tmp_path: P
 def test_a_second_start_builds_no_graph(tmp_path: Path) -> None:
     config = ServerConfig(model_dir=str(TINY), cpu=True, graph_tmp_dir=str(tmp_path))
     said: list[str] = []
-    first = bert_engine.prepare(config, said.append)
+    first = tensorflow_engine.prepare(config, said.append)
     assert any("building the graph" in line for line in said)
     said.clear()
-    second = bert_engine.prepare(config, said.append)
+    second = tensorflow_engine.prepare(config, said.append)
     assert ["an earlier start" in line for line in said] == [True]
     assert Path(first).read_bytes() == Path(second).read_bytes()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from bert_serving.server.engine import features, long_texts
 from bert_serving.server.engine.contract import Row
 from bert_serving.server.engine.features import FeatureMaker, _is_unicode, _split
-from bert_serving.server.engine.tokenization import BertTokenizer, Normalization, Vocabulary
+from bert_serving.server.engine.tokenization import Normalization, TextTokenizer, Vocabulary
 
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "##a", "##b", "|", "e", "é", "A", "!", "字", "##e", ".", "##字"]
 OLD_PAIR = re.compile(r"^(.*) \|\|\| (.*)$")
@@ -34,11 +34,11 @@ NORMALIZATIONS = st.builds(
 )
 
 
-def tokenizer(normalization: Normalization | None = None) -> BertTokenizer:
-    return BertTokenizer(Vocabulary(TOKENS, normalization or Normalization()))
+def tokenizer(normalization: Normalization | None = None) -> TextTokenizer:
+    return TextTokenizer(Vocabulary(TOKENS, normalization or Normalization()))
 
 
-class Whole(BertTokenizer):
+class Whole(TextTokenizer):
     """Reads all of a text, as the server did before."""
 
     def first_ids(self, texts: Any, number: int) -> list[list[int]]:
@@ -65,7 +65,7 @@ def test_rows_are_those_of_the_whole_text(first: str, second: str, limit: int, l
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(long_texts, "LEAST_SLICE", size)
         patch.setattr(long_texts, "_CHARACTERS_A_TOKEN", 0)
-        rows = FeatureMaker(BertTokenizer(vocabulary), limit).rows(texts)
+        rows = FeatureMaker(TextTokenizer(vocabulary), limit).rows(texts)
     assert rows == FeatureMaker(Whole(vocabulary), limit).rows(texts)
 
 
@@ -153,7 +153,7 @@ def test_marks_that_stay_trade_places_as_in_the_whole_text(size: int) -> None:
     vocabulary = Vocabulary(
         [*TOKENS, f"##{marks[0][0]}{marks[0][3]}", f"##{marks[0][3]}{marks[0][0]}"], Normalization()
     )
-    cutting = BertTokenizer(vocabulary)
+    cutting = TextTokenizer(vocabulary)
     texts = ["a" * number + mark + "b" for number in range(1, 80) for mark in marks]
     found = cutting._long_texts.first_ids(texts, 200, size)
     assert found == cutting.encode(texts)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.engine import bert_engine
-from bert_serving.server.engine.bert_engine import BertEngine
+from bert_serving.server.engine import tensorflow_engine
 from bert_serving.server.engine.contract import Row
+from bert_serving.server.engine.tensorflow_engine import TensorFlowEngine
 
 pytestmark = pytest.mark.tensorflow
 
@@ -28,7 +28,7 @@ def expected() -> dict[str, Any]:
     return {language: array.astype(np.float64) for language, array in np.load(GOLDEN / "minilm.npz").items()}
 
 
-def encode(engine: BertEngine, texts: list[str]) -> Any:
+def encode(engine: TensorFlowEngine, texts: list[str]) -> Any:
     """In batches of rows of like length, as the server does."""
     rows = dict(enumerate(engine.features(texts)))
     order = sorted(rows, key=lambda index: len(texts[index]))
@@ -56,7 +56,7 @@ def test_texts_are_many_and_of_many_lengths() -> None:
 
 @pytest.mark.parametrize("language", TEXTS)
 def test_vectors_of_sentence_transformers(
-    language: str, minilm: Path, expected: dict[str, Any], load_engine: Callable[..., BertEngine]
+    language: str, minilm: Path, expected: dict[str, Any], load_engine: Callable[..., TensorFlowEngine]
 ) -> None:
     found = encode(load_engine(model_dir=str(minilm), no_normalize=True), TEXTS[language])
     assert cosines(found, expected[language]).min() > 0.99999
@@ -64,14 +64,14 @@ def test_vectors_of_sentence_transformers(
 
 
 def test_normalized_as_the_folder_says(
-    minilm: Path, expected: dict[str, Any], load_engine: Callable[..., BertEngine]
+    minilm: Path, expected: dict[str, Any], load_engine: Callable[..., TensorFlowEngine]
 ) -> None:
     found = encode(load_engine(model_dir=str(minilm)), TEXTS["en"])
     unit = expected["en"] / np.linalg.norm(expected["en"], axis=1, keepdims=True)
     np.testing.assert_allclose(found, unit, rtol=0, atol=1e-6)
 
 
-def test_half_precision(minilm: Path, expected: dict[str, Any], load_engine: Callable[..., BertEngine]) -> None:
+def test_half_precision(minilm: Path, expected: dict[str, Any], load_engine: Callable[..., TensorFlowEngine]) -> None:
     found = encode(load_engine(model_dir=str(minilm), no_normalize=True, fp16=True), TEXTS["de"][:20])
     assert cosines(found, expected["de"][:20]).min() > 0.9999
 
@@ -112,12 +112,12 @@ def _google_name(name: str) -> str:
 
 
 def test_the_same_weights_in_a_checkpoint(
-    checkpoint_folder: Path, expected: dict[str, Any], load_engine: Callable[..., BertEngine]
+    checkpoint_folder: Path, expected: dict[str, Any], load_engine: Callable[..., TensorFlowEngine]
 ) -> None:
     engine = load_engine(model_dir=str(checkpoint_folder), pooling_layer=[-1], max_seq_len=256)
     np.testing.assert_allclose(encode(engine, TEXTS["zh"]), expected["zh"], rtol=0, atol=1e-5)
 
 
 def test_the_folder_as_a_config(minilm: Path) -> None:
-    config = bert_engine.resolve(ServerConfig(model_dir=str(minilm)))
+    config = tensorflow_engine.resolve(ServerConfig(model_dir=str(minilm)))
     assert (config.max_seq_len, config.pooling_layer, config.normalize) == (256, (-1,), True)

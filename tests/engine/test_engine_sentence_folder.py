@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bert_serving.server.config import PoolingStrategy, ServerConfig
-from bert_serving.server.engine import bert_engine
+from bert_serving.server.engine import tensorflow_engine
 from bert_serving.server.errors import StartError
 
 MODULES = (("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize"))
@@ -38,7 +38,7 @@ def write_modules(folder: Path, modules: tuple[tuple[str, str], ...]) -> None:
 
 
 def resolve(folder: Path, **options: Any) -> ServerConfig:
-    return bert_engine.resolve(ServerConfig.from_mapping({"model_dir": str(folder), **options}))
+    return tensorflow_engine.resolve(ServerConfig.from_mapping({"model_dir": str(folder), **options}))
 
 
 def test_defaults(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,7 +12,7 @@ import pytest
 from model_folders import TINY, Folder, Weights
 
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.engine import bert_engine
+from bert_serving.server.engine import tensorflow_engine
 from bert_serving.server.engine.model_folder import find_model
 from bert_serving.server.options import get_args_parser
 from bert_serving.server.verify.hugging_face import TransformersBert
@@ -39,7 +39,7 @@ SETTINGS = [
 
 def resolved(folder: Path, words: list[str]) -> ServerConfig:
     args = get_args_parser().parse_args(["-model_dir", str(folder), *words])
-    return bert_engine.resolve(ServerConfig.from_mapping(vars(args)))
+    return tensorflow_engine.resolve(ServerConfig.from_mapping(vars(args)))
 
 
 @pytest.mark.tensorflow

@@ -13,7 +13,7 @@ from bert_serving.client import BertServingError
 from bert_serving.server.benchmark.tokens import counter_of_model
 from bert_serving.server.benchmark.workloads import counted, mixed_passages
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.engine.bert_engine import resolve
+from bert_serving.server.engine.tensorflow_engine import resolve
 from bert_serving.server.errors import BertServerError
 from scaling.cost import Costs
 from scaling.plots import draw_run, draw_sweep

@@ -10,28 +10,28 @@ from typing import Any
 import numpy as np
 
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.engine import bert_engine
-from bert_serving.server.engine.bert_engine import BertEngine
+from bert_serving.server.engine import tensorflow_engine
+from bert_serving.server.engine.tensorflow_engine import TensorFlowEngine
 
 TINY = Path(__file__).parents[1] / "golden" / "tiny_bert"
 TEXTS = ["hello world!", "First do it ||| then do it right", "Café 你好"]
 
-Load = Callable[..., BertEngine]
+Load = Callable[..., TensorFlowEngine]
 Folder = Callable[..., Path]
 Weights = dict[str, np.ndarray[Any, Any]]
 
 
 def resolve(folder: Path, **options: Any) -> ServerConfig:
     """The engine's config for this folder, or the error that refuses it."""
-    return bert_engine.resolve(ServerConfig.from_mapping({"model_dir": str(folder), "cpu": True, **options}))
+    return tensorflow_engine.resolve(ServerConfig.from_mapping({"model_dir": str(folder), "cpu": True, **options}))
 
 
 def prepare(folder: Path, **options: Any) -> str:
     """Build the folder's graph, which reads its weights."""
-    return bert_engine.prepare(resolve(folder, graph_tmp_dir=str(folder), **options), lambda text: None)
+    return tensorflow_engine.prepare(resolve(folder, graph_tmp_dir=str(folder), **options), lambda text: None)
 
 
-def vectors(engine: BertEngine) -> Any:
+def vectors(engine: TensorFlowEngine) -> Any:
     """What the engine makes of TEXTS."""
     return engine.run([row for row in engine.features(TEXTS) if not isinstance(row, str)])
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.engine.architectures.base import EncoderShape
 from bert_serving.server.engine.footprint import vector_bytes
-from bert_serving.server.engine.model_folder import BertShape
 
-SHAPE = BertShape(
+SHAPE = EncoderShape(
     hidden=48, layers=4, heads=4, intermediate=64, vocab=100, positions=64, types=2, activation="gelu", epsilon=1e-12
 )
 

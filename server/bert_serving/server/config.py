@@ -310,7 +310,7 @@ class ServerConfig:
         group=_RAY, several=True, least=0,
     )  # fmt: skip
 
-    engine: str = "bert_serving.server.engine.bert_engine"
+    engine: str = "bert_serving.server.engine.tensorflow_engine"
     """Module that does the encoding, see `engine/contract.py`; tests and benchmarks put another one here."""
     max_positions: int | None = None
     """The longest sequence that the model can take; the engine's `resolve` fills it in."""

@@ -31,7 +31,7 @@ START_S = 120.0
 STOP_S = 30.0
 KEPT_LINES = 1_000
 LONGEST_IPC_PATH = 108
-MODEL = {"model_dir": str(TINY), "engine": "bert_serving.server.engine.bert_engine", "max_seq_len": 64}
+MODEL = {"model_dir": str(TINY), "engine": "bert_serving.server.engine.tensorflow_engine", "max_seq_len": 64}
 VICTIM = "good-client"
 MAIN = "main process"
 

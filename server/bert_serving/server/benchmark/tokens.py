@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.contract import Row
 from bert_serving.server.engine.features import FeatureMaker
-from bert_serving.server.engine.model_folder import BertShape, find_model
+from bert_serving.server.engine.model_folder import find_model
 from bert_serving.server.engine.tokenization import load_tokenizer
 
 Count = Callable[[Sequence[str]], list[int]]
@@ -27,5 +27,5 @@ def counter_of_model(config: ServerConfig) -> Count:
 
 def model_text(config: ServerConfig) -> str:
     """The size of the model in words."""
-    shape: BertShape = find_model(config).shape
+    shape = find_model(config).shape
     return f"{shape.layers} layers, {shape.hidden} wide, {shape.heads} heads"

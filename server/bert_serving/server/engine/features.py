@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 
 from bert_serving.server.engine.contract import Row, Texts
-from bert_serving.server.engine.tokenization import BertTokenizer
+from bert_serving.server.engine.tokenization import TextTokenizer
 
 IntArray = np.ndarray[Any, np.dtype[np.int32]]
 
@@ -46,7 +46,7 @@ class MicroBatch:
 class FeatureMaker:
     """Makes rows of texts, of at most `limit` tokens."""
 
-    def __init__(self, tokenizer: BertTokenizer, limit: int, *, no_special_token: bool = False) -> None:
+    def __init__(self, tokenizer: TextTokenizer, limit: int, *, no_special_token: bool = False) -> None:
         self._tokenizer = tokenizer
         self._limit = limit
         self._enough = limit + 1  # tokens of a text: what follows them neither stays nor changes where a pair is cut

@@ -7,9 +7,12 @@ of them stand side by side. In half precision the larger ones are half as large.
 
 from __future__ import annotations
 
+from math import prod
+
 from bert_serving.server.config import ServerConfig
+from bert_serving.server.engine.architectures.base import EncoderShape
 from bert_serving.server.engine.contract import Footprint
-from bert_serving.server.engine.model_folder import BertShape
+from bert_serving.server.engine.model_folder import ModelFolder
 from bert_serving.server.engine.pooling import extent_of, width_of
 
 _TENSORFLOW_BYTES = 640 << 20
@@ -17,28 +20,19 @@ _READY, _LOADING = 6.4, 13.3
 _READY_HALF, _LOADING_HALF = 3.4, 9.3
 
 
-def num_weights(shape: BertShape, layers: int) -> int:
-    """Numbers in the embeddings and the first `layers` layers."""
-    hidden, inner = shape.hidden, shape.intermediate
-    embeddings = (shape.vocab + shape.positions + shape.types + 2) * hidden
-    attention = 4 * (hidden + 1) * hidden + 2 * hidden  # query, key, value, output; LayerNorm
-    forward = (hidden + 1) * inner + (inner + 1) * hidden + 2 * hidden
-    return embeddings + layers * (attention + forward)
-
-
-def footprint_of(config: ServerConfig, shape: BertShape) -> Footprint:
+def footprint_of(config: ServerConfig, model: ModelFolder) -> Footprint:
     """That of a resolved config."""
-    layers = extent_of(config, shape).layers
-    size = 4 * num_weights(shape, layers)
+    shape, extent = model.shape, extent_of(config, model.shape)
+    size = 4 * sum(prod(variable.shape) for variable in model.architecture.variables(shape, extent))
     is_half = config.fp16 or config.dtype in ("float16", "bfloat16")
     ready, loading = (_READY_HALF, _LOADING_HALF) if is_half else (_READY, _LOADING)
-    model = (
-        f"BERT, {layers} of {shape.layers} layers computed, vectors of {shape.hidden} a token, {shape.vocab} tokens "
-        f"known, texts of up to {shape.positions}; {size / 2**20:.0f} MiB of weights"
+    words = (
+        f"{model.architecture.name}, {extent.layers} of {shape.layers} layers computed, vectors of {shape.hidden} "
+        f"a token, {shape.vocab} tokens known, texts of up to {shape.positions}; {size / 2**20:.0f} MiB of weights"
     )
-    return Footprint(model, int(_TENSORFLOW_BYTES + ready * size), int(_TENSORFLOW_BYTES + loading * size))
+    return Footprint(words, int(_TENSORFLOW_BYTES + ready * size), int(_TENSORFLOW_BYTES + loading * size))
 
 
-def vector_bytes(config: ServerConfig, shape: BertShape) -> int:
+def vector_bytes(config: ServerConfig, shape: EncoderShape) -> int:
     """Of one vector in an answer: of a text, or with pooling NONE of a token."""
     return width_of(config, shape) * (2 if config.fp16 else 4)

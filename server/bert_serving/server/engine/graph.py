@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.engine.bert import Bert, Inputs
+from bert_serving.server.engine.architectures.base import EncoderShape, Extent
 from bert_serving.server.engine.bundle import TextSide
 from bert_serving.server.engine.contract import Progress
+from bert_serving.server.engine.encoder import Encoder, Inputs
 from bert_serving.server.engine.layer_norm import choose_layer_norm
-from bert_serving.server.engine.model_folder import BertShape, ModelFolder
+from bert_serving.server.engine.model_folder import ModelFolder
 from bert_serving.server.engine.packing import Packed, Padded
 from bert_serving.server.engine.pooling import EncoderOutput, extent_of, pool
 from bert_serving.server.engine.precision import choose_dtype
 from bert_serving.server.engine.session import INPUTS, OUTPUT
 from bert_serving.server.engine.tensors import first_line, load_tensorflow
-from bert_serving.server.engine.weights import Extent, Weights, load_weights
+from bert_serving.server.engine.weights import Weights, load_weights
 from bert_serving.server.errors import StartError
 
 _LARGEST_GRAPH = 2**31 - 1  # protobuf's own limit
@@ -48,13 +49,13 @@ def write_graph(config: ServerConfig, model: ModelFolder, progress: Progress) ->
     return path
 
 
-def build_graph(config: ServerConfig, shape: BertShape, extent: Extent, weights: Weights, dtype: str) -> Any:
+def build_graph(config: ServerConfig, shape: EncoderShape, extent: Extent, weights: Weights, dtype: str) -> Any:
     """The `tf.Graph`, computed in `dtype`: INPUTS, int32 `[B, T]`, to OUTPUT, float32 or with `-fp16` float16."""
     tf = load_tensorflow()
     graph = tf.Graph()
     with graph.as_default():
         inputs = Inputs(*(tf.compat.v1.placeholder(tf.int32, [None, None], name=name) for name in INPUTS))
-        bert = Bert(
+        encoder = Encoder(
             shape,
             weights,
             choose_layer_norm(cpu=config.cpu),
@@ -63,14 +64,14 @@ def build_graph(config: ServerConfig, shape: BertShape, extent: Extent, weights:
             positions=not config.no_position_embeddings,
             by_size=config.cpu and dtype == "float32" and not config.xla,
         )
-        layers = bert.layers(inputs, extent.layers)  # (B, T, H) each
-        encoded = EncoderOutput(_tokens(config, shape, layers), layers[-1], inputs.mask, bert, weights)
+        layers = encoder.layers(inputs, extent.layers)  # (B, T, H) each
+        encoded = EncoderOutput(_tokens(config, shape, layers), layers[-1], inputs.mask, encoder, weights)
         vectors = pool(config.pooling_strategy, encoded, normalize=config.normalize)
         tf.identity(tf.cast(vectors, tf.float16 if config.fp16 else tf.float32), name=OUTPUT)
     return graph
 
 
-def _tokens(config: ServerConfig, shape: BertShape, layers: list[Any]) -> Any:
+def _tokens(config: ServerConfig, shape: EncoderShape, layers: list[Any]) -> Any:
     """The layers asked for, side by side in the given order."""
     chosen = [layers[shape.layers + number] for number in config.pooling_layer if shape.layers + number < len(layers)]
     return chosen[0] if len(chosen) == 1 else load_tensorflow().concat(chosen, axis=-1)  # (B, T, H * chosen)

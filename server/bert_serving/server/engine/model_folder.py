@@ -1,4 +1,4 @@
-"""What lies in `-model_dir`: a Google or a Hugging Face BERT, its shape, its files and its tokenizer. No TensorFlow.
+"""What lies in `-model_dir`: its architecture and shape, and where its weights and its tokenizer are. No TensorFlow.
 
 `find_model` reads only small JSON files and the list of files; the weights are opened later, by `weights.py`.
 """
@@ -13,15 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from bert_serving.server.config import ServerConfig
+from bert_serving.server.engine.architectures import ARCHITECTURES
+from bert_serving.server.engine.architectures.base import Architecture, EncoderShape
 from bert_serving.server.errors import StartError
-
-ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
-"""Values of `hidden_act` that the graph can build."""
 
 _CONFIG = "config.json"
 _SAFETENSORS = "model.safetensors"
 _SHARDS = "model.safetensors.index.json"
-_LAYER_NORM_EPSILON = 1e-12  # Google's constant; Hugging Face writes it into the config
 
 
 class WeightFormat(Enum):
@@ -29,26 +27,6 @@ class WeightFormat(Enum):
 
     GOOGLE = "TensorFlow checkpoint"
     HUGGING_FACE = "safetensors"
-
-
-@dataclass(frozen=True)
-class BertShape:
-    """The sizes of a BERT, under the names that the literature gives them."""
-
-    hidden: int
-    layers: int
-    heads: int
-    intermediate: int
-    vocab: int
-    positions: int
-    types: int
-    activation: str = "gelu"
-    epsilon: float = _LAYER_NORM_EPSILON
-
-    @property
-    def head_size(self) -> int:
-        """Width of one attention head."""
-        return self.hidden // self.heads
 
 
 @dataclass(frozen=True)
@@ -63,7 +41,8 @@ class ModelFolder:
     tokenizer_folder: Path
     format: WeightFormat
     weights: tuple[Path, ...]
-    shape: BertShape
+    architecture: Architecture
+    shape: EncoderShape
 
 
 def find_model(config: ServerConfig) -> ModelFolder:
@@ -77,8 +56,10 @@ def find_model(config: ServerConfig) -> ModelFolder:
         raise StartError(f"-tuned_model_dir {source} is not a folder: give the folder of a fine-tuned checkpoint")
     kind, weights = _weights(source, folder, config)
     config_name = config.config_name if kind is WeightFormat.GOOGLE else _CONFIG
-    shape = _read_shape(folder / config_name, kind)
-    return ModelFolder(folder, folder, kind, weights, shape)
+    path = folder / config_name
+    values = read_json(path)
+    architecture = _architecture(path, values, kind)
+    return ModelFolder(folder, folder, kind, weights, architecture, architecture.shape_of(path, values))
 
 
 def transformer_path(folder: Path) -> str:
@@ -161,53 +142,13 @@ def _no_weights(source: Path, folder: Path, config: ServerConfig) -> str:
     )
 
 
-# -- the shape --------------------------------------------------------------------------------------------------------
+# -- the architecture -------------------------------------------------------------------------------------------------
 
 
-def _read_shape(path: Path, kind: WeightFormat) -> BertShape:
-    values = read_json(path)
-    if kind is WeightFormat.HUGGING_FACE:
-        _check_is_bert(path, values)
-    shape = BertShape(
-        hidden=_size(path, values, "hidden_size"),
-        layers=_size(path, values, "num_hidden_layers"),
-        heads=_size(path, values, "num_attention_heads"),
-        intermediate=_size(path, values, "intermediate_size"),
-        vocab=_size(path, values, "vocab_size"),
-        positions=_size(path, values, "max_position_embeddings"),
-        types=_size(path, values, "type_vocab_size"),
-        activation=values.get("hidden_act", "gelu"),
-        epsilon=values.get("layer_norm_eps", _LAYER_NORM_EPSILON),
-    )
-    _check_shape(path, shape)
-    return shape
-
-
-def _size(path: Path, values: Mapping[str, Any], name: str) -> int:
-    value = values.get(name)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise StartError(f"{path}: {name} must be a whole number of at least 1, not {json.dumps(value)}")
-    return value
-
-
-def _check_is_bert(path: Path, values: Mapping[str, Any]) -> None:
-    kind = values.get("model_type", "bert")
-    if kind != "bert":
-        raise StartError(f"{path}: model_type is {json.dumps(kind)}, and only bert can be served: use a BERT model")
-    positions = values.get("position_embedding_type", "absolute")
-    if positions not in ("absolute", None):
-        raise StartError(f"{path}: position_embedding_type {json.dumps(positions)} is not supported, only absolute")
-    if values.get("is_decoder"):
-        raise StartError(f"{path}: is_decoder is true, and a decoder cannot be served: use an encoder")
-
-
-def _check_shape(path: Path, shape: BertShape) -> None:
-    if shape.activation not in ACTIVATIONS:
-        known = ", ".join(ACTIVATIONS)
-        raise StartError(f"{path}: hidden_act {json.dumps(shape.activation)} is not supported, only {known}")
-    if shape.hidden % shape.heads:
-        raise StartError(
-            f"{path}: hidden_size {shape.hidden} is no multiple of num_attention_heads {shape.heads}: copy it again"
-        )
-    if not isinstance(shape.epsilon, (int, float)) or not 0 < shape.epsilon < 1:
-        raise StartError(f"{path}: layer_norm_eps must be a small number, not {json.dumps(shape.epsilon)}")
+def _architecture(path: Path, values: Mapping[str, Any], kind: WeightFormat) -> Architecture:
+    """By the config's `model_type`; Google's configs have none, and old ones of Hugging Face neither."""
+    name = "bert" if kind is WeightFormat.GOOGLE else values.get("model_type", "bert")
+    if not isinstance(name, str) or name not in ARCHITECTURES:
+        known = " and ".join(ARCHITECTURES)
+        raise StartError(f"{path}: model_type is {json.dumps(name)}, and only {known} can be served: use such a model")
+    return ARCHITECTURES[name]

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from bert_serving.server.config import PoolingStrategy, ServerConfig
-from bert_serving.server.engine.bert import Bert
+from bert_serving.server.engine.architectures.base import EncoderShape, Extent
+from bert_serving.server.engine.encoder import Encoder
 from bert_serving.server.engine.features import PADDING, VISIBLE
-from bert_serving.server.engine.model_folder import BertShape
 from bert_serving.server.engine.tensors import Tensor, load_tensorflow
-from bert_serving.server.engine.weights import Extent, Weights
+from bert_serving.server.engine.weights import Weights
 
 _LOWEST = -1e30  # below every vector's number: what is hidden never is the maximum
 _TINY = 1e-10  # as 1.10: no division by zero where all is hidden
@@ -31,7 +31,7 @@ class EncoderOutput:
     tokens: Tensor  # (B, T, W)
     top: Tensor  # (B, T, H)
     mask: Tensor  # (B, T), see features.MicroBatch
-    bert: Bert
+    encoder: Encoder
     weights: Weights
 
     @property
@@ -91,8 +91,8 @@ def _last(encoded: EncoderOutput) -> Tensor:
 
 def _cls_pooled(encoded: EncoderOutput) -> Tensor:
     tf = load_tensorflow()
-    first = tf.cast(encoded.top[:, 0], encoded.bert.dtype)  # (B, H)
-    return tf.tanh(tf.cast(encoded.bert.dense("pooler", first), tf.float32))  # (B, H)
+    first = tf.cast(encoded.top[:, 0], encoded.encoder.dtype)  # (B, H)
+    return tf.tanh(tf.cast(encoded.encoder.dense("pooler", first), tf.float32))  # (B, H)
 
 
 def _logits(encoded: EncoderOutput) -> Tensor:
@@ -148,7 +148,7 @@ STRATEGIES = {
 }
 
 
-def extent_of(config: ServerConfig, shape: BertShape) -> Extent:
+def extent_of(config: ServerConfig, shape: EncoderShape) -> Extent:
     """How much of the model the options need: the highest layer asked for, or all under a pooler."""
     strategy = STRATEGIES[config.pooling_strategy]
     if strategy.needs is Needs.TOKENS:
@@ -157,7 +157,7 @@ def extent_of(config: ServerConfig, shape: BertShape) -> Extent:
     return Extent(shape.layers, pooler=True, labels=labels if strategy.needs is Needs.HEAD else 0)
 
 
-def width_of(config: ServerConfig, shape: BertShape) -> int:
+def width_of(config: ServerConfig, shape: EncoderShape) -> int:
     """How many numbers a vector has."""
     strategy = STRATEGIES[config.pooling_strategy]
     if strategy.needs is Needs.TOKENS:

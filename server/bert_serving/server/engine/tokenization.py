@@ -40,7 +40,7 @@ class Vocabulary:
     normalization: Normalization
 
 
-class BertTokenizer:
+class TextTokenizer:
     """Ids of texts and tokens, and the tokens of ids."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -93,9 +93,9 @@ class BertTokenizer:
         return [self._tokens[index] for index in ids]
 
 
-def load_tokenizer(config: ServerConfig, model: ModelFolder) -> BertTokenizer:
+def load_tokenizer(config: ServerConfig, model: ModelFolder) -> TextTokenizer:
     """The tokenizer of a model; StartError as `find_vocabulary`."""
-    return BertTokenizer(find_vocabulary(config, model))
+    return TextTokenizer(find_vocabulary(config, model))
 
 
 def find_vocabulary(config: ServerConfig, model: ModelFolder) -> Vocabulary:

@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.engine.architectures.base import Extent
 from bert_serving.server.engine.contract import FloatArray, Row
 from bert_serving.server.engine.features import FeatureMaker
 from bert_serving.server.engine.model_folder import ModelFolder
 from bert_serving.server.engine.tokenization import load_tokenizer
-from bert_serving.server.engine.weights import Extent, load_weights
+from bert_serving.server.engine.weights import load_weights
 from bert_serving.server.errors import ServiceError
 from bert_serving.server.verify.pooling import EncodedText, num_labels, softmax
 

@@ -1,4 +1,4 @@
-"""BERT's encoder as a TensorFlow graph over constant weights.
+"""An encoder as a TensorFlow graph over constant weights, made as the shape of its architecture says.
 
 Sizes in the comments: B rows, T tokens, N tokens of all rows (see `packing.py`), H hidden, A heads, D = H / A,
 I intermediate. Dense layers run on [N, H]; Q, K and V are one matrix product with the scale 1 / sqrt(D) folded into Q.
@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from bert_serving.server.engine.architectures.base import EncoderShape
 from bert_serving.server.engine.layer_norm import LayerNorm
-from bert_serving.server.engine.model_folder import BertShape
 from bert_serving.server.engine.packing import Packing
 from bert_serving.server.engine.tensors import Tensor, load_tensorflow
 from bert_serving.server.engine.weights import Weights
@@ -36,12 +36,12 @@ class Inputs:
     mask: Tensor
 
 
-class Bert:
+class Encoder:
     """The encoder. Matrix products run in `dtype`; LayerNorm in float32, and softmax too unless that is bfloat16."""
 
     def __init__(
         self,
-        shape: BertShape,
+        shape: EncoderShape,
         weights: Weights,
         layer_norm: LayerNorm,
         packing: Callable[[Tensor, int], Packing],
@@ -110,9 +110,10 @@ class Bert:
     def _embed(self, inputs: Inputs, packing: Packing) -> Tensor:
         tf = self._tf
         x = tf.gather(self._constant("embeddings/word"), packing.pack(inputs.ids))  # (N, H)
-        # a model with one type has none for the second text of a pair
-        type_ids = tf.minimum(packing.pack(inputs.type_ids), self._shape.types - 1)  # (N,)
-        x += tf.gather(self._constant("embeddings/type"), type_ids)  # (N, H)
+        if self._shape.types:
+            # a model with one type has none for the second text of a pair
+            type_ids = tf.minimum(packing.pack(inputs.type_ids), self._shape.types - 1)  # (N,)
+            x += tf.gather(self._constant("embeddings/type"), type_ids)  # (N, H)
         if self._positions:
             x += tf.gather(self._constant("embeddings/position"), packing.positions)  # (N, H)
         return self._norm("embeddings/norm", x)  # (N, H)
@@ -132,7 +133,7 @@ class Bert:
         return packing.join_heads(tf.matmul(shares, value))  # (N, H)
 
 
-def _query_key_value(weights: Weights, shape: BertShape) -> Weights:
+def _query_key_value(weights: Weights, shape: EncoderShape) -> Weights:
     """Query, key and value of each layer side by side, `[H, 3H]` and `[3H]`, with the scale folded into the query."""
     merged = {}
     for layer in (name.removesuffix("/query/kernel") for name in weights if name.endswith("/query/kernel")):
@@ -144,7 +145,7 @@ def _query_key_value(weights: Weights, shape: BertShape) -> Weights:
 
 
 def _activation(tf: Any, name: str) -> Callable[[Tensor], Tensor]:
-    """The function of that name, one of `model_folder.ACTIVATIONS`."""
+    """The function of that name, one of `architectures.base.ACTIVATIONS`."""
     table: dict[str, Callable[[Tensor], Tensor]] = {
         "gelu": lambda x: tf.nn.gelu(x, approximate=False),
         "gelu_new": lambda x: tf.nn.gelu(x, approximate=True),

@@ -1,4 +1,4 @@
-"""The engine that serves BERT with TensorFlow: wires the other modules into the contract of `contract.py`."""
+"""The engine that serves encoders with TensorFlow: wires the other modules into the contract of `contract.py`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bert_serving.server.engine.pooling import STRATEGIES, Needs
 from bert_serving.server.engine.sentence_folder import with_folder_defaults
 from bert_serving.server.engine.session import GraphSession, give_back_memory, load_graph
 from bert_serving.server.engine.tensors import load_tensorflow, require_tensorflow
-from bert_serving.server.engine.tokenization import BertTokenizer, load_tokenizer
+from bert_serving.server.engine.tokenization import TextTokenizer, load_tokenizer
 from bert_serving.server.errors import ConfigError, StartError
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def resolve(config: ServerConfig) -> ServerConfig:
 
 def footprint(config: ServerConfig) -> Footprint:
     """What the model of a resolved config is, and the memory that it takes."""
-    return footprint_of(config, find_model(config).shape)
+    return footprint_of(config, find_model(config))
 
 
 def prepare(config: ServerConfig, progress: Progress) -> str:
@@ -78,7 +78,7 @@ def preload() -> None:
     log.info("TensorFlow imported in %.1f s", time.perf_counter() - start_s)
 
 
-def load(config: ServerConfig, prepared: str, lanes: int, progress: Progress) -> BertEngine:
+def load(config: ServerConfig, prepared: str, lanes: int, progress: Progress) -> TensorFlowEngine:
     """An engine that has encoded a first sentence. Reads nothing but the file `prepared`.
 
     Raises:
@@ -88,7 +88,7 @@ def load(config: ServerConfig, prepared: str, lanes: int, progress: Progress) ->
     progress("loading the graph")
     graph = load_graph(Path(prepared))
     text_side = TextSide.out_of(graph)
-    engine = BertEngine(config, text_side, GraphSession(graph, config), lanes)
+    engine = TensorFlowEngine(config, text_side, GraphSession(graph, config), lanes)
     loaded_s = time.perf_counter()
     progress("encoding a first sentence")
     try:
@@ -101,11 +101,11 @@ def load(config: ServerConfig, prepared: str, lanes: int, progress: Progress) ->
     return engine
 
 
-class BertEngine:
-    """A loaded BERT; see `contract.Engine` for what each method promises."""
+class TensorFlowEngine:
+    """A loaded model; see `contract.Engine` for what each method promises."""
 
     def __init__(self, config: ServerConfig, text_side: TextSide, session: GraphSession, lanes: int) -> None:
-        tokenizer = BertTokenizer(text_side.vocabulary)
+        tokenizer = TextTokenizer(text_side.vocabulary)
         self._longest = config.max_seq_len or text_side.positions
         self._shape = (
             partial(fixed_shape, longest=self._longest)  # XLA compiles each shape anew
@@ -175,7 +175,7 @@ def _check_options(config: ServerConfig, model: ModelFolder) -> None:
         raise ConfigError(f"-normalize makes no sense with {config.pooling_strategy.name}: leave it out")
 
 
-def _warm_up(engine: BertEngine, longest: int) -> None:
+def _warm_up(engine: TensorFlowEngine, longest: int) -> None:
     """Encode a known sentence, then what brings in the shapes that will come, each of which is slow at its first time.
 
     The sentence goes first and alone: the first shape that an op runs fixes the layout in which oneDNN keeps its
