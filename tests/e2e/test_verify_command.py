@@ -17,6 +17,7 @@ from family import Family
 
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine import graph_cache, tensorflow_engine
+from bert_serving.server.engine.fingerprint import ModelContent
 from bert_serving.server.engine.model_folder import find_model
 from bert_serving.server.service.throwaway import throwaway_server
 from bert_serving.server.verify.comparison import Tolerance, apart, compare_all
@@ -87,7 +88,7 @@ def test_a_graph_of_another_checkpoint_among_those_of_earlier_starts_is_found_ou
     tuned = replace(config, tuned_model_dir=str(TUNED), ckpt_name=CKPT, graph_tmp_dir=str(tmp_path))
     shutil.copyfile(
         tensorflow_engine.prepare(tuned, lambda text: None),
-        tmp_path / "bert-serving" / f"{graph_cache.graph_key(config, find_model(config))}.pb",
+        tmp_path / "bert-serving" / f"{graph_cache.graph_key(config, ModelContent.of(config, find_model(config)))}.pb",
     )
     done = verify(TINY)
     assert done.returncode == 1, done.stdout + done.stderr

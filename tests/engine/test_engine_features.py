@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from bert_serving.server.engine.contract import Row
 from bert_serving.server.engine.features import FeatureMaker, _cut, collate, common_shape, fixed_shape
-from bert_serving.server.engine.tokenization import Normalization, TextTokenizer, Vocabulary
+from bert_serving.server.engine.tokenization import TextTokenizer
+from bert_serving.server.engine.tokenizer_files import Normalization, word_piece
 from bert_serving.server.errors import StartError
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "c", "##b", "|", "e", "é", "A"]
@@ -20,7 +21,7 @@ CLS, SEP, A, B, C = 2, 3, 4, 5, 6
 
 def maker(limit: int = 12, *, no_special_token: bool = False, lowercase: bool = True) -> FeatureMaker:
     return FeatureMaker(
-        TextTokenizer(Vocabulary(VOCABULARY, Normalization(lowercase))), limit, no_special_token=no_special_token
+        TextTokenizer(word_piece(VOCABULARY, Normalization(lowercase))), limit, no_special_token=no_special_token
     )
 
 
@@ -97,7 +98,7 @@ def test_words_of_more_than_100_letters_are_unknown() -> None:
 
 def test_vocabulary_without_special_tokens() -> None:
     with pytest.raises(StartError, match=r"no \[SEP\]"):
-        TextTokenizer(Vocabulary(["[UNK]", "[CLS]"], Normalization()))
+        word_piece(["[UNK]", "[CLS]"], Normalization())
 
 
 def test_collate() -> None:
@@ -141,7 +142,7 @@ def test_collate_hides_special_tokens() -> None:
 
 
 def test_vocabulary_lines_end_at_line_feeds_alone(tmp_path: Path) -> None:
-    from bert_serving.server.engine.tokenization import _read_lines
+    from bert_serving.server.engine.tokenizer_files import _read_lines
 
     path = tmp_path / "vocab.txt"
     path.write_bytes("a\r\n\u2028\nb\n".encode())

@@ -12,6 +12,7 @@ from model_folders import copy_tiny
 
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine import graph_cache, tensorflow_engine
+from bert_serving.server.engine.fingerprint import ModelContent
 from bert_serving.server.engine.model_folder import find_model
 
 TINY = Path(__file__).parents[1] / "golden" / "tiny_bert"
@@ -25,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def key(model_dir: Path = TINY, **options: Any) -> str:
     config = ServerConfig.from_mapping({"model_dir": str(model_dir), "cpu": True, **options})
-    return graph_cache.graph_key(config, find_model(config))
+    return graph_cache.graph_key(config, ModelContent.of(config, find_model(config)))
 
 
 @pytest.mark.parametrize(
@@ -42,12 +43,24 @@ def test_what_does_not_keeps_it(options: dict[str, Any]) -> None:
     assert key(**options) == key()
 
 
-def test_other_weights_in_the_same_place_are_another_graph(tmp_path: Path) -> None:
+def test_other_weights_of_the_same_size_and_time_are_another_graph(tmp_path: Path) -> None:
+    """As reproducible image layers and Nix have it, where every file is of 1970 or 1980."""
     model = tmp_path / "model"
     shutil.copytree(TINY, model)
+    weights = model / "bert_model.ckpt.data-00000-of-00001"
+    os.utime(weights, ns=(1, 1))
     before = key(model)
-    os.utime(model / "bert_model.ckpt.data-00000-of-00001", ns=(1, 1))
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    weights.write_bytes(content)
+    os.utime(weights, ns=(1, 1))
     assert key(model) != before
+
+
+def test_the_same_model_elsewhere_and_newer_is_the_same_graph(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(TINY, model)
+    assert key(model) == key()
 
 
 def test_another_vocabulary_is_another_graph(tmp_path: Path) -> None:

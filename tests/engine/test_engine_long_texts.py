@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from bert_serving.server.engine import features, long_texts
 from bert_serving.server.engine.contract import Row
 from bert_serving.server.engine.features import FeatureMaker, _is_unicode, _split
-from bert_serving.server.engine.tokenization import Normalization, TextTokenizer, Vocabulary
+from bert_serving.server.engine.tokenization import TextTokenizer
+from bert_serving.server.engine.tokenizer_files import Normalization, word_piece
 
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "##a", "##b", "|", "e", "é", "A", "!", "字", "##e", ".", "##字"]
 OLD_PAIR = re.compile(r"^(.*) \|\|\| (.*)$")
@@ -35,7 +36,7 @@ NORMALIZATIONS = st.builds(
 
 
 def tokenizer(normalization: Normalization | None = None) -> TextTokenizer:
-    return TextTokenizer(Vocabulary(TOKENS, normalization or Normalization()))
+    return TextTokenizer(word_piece(TOKENS, normalization or Normalization()))
 
 
 class Whole(TextTokenizer):
@@ -60,13 +61,13 @@ def test_the_first_ids_are_those_of_the_whole_text(
 @settings(max_examples=500, deadline=None)
 @given(NASTY, NASTY, st.integers(3, 30), st.booleans(), st.integers(2, 60))
 def test_rows_are_those_of_the_whole_text(first: str, second: str, limit: int, lowercase: bool, size: int) -> None:
-    vocabulary = Vocabulary(TOKENS, Normalization(lowercase))
+    pipeline = word_piece(TOKENS, Normalization(lowercase))
     texts = [first, f"{first} ||| {second}", first * 20 + " ||| " + second * 30]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(long_texts, "LEAST_SLICE", size)
         patch.setattr(long_texts, "_CHARACTERS_A_TOKEN", 0)
-        rows = FeatureMaker(TextTokenizer(vocabulary), limit).rows(texts)
-    assert rows == FeatureMaker(Whole(vocabulary), limit).rows(texts)
+        rows = FeatureMaker(TextTokenizer(pipeline), limit).rows(texts)
+    assert rows == FeatureMaker(Whole(pipeline), limit).rows(texts)
 
 
 @settings(max_examples=500, deadline=None)
@@ -150,10 +151,8 @@ def test_all_marks_that_stay_are_known() -> None:
 @pytest.mark.parametrize("size", range(8, 60))
 def test_marks_that_stay_trade_places_as_in_the_whole_text(size: int) -> None:
     marks = "\U0001d16d\u0301\u200b\U0001d165", "\U0001d165\u0301\u200b\U0001d16d"
-    vocabulary = Vocabulary(
-        [*TOKENS, f"##{marks[0][0]}{marks[0][3]}", f"##{marks[0][3]}{marks[0][0]}"], Normalization()
-    )
-    cutting = TextTokenizer(vocabulary)
+    pipeline = word_piece([*TOKENS, f"##{marks[0][0]}{marks[0][3]}", f"##{marks[0][3]}{marks[0][0]}"], Normalization())
+    cutting = TextTokenizer(pipeline)
     texts = ["a" * number + mark + "b" for number in range(1, 80) for mark in marks]
     found = cutting._long_texts.first_ids(texts, 200, size)
     assert found == cutting.encode(texts)

@@ -6,6 +6,7 @@ The vector of a text is `vector_of(text)`. Texts that begin with "!" make the en
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import time
@@ -34,6 +35,11 @@ def expected(texts: Sequence[str | Sequence[str]]) -> FloatArray:
     return np.stack([vector_of(text) for text in texts])
 
 
+def fingerprint_of(config: ServerConfig) -> str:
+    """Of the folder's name, as if it were the content, and of the options."""
+    return hashlib.sha256(json.dumps([config.model_dir, config.vector_options()]).encode()).hexdigest()[:32]
+
+
 class FakeEngine:
     """`Row.ids` is the text's UTF-8; so `run` finds the text again."""
 
@@ -41,6 +47,7 @@ class FakeEngine:
 
     def __init__(self, config: ServerConfig, lanes: int) -> None:
         self.lanes = lanes
+        self.fingerprint = fingerprint_of(config)
         self._pooled = config.pooling_strategy is not PoolingStrategy.NONE
 
     def features(self, texts: Texts) -> list[Row | str]:

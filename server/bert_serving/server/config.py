@@ -138,13 +138,15 @@ def _option(
     several: bool = False,
     least: int = 1,
     metavar: str | None = None,
+    shapes_vectors: bool = False,
 ) -> Any:
     """A field of ServerConfig that is an option of `bert-serving-start`; a bool default makes it a switch.
 
-    `several` takes a list of at least `least` values.
+    `several` takes a list of at least `least` values. `shapes_vectors`: with another value vectors may be others by
+    more than rounding, so it is a part of the model's fingerprint.
     """
     about = {"help": text, "read": read, "group": group, "aliases": aliases, "metavar": metavar}
-    return field(default=default, metadata={**about, "several": several, "least": least})
+    return field(default=default, metadata={**about, "several": several, "least": least, "shapes": shapes_vectors})
 
 
 _MODEL = "File paths: the model"
@@ -170,30 +172,40 @@ class ServerConfig:
 
     max_seq_len: int | None = _option(
         25, "longest sequence in tokens, longer ones are cut on the right; NONE: as long as the longest in a batch",
-        _sequence_length, group=_BERT,
+        _sequence_length, group=_BERT, shapes_vectors=True,
     )  # fmt: skip
-    cased_tokenization: bool = _option(False, "keep case and accents, as cased models need it", group=_BERT)
+    cased_tokenization: bool = _option(
+        False, "keep case and accents, as cased models need it", group=_BERT, shapes_vectors=True
+    )
     pooling_layer: tuple[int, ...] = _option(
         (-2,),
         "encoder layer(s) to pool, -1 is the last; several are concatenated",
         _negative,
         group=_BERT,
         several=True,
+        shapes_vectors=True,
     )
     pooling_strategy: PoolingStrategy = _option(
         PoolingStrategy.REDUCE_MEAN, f"one of {', '.join(PoolingStrategy.__members__)}", PoolingStrategy.from_name,
-        group=_BERT, metavar="STRATEGY",
+        group=_BERT, metavar="STRATEGY", shapes_vectors=True,
     )  # fmt: skip
-    mask_cls_sep: bool = _option(False, "hide [CLS] and [SEP] from attention and pooling", group=_BERT)
-    no_special_token: bool = _option(False, "add no [CLS] and [SEP] to tokenized texts", group=_BERT)
+    mask_cls_sep: bool = _option(
+        False, "hide [CLS] and [SEP] from attention and pooling", group=_BERT, shapes_vectors=True
+    )
+    no_special_token: bool = _option(
+        False, "add no [CLS] and [SEP] to tokenized texts", group=_BERT, shapes_vectors=True
+    )
     show_tokens_to_client: bool = _option(False, "send the tokens to clients that ask for them", group=_BERT)
-    no_position_embeddings: bool = _option(False, "leave out the position embeddings", group=_BERT)
-    num_labels: int = _option(2, "number of classes, for CLASSIFICATION", _integer(1), group=_BERT)
+    no_position_embeddings: bool = _option(False, "leave out the position embeddings", group=_BERT, shapes_vectors=True)
+    num_labels: int = _option(2, "number of classes, for CLASSIFICATION", _integer(1), group=_BERT, shapes_vectors=True)
     fixed_embed_length: bool = _option(
-        False, "with pooling NONE: pad every result to the model's longest sequence", group=_BERT
+        False, "with pooling NONE: pad every result to the model's longest sequence", group=_BERT, shapes_vectors=True
     )
     normalize: bool = _option(
-        False, "scale each vector to length 1 (a sentence-transformers folder may ask for it)", group=_BERT
+        False,
+        "scale each vector to length 1 (a sentence-transformers folder may ask for it)",
+        group=_BERT,
+        shapes_vectors=True,
     )
     no_normalize: bool = _option(False, "do not, even where the folder asks for it", group=_BERT)
 
@@ -223,10 +235,10 @@ class ServerConfig:
     )
     cpu: bool = _option(False, "run on the CPU, even where there is a GPU", group=_SERVING)
     xla: bool = _option(False, "compile the graph with XLA", group=_SERVING)
-    fp16: bool = _option(False, "compute and reply in half precision", group=_SERVING)
+    fp16: bool = _option(False, "compute and reply in half precision", group=_SERVING, shapes_vectors=True)
     dtype: str = _option(
         "float32", "precision of the matrix products, replies stay float32; auto: the fastest that keeps each vector's "
-        "cosine to float32 above 0.9998", _dtype, group=_SERVING,
+        "cosine to float32 above 0.9998", _dtype, group=_SERVING, shapes_vectors=True,
     )  # fmt: skip
     gpu_memory_fraction: float = _option(0.5, "share of a GPU's memory for each worker", _fraction, group=_SERVING)
     device_map: tuple[int, ...] = _option(
@@ -391,6 +403,11 @@ class ServerConfig:
         """Every argument as 1.10 shows it in config and status: plain JSON values, strategies as numbers; no secret."""
         shown = self.without_secrets()
         return {option.name: _plain(getattr(shown, option.name)) for option in fields(self) if option.metadata}
+
+    def vector_options(self) -> dict[str, Any]:
+        """The options that shape vectors and are not at their defaults, as plain JSON values."""
+        values = {one: getattr(self, one.name) for one in fields(self) if one.metadata.get("shapes")}
+        return {one.name: _plain(value) for one, value in values.items() if value != one.default}
 
     def without_secrets(self) -> ServerConfig:
         """This config as anybody may see it."""

@@ -9,39 +9,26 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bert_serving.server.config import ServerConfig
-from bert_serving.server.engine.model_folder import ModelFolder
 from bert_serving.server.engine.tensors import load_tensorflow
-from bert_serving.server.engine.tokenization import Normalization, Vocabulary, find_vocabulary
 
-_NAME = "text_side"
+_NAME = "bundle"
 
 
 @dataclass(frozen=True)
-class TextSide:
-    """How texts become rows: the vocabulary, and how many tokens a row of this model can have."""
+class Bundle:
+    """The tokenizer's pipeline, how many tokens a row can have, and the fingerprint of model and options."""
 
-    vocabulary: Vocabulary
+    pipeline: str
     positions: int
-
-    @staticmethod
-    def of_folder(config: ServerConfig, model: ModelFolder) -> TextSide:
-        """That of a model; StartError that names the file if the vocabulary is missing or does not fit."""
-        return TextSide(find_vocabulary(config, model), model.shape.positions)
-
-    def to_json(self) -> str:
-        """The same for the same, so that it can be part of a key."""
-        tokens, normalization = self.vocabulary.tokens, asdict(self.vocabulary.normalization)
-        return json.dumps({"positions": self.positions, "normalization": normalization, "tokens": tokens})
+    fingerprint: str
 
     def put_into(self, graph: Any) -> None:
         """Add it to a `tf.Graph`."""
         with graph.as_default():
-            load_tensorflow().constant(self.to_json(), name=_NAME)
+            load_tensorflow().constant(json.dumps(asdict(self)), name=_NAME)
 
     @staticmethod
-    def out_of(graph: Any) -> TextSide:
+    def out_of(graph: Any) -> Bundle:
         """What `put_into` put there. KeyError if it is none of ours."""
-        values = json.loads(load_tensorflow().get_static_value(graph.get_tensor_by_name(f"{_NAME}:0")).item())
-        vocabulary = Vocabulary(values["tokens"], Normalization(**values["normalization"]))
-        return TextSide(vocabulary, values["positions"])
+        content = load_tensorflow().get_static_value(graph.get_tensor_by_name(f"{_NAME}:0")).item()
+        return Bundle(**json.loads(content))

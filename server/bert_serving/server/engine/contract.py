@@ -70,6 +70,10 @@ class Engine(Protocol):
     """A loaded model. Its methods may be called from several threads at once, but `close`."""
 
     @property
+    def fingerprint(self) -> str:
+        """Names all that shapes its vectors: those of two engines go together only if theirs are equal."""
+
+    @property
     def lanes(self) -> int:
         """How many threads should call `run` side by side."""
 

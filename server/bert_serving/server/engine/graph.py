@@ -9,9 +9,10 @@ from typing import Any
 
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.architectures.base import EncoderShape, Extent
-from bert_serving.server.engine.bundle import TextSide
+from bert_serving.server.engine.bundle import Bundle
 from bert_serving.server.engine.contract import Progress
 from bert_serving.server.engine.encoder import Encoder, Inputs
+from bert_serving.server.engine.fingerprint import ModelContent
 from bert_serving.server.engine.layer_norm import choose_layer_norm
 from bert_serving.server.engine.model_folder import ModelFolder
 from bert_serving.server.engine.packing import Packed, Padded
@@ -25,13 +26,13 @@ from bert_serving.server.errors import StartError
 _LARGEST_GRAPH = 2**31 - 1  # protobuf's own limit
 
 
-def write_graph(config: ServerConfig, model: ModelFolder, progress: Progress) -> Path:
+def write_graph(config: ServerConfig, model: ModelFolder, content: ModelContent, progress: Progress) -> Path:
     """Load the weights, build the graph and write it to a new file in `-graph_tmp_dir`; its path.
 
-    The file has the vocabulary in it too: it is all that a worker needs.
+    The file has a `Bundle` in it too: it is all that a worker needs.
 
     Raises:
-        StartError: the weights or the vocabulary do not fit, or the file cannot be written.
+        StartError: the weights do not fit, or the file cannot be written.
     """
     extent = extent_of(config, model.shape)
     progress(f"loading the weights of {extent.layers} of {model.shape.layers} layers from {model.weights[0].parent}")
@@ -43,7 +44,7 @@ def write_graph(config: ServerConfig, model: ModelFolder, progress: Progress) ->
     dtype = choose_dtype(config, model, build, progress)
     progress(f"building the graph, pooling {config.pooling_strategy.name}, {dtype}")
     graph = build(dtype)
-    TextSide.of_folder(config, model).put_into(graph)
+    Bundle(content.pipeline, model.shape.positions, content.fingerprint(config, dtype)).put_into(graph)
     path = _write(graph, config.graph_tmp_dir)
     progress(f"the graph is in {path} ({path.stat().st_size / 2**20:.0f} MiB)")
     return path

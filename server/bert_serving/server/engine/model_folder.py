@@ -44,6 +44,13 @@ class ModelFolder:
     architecture: Architecture
     shape: EncoderShape
 
+    def weight_files(self) -> list[Path]:
+        """All files with weights in them, in the order of their names."""
+        if self.format is WeightFormat.HUGGING_FACE:
+            return sorted(self.weights)
+        prefixes = tuple(f"{prefix.name}.{part}" for prefix in self.weights for part in ("index", "data-"))
+        return sorted(path for path in self.weights[0].parent.iterdir() if path.name.startswith(prefixes))
+
 
 def find_model(config: ServerConfig) -> ModelFolder:
     """The model that the options point to. Raises StartError that names the file that is missing or broken."""

@@ -13,9 +13,10 @@ import numpy as np
 
 from bert_serving.server.config import PoolingStrategy, ServerConfig
 from bert_serving.server.engine import graph_cache
-from bert_serving.server.engine.bundle import TextSide
+from bert_serving.server.engine.bundle import Bundle
 from bert_serving.server.engine.contract import Footprint, Progress, Row, Texts, Vectors
 from bert_serving.server.engine.features import TOKEN_STEP, FeatureMaker, Shape, collate, common_shape, fixed_shape
+from bert_serving.server.engine.fingerprint import ModelContent
 from bert_serving.server.engine.footprint import footprint_of, vector_bytes
 from bert_serving.server.engine.graph import write_graph
 from bert_serving.server.engine.model_folder import ModelFolder, find_model
@@ -62,11 +63,12 @@ def prepare(config: ServerConfig, progress: Progress) -> str:
         StartError: TensorFlow is missing, or the weights do not fit.
     """
     model = find_model(config)
-    key = graph_cache.graph_key(config, model)
+    content = ModelContent.of(config, model)
+    key = graph_cache.graph_key(config, content)
     if kept := graph_cache.find(key):
         progress(f"the graph of an earlier start is used: {kept}")
         return str(kept)
-    path = write_graph(config, model, progress)
+    path = write_graph(config, model, content, progress)
     graph_cache.keep(key, path)
     return str(path)
 
@@ -87,12 +89,12 @@ def load(config: ServerConfig, prepared: str, lanes: int, progress: Progress) ->
     start_s = time.perf_counter()
     progress("loading the graph")
     graph = load_graph(Path(prepared))
-    text_side = TextSide.out_of(graph)
-    engine = TensorFlowEngine(config, text_side, GraphSession(graph, config), lanes)
+    bundle = Bundle.out_of(graph)
+    engine = TensorFlowEngine(config, bundle, GraphSession(graph, config), lanes)
     loaded_s = time.perf_counter()
     progress("encoding a first sentence")
     try:
-        _warm_up(engine, min(_WARM_UP_TOKENS, text_side.positions))
+        _warm_up(engine, min(_WARM_UP_TOKENS, bundle.positions))
     except BaseException:
         engine.close()
         raise
@@ -104,17 +106,18 @@ def load(config: ServerConfig, prepared: str, lanes: int, progress: Progress) ->
 class TensorFlowEngine:
     """A loaded model; see `contract.Engine` for what each method promises."""
 
-    def __init__(self, config: ServerConfig, text_side: TextSide, session: GraphSession, lanes: int) -> None:
-        tokenizer = TextTokenizer(text_side.vocabulary)
-        self._longest = config.max_seq_len or text_side.positions
+    def __init__(self, config: ServerConfig, bundle: Bundle, session: GraphSession, lanes: int) -> None:
+        tokenizer = TextTokenizer(bundle.pipeline)
+        self._longest = config.max_seq_len or bundle.positions
         self._shape = (
             partial(fixed_shape, longest=self._longest)  # XLA compiles each shape anew
             if config.xla
-            else partial(common_shape, longest=text_side.positions)
+            else partial(common_shape, longest=bundle.positions)
         )
         self._features = FeatureMaker(tokenizer, self._longest, no_special_token=config.no_special_token)
         self._tokenizer = tokenizer
         self._session = session
+        self.fingerprint = bundle.fingerprint
         self._lanes = lanes
         self._makes_code = config.xla or session.on_gpu
         self._shapes_run: set[Shape] = set()
