@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet
 import pytest
-from fake_engine import DIM, expected
+from fake_engine import DIM, expected, fingerprint_of
 from serving import Serve
 
 from bert_serving.server import BertServer
@@ -151,11 +151,20 @@ def test_killed_and_resumed_it_has_every_row_once(serve: Serve, run: Run, tmp_pa
     assert "are done already" in done.stderr
 
 
-def test_what_was_begun_with_other_options_is_not_gone_on_with(serve: Serve, run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [{"max_seq_len": 77}, {"cased_tokenization": True}, {"model_dir": "another"}, {"dtype": "bfloat16"}],
+    ids=str,
+)
+def test_what_was_begun_with_another_model_is_not_gone_on_with(
+    serve: Serve, run: Run, tmp_path: Path, options: dict[str, Any]
+) -> None:
     (tmp_path / "bad.txt").write_text("\n".join([*TEXTS, " "]))
-    assert run("bad.txt", "out.npy", *where(serve())).returncode == 1
-    other = run("bad.txt", "out.npy", "-resume", *where(serve(max_seq_len=77)))
-    assert (other.returncode, "was begun with max_seq_len = 25, and now it is 77" in other.stderr) == (1, True)
+    first, second = serve(), serve(**options)
+    assert run("bad.txt", "out.npy", *where(first)).returncode == 1
+    other = run("bad.txt", "out.npy", "-resume", *where(second))
+    was, now = fingerprint_of(first.config), fingerprint_of(second.config)
+    assert (other.returncode, f"was begun with model = {was!r}, and now it is {now!r}" in other.stderr) == (1, True)
 
 
 def test_a_full_disk(serve: Serve, run: Run, tmp_path: Path) -> None:

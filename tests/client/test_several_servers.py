@@ -92,7 +92,7 @@ def test_one_that_would_give_other_vectors_is_left_out(
         while not caplog.records:
             list(client.encode_stream(TEXTS, batch_size=10))
     assert not peers[1].encode_requests()
-    assert "another max_seq_len" in caplog.text
+    assert "max_seq_len=64" in caplog.text
 
 
 def test_errors_are_those_of_one_server(peers: list[PeerServer]) -> None:

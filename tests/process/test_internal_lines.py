@@ -27,10 +27,17 @@ from bert_serving.server.transport.curve import make_keys
 from bert_serving.server.transport.run_keys import RunKeys
 
 NAMES = [b"worker-0.1", b"worker-0.2", b"sink.1", b"ventilator.1", b"stranger", b"\xff\xfe"]
-ROWS = Rows(1, 1, 0, 1, "float32", 2, None, None, [], [3], [], b"good", b"1", b"\0" * 8)
+ROWS = Rows(1, 1, 0, 1, "float32", 2, None, None, [], [3], [], "", b"good", b"1", b"\0" * 8)
 PART = Part(1, 1, 0, 1, True, None, b"good", b"1", b'["a"]')
 ELSEWHERE = "tcp://127.0.0.1:1"
-MESSAGES: list[Message] = [Hello(1, ELSEWHERE), Ready("gpu:0"), NewSink(ELSEWHERE), StopAsked("a stranger"), PART, ROWS]
+MESSAGES: list[Message] = [
+    Hello(1, ELSEWHERE),
+    Ready("gpu:0", ""),
+    NewSink(ELSEWHERE),
+    StopAsked("a stranger"),
+    PART,
+    ROWS,
+]
 GARBAGE = [
     [b""],
     [b"x"],

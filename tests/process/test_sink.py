@@ -143,9 +143,10 @@ def bench() -> Iterator[Bench]:
 
 def rows_of(job: int, size: int) -> Rows:
     """All rows of a request whose client does not listen."""
-    nothing: dict[str, Any] = {"lengths": None, "tokens": None, "truncated": [], "failures": [], "num_tokens": [3]}
+    nothing: dict[str, Any] = {"lengths": None, "tokens": None, "truncated": [], "failures": []}
     vector = np.ones(size, np.float32)
-    return Rows(job, 1, 0, 1, "float32", size, identity=b"late", request_id=b"7", data=vector.tobytes(), **nothing)
+    about = {"num_tokens": [3], "fingerprint": "", "identity": b"late", "request_id": b"7", **nothing}
+    return Rows(job, 1, 0, 1, "float32", size, data=vector.tobytes(), **about)
 
 
 def error_in(sub: zmq.Socket[bytes]) -> str:

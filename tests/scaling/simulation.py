@@ -225,7 +225,7 @@ class Simulation:
         )  # fmt: skip
         self._workers[name] = worker
         self._tallies.append(worker.tally)
-        self._ventilator.hear(name, Ready("cpu"))
+        self._ventilator.hear(name, Ready("cpu", ""))
 
     def _machine(self, number: int, cores: float) -> Machine:
         swings = self._costs.swings

@@ -28,16 +28,16 @@ from bert_serving.server.message.messages import (
 MESSAGES: list[Message] = [
     Hello(1, "ipc://x"),
     Stage("loading \u4f60"),
-    Ready("gpu:0"),
+    Ready("gpu:0", "f00"),
     Done(1, 256, 2, 30, 400, 512, 0.5, 1.5),
     Delivered(7, True),
     Left(7),
     Load("/tmp/graph.pb", "ipc://y"),
-    Census("ready", [{"name": "worker-0", "pid": 7}], ["worker-0.1"]),
+    Census("ready", [{"name": "worker-0", "pid": 7}], ["worker-0.1"], "f00"),
     Part(1, 300, 256, 44, False, None, b"\xff\x01id", b"12", b'["a"]'),
     Answer(3, b"id", b"{}", b"1", True),
     Stop(),
-    Rows(1, 2, 0, 2, "float32", 2, [1, 1], [["a"], []], [1], [3, 4], [], b"id", b"1", b"\0" * 16),
+    Rows(1, 2, 0, 2, "float32", 2, [1, 1], [["a"], []], [1], [3, 4], [], "f00", b"id", b"1", b"\0" * 16),
 ]
 
 

@@ -14,6 +14,7 @@ from bert_serving.client.checks import TruncationWarning, check_texts, guess_tru
 from bert_serving.client.connection import Connection
 from bert_serving.client.endpoints import checked_endpoints
 from bert_serving.client.errors import ClientClosed, RequestTimeout, VersionMismatch
+from bert_serving.client.fingerprints import fingerprint_in, mismatch
 from bert_serving.client.keys import ClientKeys
 from bert_serving.client.multi_server import MultiServer
 from bert_serving.client.pending import Asked
@@ -59,6 +60,7 @@ class BaseClient:
         connect_timeout: int = 10_000,
         curve: str | os.PathLike[str] | None = None,
         endpoints: Sequence[str] | None = None,
+        expect_fingerprint: str | None = None,
     ) -> None:
         """Connect.
 
@@ -83,11 +85,14 @@ class BaseClient:
             curve: the folder with this client's keys, for a server with `-curve_dir`: traffic is encrypted then, and
                 both sides know whom they speak to.
             endpoints: servers as "HOST:PORT:PORT_OUT", or "HOST" for `port` and `port_out`, in the place of `ip`.
+            expect_fingerprint: that of the model whose vectors you have already, from `server_config["model"]`; vectors
+                of any other model, or with other options, are refused.
 
         Raises:
             ValueError, TypeError: an argument that cannot be used.
             ConnectFailed: no usable server within `connect_timeout`.
             VersionMismatch: the server speaks another protocol.
+            ModelMismatch: the server has another model than `expect_fingerprint` says.
         """
         self.ip = ip
         self.port = port
@@ -99,6 +104,7 @@ class BaseClient:
         self.identity = _checked_identity(identity)
         self.timeout = _checked_timeout("timeout", timeout)
         self.connect_timeout = _checked_timeout("connect_timeout", connect_timeout)
+        self._expect_fingerprint = _checked_fingerprint(expect_fingerprint)
         self._keys = None if curve is None else ClientKeys.load(curve)
         self._show_server_config = show_server_config
         self._check_version = check_version and not ignore_all_checks
@@ -126,6 +132,8 @@ class BaseClient:
         else:
             connection = MultiServer(self._endpoints, *about)
         weakref.finalize(self, connection.stop)  # for those who never close
+        if self._expect_fingerprint is not None:
+            connection.expect(self._expect_fingerprint)
         self._connection = connection
         return connection
 
@@ -143,6 +151,8 @@ class BaseClient:
                     f"the server is of version {version}; this client of version {VERSION} needs one of 2.0 or later, "
                     f"or of {_LEGACY_SERIES}x: update the server, or try check_version=False"
                 )
+        if strange := mismatch(self._expect_fingerprint, fingerprint_in(config)):
+            raise strange
         self._takes_options = "protocol" in config
         self._is_legacy_server = not self._takes_options
         self._max_seq_len = config.get("max_seq_len")
@@ -153,6 +163,16 @@ class BaseClient:
             print("\n".join(f"{key:>30}\t=\t{value!s:<30}" for key, value in config.items()))
 
     # -- a request and its reply --
+
+    @property
+    def expect_fingerprint(self) -> str | None:
+        """Of the only model whose vectors are accepted; None for any. What is set counts from the next answer on."""
+        return self._expect_fingerprint
+
+    @expect_fingerprint.setter
+    def expect_fingerprint(self, fingerprint: str | None) -> None:
+        self._expect_fingerprint = _checked_fingerprint(fingerprint)
+        self._connected().expect(self._expect_fingerprint)
 
     @property
     def _timeout_s(self) -> float | None:
@@ -234,6 +254,12 @@ def _checked_identity(identity: str | bytes | None) -> bytes:
     if len(encoded) > MAX_IDENTITY_BYTES:
         raise ValueError(f"identity must have at most {MAX_IDENTITY_BYTES} bytes, and has {len(encoded)}")
     return encoded
+
+
+def _checked_fingerprint(fingerprint: Any) -> str | None:
+    if fingerprint is not None and not (isinstance(fingerprint, str) and fingerprint):
+        raise ValueError(f"expect_fingerprint must be a str that is not empty, or None, not {fingerprint!r}")
+    return fingerprint
 
 
 def _checked_timeout(name: str, timeout_ms: Any) -> int:

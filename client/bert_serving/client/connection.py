@@ -81,6 +81,10 @@ class Connection:
         self._loop.send(asked)
         return asked
 
+    def expect(self, fingerprint: str | None) -> None:
+        """From now on rows of a model with another fingerprint become ModelMismatch."""
+        self.pending.expect_fingerprint = fingerprint
+
     def listen(self) -> Listener:
         """Hear replies to others of the same identity."""
         self._check_process()

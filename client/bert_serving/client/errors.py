@@ -7,6 +7,7 @@
     ├── ConnectFailed                 no usable server within connect_timeout (also TimeoutError)
     ├── RequestTimeout                the server did not answer within timeout (also TimeoutError)
     ├── VersionMismatch               the server speaks another protocol (also AttributeError, as in 1.10)
+    ├── ModelMismatch                 the server has another model than expect_fingerprint says
     ├── ClientClosed                  the client was closed, or came through a fork (also RuntimeError)
     ├── MalformedMessage              frames that are no message of this protocol (also ValueError)
     └── ServerError                   the server answered with an error
@@ -75,6 +76,10 @@ class RequestTimeout(BertServingError, TimeoutError):
 
 class VersionMismatch(BertServingError, AttributeError):
     """The server speaks a protocol that this client does not."""
+
+
+class ModelMismatch(BertServingError):
+    """The server's model, or the options that shape its vectors, are not those that were expected."""
 
 
 class ClientClosed(BertServingError, RuntimeError):

@@ -22,7 +22,8 @@ from typing import Any, NoReturn
 
 from bert_serving.client.connection import Connection
 from bert_serving.client.endpoints import Endpoint
-from bert_serving.client.errors import BertServingError, ClientClosed, ConnectFailed
+from bert_serving.client.errors import BertServingError, ClientClosed, ConnectFailed, ModelMismatch
+from bert_serving.client.fingerprints import fingerprint_in, model_of
 from bert_serving.client.keys import ClientKeys
 from bert_serving.client.pending import Asked, Kind, Pending
 from bert_serving.client.wire import Command, JsonReply, Reply, RowsReply, Texts
@@ -31,9 +32,6 @@ logger = logging.getLogger(__name__)
 
 PATIENCE_MS = 1_000
 """How long a server may be away before another one does its work; also between two tries to reach it."""
-
-ALIKE = ("protocol", "max_seq_len", "pooling_strategy", "pooling_layer", "normalize", "mask_cls_sep")
-"""What servers must have in common: else the vectors of one list would not go together."""
 
 
 @dataclass(eq=False)
@@ -73,7 +71,8 @@ class MultiServer:
         self._patience_s = connect_timeout_ms / 1000 if connect_timeout_ms >= 0 else float("inf")
         self._lock = threading.Lock()
         self._waiting: list[_Task] = []
-        self._config: dict[str, Any] | None = None
+        self._model: str | None = None
+        """What `model_of` says of the servers: else the vectors of one list would not go together."""
         self._first_config: Future[dict[str, Any]] = Future()
         self._alone_since_s = time.monotonic()
         """Since when no server is ready; infinity while one is."""
@@ -100,6 +99,13 @@ class MultiServer:
     def request_json(self, command: Command) -> Asked:
         """Ask one of the servers for its config or status."""
         return self._ask(Kind.JSON, 0, lambda connection: connection.request_json(command))
+
+    def expect(self, fingerprint: str | None) -> None:
+        """As `Connection.expect`; a server with another model is left out."""
+        with self._lock:
+            self._model = fingerprint
+        for member in self._members:
+            member.connection.expect(fingerprint)
 
     def listen(self) -> NoReturn:
         """For clients of one server."""
@@ -164,7 +170,7 @@ class MultiServer:
         if future.cancelled():
             return
         error = future.exception()
-        if isinstance(error, ConnectFailed):
+        if isinstance(error, (ConnectFailed, ModelMismatch)):
             self._lose(member, error)
             self._give_or_fail(task)
         elif isinstance(error, Exception):
@@ -199,23 +205,40 @@ class MultiServer:
             self._join(member)
 
     def _take_in(self, member: _Member, config: dict[str, Any]) -> None:
+        found = model_of(config)
         with self._lock:
-            self._config = self._config or config
-            differ = [name for name in ALIKE if config.get(name) != self._config.get(name)]
-            member.is_ready = not differ
-            if not differ:
+            self._model = self._model or found
+            member.is_ready = found == self._model
+            if member.is_ready:
                 self._alone_since_s = float("inf")
                 waiting, self._waiting = self._waiting, []
-        if differ:
-            member.trouble = f"the server at {member.endpoint} has another {differ[0]} than the others"
+        if not member.is_ready:
+            member.trouble = f"the server at {member.endpoint} has the model {found}, and {self._model} is expected"
             logger.warning("%s: it is left out", member.trouble)
+            self._fail_without_any()
             return
+        member.connection.expect(fingerprint_in(config) or None)
         with suppress(InvalidStateError):
             self._first_config.set_result(config)
         for task in waiting:
             self._give_or_fail(task)
 
-    def _lose(self, member: _Member, error: ConnectFailed) -> None:
+    def _fail_without_any(self) -> None:
+        """If all servers have another model than the expected one, waiting is in vain."""
+        with self._lock:
+            if any(member.is_ready or member.trouble is None for member in self._members):
+                return
+            waiting, self._waiting = self._waiting, []
+        text = f"none of {len(self._members)} servers can be used: {self._troubles()}"
+        with suppress(InvalidStateError):
+            self._first_config.set_exception(ModelMismatch(text))
+        for task in waiting:
+            self.pending.fail(task.asked.request_id, ModelMismatch(text))
+
+    def _troubles(self) -> str:
+        return "; ".join(member.trouble for member in self._members if member.trouble is not None)
+
+    def _lose(self, member: _Member, error: ConnectFailed | ModelMismatch) -> None:
         with self._lock:
             was_ready, member.is_ready, member.trouble = member.is_ready, False, str(error)
             if not any(one.is_ready for one in self._members):
@@ -226,11 +249,11 @@ class MultiServer:
     def _fail_overdue(self) -> None:
         """Without any server nobody waits longer than the client's patience."""
         with self._lock:
-            troubles = [member.trouble for member in self._members if member.trouble is not None]
-            if len(troubles) < len(self._members) or time.monotonic() < self._alone_since_s + self._patience_s:
+            is_hopeful = any(member.trouble is None for member in self._members)
+            if is_hopeful or time.monotonic() < self._alone_since_s + self._patience_s:
                 return
             waiting, self._waiting = self._waiting, []
-        text = f"none of {len(self._members)} servers can be used: {'; '.join(troubles)}"
+        text = f"none of {len(self._members)} servers can be used: {self._troubles()}"
         with suppress(InvalidStateError):
             self._first_config.set_exception(ConnectFailed(text))
         for task in waiting:

@@ -17,7 +17,8 @@ from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
 from enum import Enum
 
-from bert_serving.client.errors import ClientClosed
+from bert_serving.client.errors import ClientClosed, ModelMismatch
+from bert_serving.client.fingerprints import mismatch
 from bert_serving.client.wire import ErrorReply, JsonReply, Reply, RowsReply, encode_options
 
 MAX_FORGOTTEN = 10_000
@@ -67,19 +68,22 @@ class Listener:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._heard: deque[RowsReply] = deque(maxlen=MAX_UNHEARD)
+        self._heard: deque[RowsReply | ModelMismatch] = deque(maxlen=MAX_UNHEARD)
         self._is_closed = False
 
-    def hear(self, reply: RowsReply) -> None:
+    def hear(self, reply: RowsReply | ModelMismatch) -> None:
         with self._changed:
             self._heard.append(reply)
             self._changed.notify()
 
     def take(self, timeout_s: float | None) -> RowsReply | None:
-        """The next reply; None if none came within `timeout_s` or none will come any more."""
+        """The next reply; None if none came within `timeout_s` or none will come any more. Raises ModelMismatch."""
         with self._changed:
             self._changed.wait_for(lambda: self._heard or self._is_closed, timeout_s)
-            return self._heard.popleft() if self._heard else None
+            heard = self._heard.popleft() if self._heard else None
+        if isinstance(heard, ModelMismatch):
+            raise heard
+        return heard
 
     def close(self) -> None:
         with self._changed:
@@ -98,6 +102,8 @@ class Pending:
         self._forgotten: dict[int, tuple[Kind, int]] = {}  # with how many answers may come; the oldest goes first
         self._listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
         self._closed_because: str | None = None
+        self.expect_fingerprint: str | None = None
+        """Rows of a model with another fingerprint reach nobody: they become ModelMismatch."""
 
     @property
     def num_asked(self) -> int:
@@ -152,11 +158,12 @@ class Pending:
                 asked = None
             is_late = asked is None and self._is_late(reply)
             listeners = list(self._listeners)
+        strange = mismatch(self.expect_fingerprint, reply.fingerprint) if isinstance(reply, RowsReply) else None
         if asked is not None:
-            _resolve(asked, reply)
+            _resolve(asked, strange or reply)
         elif isinstance(reply, RowsReply) and not is_late:
             for listener in listeners:
-                listener.hear(reply)
+                listener.hear(strange or reply)
 
     def take_restart(self, reply: ErrorReply) -> Asked | None:
         """The request to send again, now that its server says `server_restarted`; None if there is none.

@@ -14,7 +14,7 @@ The server publishes replies on its `port_out`; the topic is the identity and a 
 
     ┌─────────────┬──────────────────────────────────────────────┬───────────────────┬────────────┐
     │ identity \0 │ {"dtype", "shape", "tokens", "num_tokens",    │                   │            │
-    │             │  "truncated"?}                               │ array, C order    │ request id │   rows
+    │             │  "truncated"?, "fingerprint"}                │ array, C order    │ request id │   rows
     ├─────────────┼──────────────────────────────────────────────┼───────────────────┼────────────┤
     │ identity \0 │ {"error": {"type", "message", "index"?}}     │ (empty)           │ request id │   error
     ├─────────────┼──────────────────────────────────────────────┼───────────────────┴────────────┘
@@ -22,8 +22,8 @@ The server publishes replies on its `port_out`; the topic is the identity and a 
     └─────────────┴──────────────────────────────────────────────┴────────────┘
 
 This is the format of bert-as-service 1.10, frame by frame. New in protocol 2: the zero byte, options, errors,
-token ids as texts, `num_tokens`, and `truncated` (indices of the texts that were cut). A 1.10 client reads none of
-these and understands the rest.
+token ids as texts, `num_tokens`, `truncated` (indices of the texts that were cut), and the model's `fingerprint`. A
+1.10 client reads none of these and understands the rest.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ class CommandRequest:
 class RowsReply:
     """Encoded rows: `array` is `[B, D]` or `[B, T, D]`; `tokens` is a list a row, or None if not sent.
 
-    `num_tokens` counts those of all rows, special ones included; None from a server of 1.10.
+    `num_tokens` counts those of all rows, special ones included; None from a server of 1.10. `fingerprint` names the
+    model; empty from a server that sends none.
     """
 
     identity: bytes
@@ -105,6 +106,7 @@ class RowsReply:
     tokens: list[list[str]] | None
     truncated: list[int]
     num_tokens: int | None
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +287,7 @@ def encode_rows_reply(
     tokens: list[list[str]] | None = None,
     truncated: Sequence[int] = (),
     num_tokens: int | None = None,
+    fingerprint: str = "",
 ) -> list[Any]:
     """Frames of a reply with rows; the array is not copied if it is C-contiguous."""
     header: dict[str, Any] = {"dtype": array.dtype.name, "shape": list(array.shape), "tokens": tokens or ""}
@@ -292,6 +295,8 @@ def encode_rows_reply(
         header["num_tokens"] = num_tokens
     if truncated:
         header["truncated"] = list(truncated)
+    if fingerprint:
+        header["fingerprint"] = fingerprint
     return [topic(identity), dump_json(header), np.ascontiguousarray(array).data.cast("B"), request_id]
 
 
@@ -315,15 +320,18 @@ def decode_reply(frames: Sequence[bytes]) -> Reply:
         return ErrorReply(identity, request_id, ServerError.from_wire(header["error"]))
     if len(frames) == 3:
         return JsonReply(identity, request_id, header)
-    tokens, truncated, num_tokens = (header.get(name) for name in ("tokens", "truncated", "num_tokens"))
+    names = ("tokens", "truncated", "num_tokens", "fingerprint")
+    tokens, truncated, num_tokens, fingerprint = (header.get(name) for name in names)
     if tokens and not (isinstance(tokens, list) and all(_are(str, row) for row in tokens)):
         raise MalformedMessage("the tokens in the reply's header are no lists of strings")
     if truncated and not _are(int, truncated):
         raise MalformedMessage("what was truncated is no list of whole numbers in the reply's header")
     if num_tokens is not None and type(num_tokens) is not int:
         raise MalformedMessage(f"num_tokens in the reply's header must be a whole number, not {quoted(num_tokens)}")
+    if fingerprint is not None and not isinstance(fingerprint, str):
+        raise MalformedMessage(f"the fingerprint in the reply's header must be a string, not {quoted(fingerprint)}")
     array = _decode_array(header, frames[2])
-    return RowsReply(identity, request_id, array, tokens or None, truncated or [], num_tokens)
+    return RowsReply(identity, request_id, array, tokens or None, truncated or [], num_tokens, fingerprint or "")
 
 
 def _are(kind: type, values: Any) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from bert_serving.client import BertClient, InvalidInput, RowFailed
-from bert_serving.server.bulk.encoding import Block, Rest, about_model, block_of, check_shape
+from bert_serving.client.fingerprints import fingerprint_in, model_of
+from bert_serving.server.bulk.encoding import Block, Rest, block_of, check_shape
 from bert_serving.server.bulk.records import Record
 
 
@@ -19,7 +20,9 @@ class ServerEncoder:
         self._rests = rests
         self._batch_size = batch_size
         config = client.server_config
-        self.about: Mapping[str, Any] = about_model(config)
+        self.model: str = model_of(config)
+        # whoever takes its place meanwhile may have another one
+        client.expect_fingerprint = fingerprint_in(config) or None
         self.shape: tuple[int, ...] = check_shape(client.encode(["hello"]).shape[1:], config)
 
     def blocks(self, number: int) -> Iterator[Block]:

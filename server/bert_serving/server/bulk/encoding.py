@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -10,12 +9,6 @@ from typing import Any, Protocol
 
 from bert_serving.server.bulk.errors import BulkError
 from bert_serving.server.bulk.records import Record, Source
-
-_ABOUT_MODEL = (
-    "model_dir", "tuned_model_dir", "ckpt_name", "pooling_strategy", "pooling_layer", "max_seq_len", "normalize",
-    "mask_cls_sep", "dtype", "fp16",
-)  # fmt: skip
-"""What vectors depend on; of folders the last part, since they may lie elsewhere tomorrow."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +38,8 @@ class Encoder(Protocol):
     """Made for a list of `Rest`s."""
 
     @property
-    def about(self) -> Mapping[str, Any]:
-        """What the vectors depend on."""
+    def model(self) -> str:
+        """Names the model and the options that shape the vectors."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -74,14 +67,6 @@ def joined(blocks: Sequence[Block]) -> Block:
     records = [record for block in blocks for record in block.records]
     vectors = [vector for block in blocks for vector in block.vectors]
     return Block(records, vectors, troubles, sum(block.num_cut for block in blocks))
-
-
-def about_model(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What vectors depend on, out of the options of a server."""
-    known = {name: config.get(name) for name in _ABOUT_MODEL}
-    return {
-        name: os.path.basename(value) if name.endswith("_dir") and value else value for name, value in known.items()
-    }
 
 
 def check_shape(shape: tuple[int, ...], config: Mapping[str, Any]) -> tuple[int, ...]:

@@ -32,6 +32,7 @@ class InProcess:
         self._engine: Engine = module.load(config, prepared, num_lanes, log.info)
         self._lanes = Lanes(self._engine, limits_of(config, self._engine.on_gpu), lambda: None)
         self._pad_to = config.pad_to
+        self.fingerprint = self._engine.fingerprint
 
     def block(self, records: list[Record]) -> Block:
         """What becomes of each record."""

@@ -63,7 +63,7 @@ def encode_files(tasks: Sequence[Task], encoder: Encoder, rules: Rules) -> None:
 
 def _encode_file(task: Task, number: int, encoder: Encoder, rules: Rules) -> None:
     task.output.parent().make_folder()
-    about = {"input_bytes": task.source.location.size(), "column": task.source.column, **encoder.about}
+    about = {"input_bytes": task.source.location.size(), "column": task.source.column, "model": encoder.model}
     with Spool(task.part, about, encoder.shape) as spool:
         num_cut = _encode_rest(task, encoder.blocks(number), spool, rules)
         num_vectors = write_output(task.output, task.kind, task.source, spool)

@@ -30,7 +30,7 @@ from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bert_serving.server.bulk import ray_actor
-from bert_serving.server.bulk.encoding import Block, Rest, about_model, check_shape
+from bert_serving.server.bulk.encoding import Block, Rest, check_shape
 from bert_serving.server.bulk.errors import BulkError
 from bert_serving.server.bulk.records import Record
 from bert_serving.server.config import ServerConfig
@@ -52,9 +52,9 @@ class RayEncoder:
 
     def __init__(self, config: ServerConfig, answers: Iterator[Answer]) -> None:
         status = config.as_status()
-        self.about: Mapping[str, Any] = about_model(status)
         self._answers = answers
-        self.shape: tuple[int, ...] = check_shape(next(answers)[2], status)
+        shape, self.model = next(answers)[2]
+        self.shape: tuple[int, ...] = check_shape(shape, status)
         self._ahead: Answer | None = None
 
     def blocks(self, number: int) -> Iterator[Block]:

@@ -35,7 +35,8 @@ class Begun:
 class BulkActor:
     """Called by Ray Data with a batch of one row, whose `batch` is a pickled tuple: the number of a file, the number of
     the batch in it, records, and None or what is wrong with the file. The row that it returns has in `answer` the
-    number of the file, their block, the shape of a vector, and what makes going on pointless, or None.
+    number of the file, their block, a pair of the shape of a vector and the model's fingerprint, and what makes going
+    on pointless, or None.
 
     The model is loaded at the first call, so that Ray counts an actor as placed before.
     """
@@ -53,7 +54,7 @@ class BulkActor:
             return -1, None, None, fatal
         number, batch, records, fatal = pickle.loads(content)
         block = self._block((number, batch), records) if fatal is None else None
-        return number, block, self._shape, fatal
+        return number, block, (self._shape, self._engine.fingerprint), fatal
 
     def _refusal(self) -> str | None:
         ours = self._orders["version"]

@@ -22,6 +22,7 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from bert_serving.client import BertServingError
+from bert_serving.client.fingerprints import fingerprint_in
 from bert_serving.client.wire import RowsReply
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.gateway import guard
@@ -124,8 +125,9 @@ def _add_encoding(app: FastAPI, backend: Backend, model: str) -> None:
 
     @app.get("/v1/models", response_class=Response)
     async def models() -> Response:
-        """The one model there is."""
+        """The one model there is; its fingerprint is empty while it loads."""
         shown = {"id": model, "object": "model", "created": 0, "owned_by": "bert-serving"}
+        shown["fingerprint"] = fingerprint_in(backend.status)
         return as_json({"object": "list", "data": [shown]})
 
 

@@ -22,6 +22,8 @@ class Assembly:
         self.failures: dict[int, str] = {}
         self.tokens: dict[int, list[str]] = {}
         self.num_tokens = np.zeros(count, np.int32)
+        self.fingerprint = ""
+        """Of the model that the rows come from."""
         self._arrived = np.zeros(count, bool)
         self._missing = count
         self._vectors: Array | None = None

@@ -41,9 +41,10 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A worker has encoded a known sentence."""
+    """A worker has encoded a known sentence, by the model with that fingerprint."""
 
     device: str
+    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +95,15 @@ class NewVentilator:
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """For the ventilator: all children as the status shows them, and the lines of workers that are there or coming."""
+    """For the ventilator: all children as the status shows them, and the lines of workers that are there or coming.
+
+    `fingerprint` is that of the model; empty until a worker has loaded it.
+    """
 
     state: str
     processes: list[dict[str, Any]]
     workers: list[str]
+    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +220,8 @@ class Rows:
     """The encoded rows of a part. It says all about its request, so that the sink need not be told beforehand.
 
     `data` holds `[count, dim]`, or with `lengths` `[sum(lengths), dim]`. `tokens`, `truncated` and `failures` count
-    positions from the part's first row; `num_tokens` is that of each row, 0 where there is none.
+    positions from the part's first row; `num_tokens` is that of each row, 0 where there is none. `fingerprint` names
+    the model; it is empty where no row was encoded.
     """
 
     job: int
@@ -229,6 +235,7 @@ class Rows:
     truncated: list[int]
     num_tokens: list[int]
     failures: list[tuple[int, str]]
+    fingerprint: str
     identity: bytes
     request_id: bytes
     data: Any = b""

@@ -58,6 +58,7 @@ class Children:
         self._orders: dict[str, tuple[Orders, str]] = {}
         self._looked_s = 0.0
         self._prepared: str | None = None
+        self._fingerprint = ""
         self._meeting: Meeting | None = None
         self._started_s = self._last_progress_s = 0.0
         self._ventilator: Hello | None = None
@@ -174,6 +175,7 @@ class Children:
             member.stage = message.text
         elif isinstance(message, Ready):
             member.state, member.device = State.READY, message.device
+            self._fingerprint = message.fingerprint
             self._restarts.ready(name)
         elif name in NO_WORKERS:
             member.state, member.pid = State.READY, message.pid
@@ -210,7 +212,8 @@ class Children:
         """How all children are, if that has changed since it was last told."""
         if self._is_changed and self._ventilator is not None:
             state = "ready" if self.is_serving else "loading"
-            census = Census(state, self._roster.as_status(), [worker.line for worker in self.workers])
+            workers = [worker.line for worker in self.workers]
+            census = Census(state, self._roster.as_status(), workers, self._fingerprint)
             self._is_changed = not self.send(VENTILATOR, census)
 
     def drain(self) -> None:

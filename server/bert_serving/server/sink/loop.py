@@ -216,7 +216,8 @@ class Sink:
         tokens = [assembly.tokens[row] for row in range(assembly.count)] if assembly.tokens else None
         array = assembly.result(self._pad_to)
         num_tokens = int(assembly.num_tokens.sum())
-        return encode_rows_reply(identity, request_id, array, tokens, sorted(assembly.truncated), num_tokens)
+        truncated, fingerprint = sorted(assembly.truncated), assembly.fingerprint
+        return encode_rows_reply(identity, request_id, array, tokens, truncated, num_tokens, fingerprint)
 
     # -- the end of a job ---------------------------------------------------------------------------------------------
 
@@ -277,6 +278,7 @@ def _add(assembly: Assembly, message: Rows) -> None:
         assembly.fail(message.offset + position, reason)
     assembly.truncated.update(message.offset + position for position in message.truncated)
     assembly.num_tokens[where.start : where.stop] = message.num_tokens
+    assembly.fingerprint = message.fingerprint or assembly.fingerprint
     if message.tokens is not None:
         assembly.tokens.update(zip(where, message.tokens, strict=True))
 
@@ -284,6 +286,8 @@ def _add(assembly: Assembly, message: Rows) -> None:
 def _check(assembly: Assembly, message: Rows) -> None:
     if message.total != assembly.count:
         raise ValueError(f"a part is of {message.total} rows, those before it were of {assembly.count}")
+    if message.fingerprint and assembly.fingerprint not in ("", message.fingerprint):
+        raise ValueError("a part is of another model than those before it")
     if not 0 <= message.offset <= message.offset + message.count <= message.total or message.dim < 0:
         raise IndexError(f"{message.count} rows from {message.offset} on are outside of {message.total}")
     named = [position for position, _ in message.failures] + message.truncated

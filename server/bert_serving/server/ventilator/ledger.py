@@ -72,7 +72,7 @@ class Job:
         failed = [(0, "each worker that began with it ended")]
         identity, request_id, _ = self.key
         return [
-            Rows(self.number, self.total, row, 1, "float32", 0, None, None, [], [0], failed, identity, request_id)
+            Rows(self.number, self.total, row, 1, "float32", 0, None, None, [], [0], failed, "", identity, request_id)
             for row in self.poison
         ]
 

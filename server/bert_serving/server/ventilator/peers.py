@@ -17,7 +17,7 @@ class Peers:
     def __init__(self) -> None:
         self.sink: str | None = None
         self.rows_address = ""
-        self.census = Census("loading", [], [])
+        self.census = Census("loading", [], [], "")
         self._workers: dict[str, str] = {}  # lines by name
         self._answered_s: dict[str, float] = {}
         self._tallies: dict[str, Done] = {}

@@ -79,6 +79,7 @@ class Description:
             "ventilator <-> sink": addresses.ventilator,
             "server_current_time": str(datetime.now()),
             "state": census.state,
+            "model": {"fingerprint": census.fingerprint},
         }
 
 

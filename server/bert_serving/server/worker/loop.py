@@ -108,6 +108,7 @@ class Worker:
         self._loader_says: SimpleQueue[str | Engine | BaseException] = SimpleQueue()
         self._sink: sockets.Socket | None = None
         self._engine: Engine | None = None
+        self._fingerprint = ""
         self._lanes: Lanes | None = None
         self._tokenizing: Tokenizing | None = None
         self._open: dict[PartKey, _OpenPart] = {}
@@ -223,7 +224,7 @@ class Worker:
         device = self._device if engine.on_gpu else "cpu"
         if self._where:
             device += f" at {self._where}"
-        self._engine = engine
+        self._engine, self._fingerprint = engine, engine.fingerprint
         self._lanes = Lanes(
             engine,
             limits_of(self._config, engine.on_gpu),
@@ -239,7 +240,7 @@ class Worker:
             show_tokens=self._config.show_tokens_to_client,
         )
         log.info("ready on %s with %d compute lane(s)", device, engine.lanes)
-        self._supervisor.say(Ready(device))
+        self._supervisor.say(Ready(device, self._fingerprint))
         self._ventilator.say(self._supervisor.greeting)
 
     # -- collect and reply --------------------------------------------------------------------------------------------
@@ -289,7 +290,7 @@ class Worker:
     def _finish_if_complete(self, key: PartKey) -> None:
         held = self._open[key]
         if held.assembly.complete and self._sink is not None:
-            send(self._sink, encode(_rows(held.part, held.assembly)), copy=False)
+            send(self._sink, encode(_rows(held.part, held.assembly, self._fingerprint)), copy=False)
             self._end(key)
 
     def _end(self, key: PartKey) -> None:
@@ -319,7 +320,7 @@ def limits_of(config: ServerConfig, on_gpu: bool) -> Limits:
     return Limits(config.max_batch_size, max_tokens, sys.maxsize if on_gpu else CPU_SPARE_PAIRS)
 
 
-def _rows(part: Part, assembly: Assembly) -> Rows:
+def _rows(part: Part, assembly: Assembly, fingerprint: str) -> Rows:
     packed, lengths = assembly.packed()
     return Rows(
         job=part.job,
@@ -333,6 +334,7 @@ def _rows(part: Part, assembly: Assembly) -> Rows:
         truncated=sorted(assembly.truncated),
         num_tokens=assembly.num_tokens.tolist(),
         failures=sorted(assembly.failures.items()),
+        fingerprint=fingerprint,
         identity=part.identity,
         request_id=part.request_id,
         data=packed.data.cast("B") if packed.size else b"",
