@@ -121,9 +121,12 @@ def what_is_heard(listener: BertClient, other: BertClient) -> Any:
 def test_who_listens_is_told(start: Callable[[str], PeerServer]) -> None:
     peer = start(OTHER)
     arguments: dict[str, Any] = {"endpoints": where(peer), "identity": "both", "ignore_all_checks": True}
-    with BertClient(**arguments, expect_fingerprint=OURS) as listener, BertClient(**arguments) as other:
-        with pytest.raises(ModelMismatch, match=BOTH):
-            what_is_heard(listener, other)
+    with (
+        BertClient(**arguments, expect_fingerprint=OURS) as listener,
+        BertClient(**arguments) as other,
+        pytest.raises(ModelMismatch, match=BOTH),
+    ):
+        what_is_heard(listener, other)
 
 
 async def test_with_asyncio(start: Callable[[str], PeerServer]) -> None:

@@ -9,8 +9,10 @@ import httpx
 import numpy as np
 import openai
 import pytest
-from fake_engine import DIM, expected, vector_of
-from gateway_support import Browse
+from fake_engine import DIM, expected, fingerprint_of, vector_of
+from gateway_support import Browse, wait_until_ready
+from ports import free_ports
+from serving import Connect, Serve
 
 TEXTS = ["First do it", "then do it right", "then do it better"]
 
@@ -109,6 +111,19 @@ def test_token_vectors_are_for_encode_alone(browse: Browse) -> None:
     before = http.get("/status/server").json()["statistic"]["num_data_request"]
     assert "use /encode" in http.post("/v1/embeddings", json={"input": "abc"}).json()["error"]["message"]
     assert http.get("/status/server").json()["statistic"]["num_data_request"] == before  # nothing was encoded for it
+
+
+def test_all_that_tells_of_the_model_tells_the_same_fingerprint(serve: Serve, connect: Connect) -> None:
+    (http_port,) = free_ports(1)
+    server = serve(http_port=http_port, http_host="127.0.0.1", pooling_layer=[-1])
+    found = fingerprint_of(server.config)
+    client = connect(server, expect_fingerprint=found)
+    assert client.encode(["a", "b"]).shape == (2, DIM)
+    told = [client.server_config["model"], client.server_status["model"]]
+    with httpx.Client(base_url=f"http://127.0.0.1:{http_port}", timeout=60) as http:
+        wait_until_ready(http)
+        told += [http.get("/status/server").json()["model"], http.get("/v1/models").json()["data"][0]]
+    assert [one["fingerprint"] for one in told] == [found] * 4
 
 
 def test_a_key(browse: Browse) -> None:
