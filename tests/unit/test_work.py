@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from bert_serving.client.errors import ServerBusy
+from bert_serving.client.options import Options
 from bert_serving.client.wire import EncodeRequest
 from bert_serving.server.message.assembly import Assembly
 from bert_serving.server.message.messages import Part
@@ -32,7 +33,7 @@ def make_work(max_queue: int = 10**6) -> Work:
 
 def request(number: int, texts: list[str], timeout_ms: int | None = None) -> ReadRequest:
     step = make_work().part_rows(len(texts))
-    return read_of(EncodeRequest(b"client", b"%d" % number, texts, timeout_ms), step)
+    return read_of(EncodeRequest(b"client", b"%d" % number, texts, Options(timeout_ms=timeout_ms)), step)
 
 
 def assigned(work: Work, now_s: float = 0.0) -> list[Part]:

@@ -17,6 +17,7 @@ from bert_serving.client.arrivals import Arrivals
 from bert_serving.client.base import BaseClient, Response
 from bert_serving.client.checks import check_texts
 from bert_serving.client.errors import InvalidInput, RowFailed
+from bert_serving.client.options import Options
 from bert_serving.client.pending import Listener
 from bert_serving.client.stream import STREAM_BATCH_SIZE, Encoded, Window, batches, joined, progress_bar
 from bert_serving.client.wire import Command, JsonReply, Reply, RowsReply
@@ -81,7 +82,7 @@ class BertClient(BaseClient):
         if show_progress:
             reply = self._encode_with_progress(check_texts(texts, is_tokenized), is_tokenized)
         else:
-            reply = cast(RowsReply, self._wait(self._ask_rows(texts, is_tokenized, self._timeout_s).future))
+            reply = cast(RowsReply, self._wait(self._ask_in_time(texts, is_tokenized)))
         return self._select(self._response(reply), show_tokens)
 
     def encode_stream(
@@ -212,6 +213,10 @@ class BertClient(BaseClient):
     def _pending_ids(self) -> set[int]:
         return super()._pending_ids() | self._unfetched.ids()
 
+    def _ask_in_time(self, texts: Any, is_tokenized: bool) -> Future[Reply]:
+        """The answer is waited for no longer than the client's `timeout`, and the server is told so."""
+        return self._ask_rows(texts, is_tokenized, Options.within(self._timeout_s)).future
+
     def _wait(self, future: Future[Reply]) -> Reply:
         try:
             wait([future], self._timeout_s)
@@ -255,7 +260,7 @@ class BertClient(BaseClient):
 
     def _ask_or_fail(self, batch: list[Any], is_tokenized: bool) -> Future[Reply]:
         try:
-            return self._ask_rows(batch, is_tokenized, self._timeout_s).future
+            return self._ask_in_time(batch, is_tokenized)
         except InvalidInput as error:
             failed: Future[Reply] = Future()
             failed.set_exception(error)

@@ -105,7 +105,6 @@ class Work:
         total, size, answer_bytes = request.total, request.size, request.answer_bytes
         if not self._admission.admit(total, size, answer_bytes):
             raise self._busy(request, now_s)
-        deadline_s = float("inf") if request.timeout_ms is None else now_s + request.timeout_ms / 1000
         urgent = total <= self._priority_rows
         job = Job(
             number,
@@ -114,7 +113,7 @@ class Work:
             urgent,
             size,
             now_s,
-            deadline_s,
+            request.options.deadline_s(now_s),
             dict(request.parts),
             answer_bytes=answer_bytes,
             client=request.client,
