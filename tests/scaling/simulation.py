@@ -216,7 +216,7 @@ class Simulation:
 
         def reply(part: Part, lengths: list[int]) -> None:
             self._hop(lambda: self._sink.take(EncodedPart(part, lengths)))
-            done = Done(part.job, part.offset, 0, 0, 0, 0, 0.0, 0.0)
+            done = Done(part.envelope.job, part.offset, 0, 0, 0, 0, 0.0, 0.0)
             self._hop(lambda: self._ventilator.hear(name, done))
 
         worker = Worker(

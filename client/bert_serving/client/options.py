@@ -74,11 +74,11 @@ class Options:
 
     def deadline_s(self, now_s: float) -> float:
         """When nobody waits any more, on the clock that says `now_s`; infinity if somebody always does."""
-        return inf if self.timeout_ms is None else now_s + self.timeout_ms / 1000
+        return deadline_of(self.timeout_ms, now_s)
 
     def until(self: _T, deadline_s: float, now_s: float) -> _T:
         """The same with the time that is left."""
-        return self if deadline_s == inf else replace(self, timeout_ms=_whole_ms(deadline_s - now_s))
+        return self if deadline_s == inf else replace(self, timeout_ms=left_ms(deadline_s, now_s))
 
 
 NO_OPTIONS = Options()
@@ -87,6 +87,16 @@ NO_OPTIONS = Options()
 def table_of(kind: type[Options]) -> dict[str, Option]:
     """The table: what is known of each option, by name."""
     return {one.name: one.metadata["option"] for one in fields(kind)}
+
+
+def deadline_of(timeout_ms: int | None, now_s: float) -> float:
+    """When a `timeout_ms` is over that counts from now; infinity for None."""
+    return inf if timeout_ms is None else now_s + timeout_ms / 1000
+
+
+def left_ms(deadline_s: float, now_s: float) -> int | None:
+    """The `timeout_ms` of what is left until then; None for infinity."""
+    return None if deadline_s == inf else _whole_ms(deadline_s - now_s)
 
 
 def _whole_ms(seconds: float) -> int:

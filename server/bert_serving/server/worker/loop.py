@@ -14,12 +14,12 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from math import inf
 from queue import Empty, SimpleQueue
 
 import zmq
 
 from bert_serving.client.frames import send
+from bert_serving.client.options import deadline_of
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.contract import Engine, Row, Vectors
 from bert_serving.server.errors import HungError
@@ -175,10 +175,9 @@ class Worker:
         """Let the texts of a part be tokenized, and their rows wait for a lane."""
         if self._tokenizing is None:
             raise RuntimeError("a part came before the model was loaded")
-        key = PartKey(part.job, part.offset)
-        deadline_s = inf if part.left_ms is None else time.monotonic() + part.left_ms / 1000
-        self._open[key] = _OpenPart(part, Assembly(part.count))
-        self._tokenizing.put(Texts(key, part.count, part.urgent, deadline_s, part.texts))
+        self._open[part.key] = _OpenPart(part, Assembly(part.count))
+        deadline_s = deadline_of(part.timeout_ms, time.monotonic())
+        self._tokenizing.put(Texts(part.key, part.count, part.urgent, deadline_s, part.texts))
 
     def _end_if_hung(self, now_s: float) -> None:
         """HungError if a thread does not end what it has begun: nothing but the end of the process ends a thread."""
@@ -289,7 +288,7 @@ class Worker:
     def _finish_if_complete(self, key: PartKey) -> None:
         held = self._open[key]
         if held.assembly.complete and self._sink is not None:
-            send(self._sink, encode(_rows(held.part, held.assembly)), copy=False)
+            send(self._sink, encode(_rows(held.part, held.assembly, self._config.pad_to)), copy=False)
             self._end(key)
 
     def _end(self, key: PartKey) -> None:
@@ -319,21 +318,19 @@ def limits_of(config: ServerConfig, on_gpu: bool) -> Limits:
     return Limits(config.max_batch_size, max_tokens, sys.maxsize if on_gpu else CPU_SPARE_PAIRS)
 
 
-def _rows(part: Part, assembly: Assembly) -> Rows:
+def _rows(part: Part, assembly: Assembly, pad_to: int | None) -> Rows:
     packed, lengths = assembly.packed()
     return Rows(
-        job=part.job,
-        total=part.total,
-        offset=part.offset,
-        count=part.count,
+        part.envelope,
+        part.offset,
+        part.count,
+        num_tokens=assembly.num_tokens.tobytes(),
         dtype=packed.dtype.name,
         dim=packed.shape[1],
+        pad_to=pad_to,
         lengths=lengths,
         tokens=[assembly.tokens.get(row, []) for row in range(part.count)] if assembly.tokens else None,
         truncated=sorted(assembly.truncated),
-        num_tokens=assembly.num_tokens.tolist(),
         failures=sorted(assembly.failures.items()),
-        identity=part.identity,
-        request_id=part.request_id,
         data=packed.data.cast("B") if packed.size else b"",
     )
