@@ -22,7 +22,7 @@ from bert_serving.server.devices import device_environment
 from bert_serving.server.engine import bert_engine
 from bert_serving.server.engine.bert_engine import BertEngine
 from bert_serving.server.engine.contract import Row
-from bert_serving.server.worker.loop import CPU_BATCH_TOKENS
+from bert_serving.server.worker.encoder import CPU_BATCH_TOKENS
 from compare.protocol import pin, serve, texts_of, timed
 from compare.texts import sentences
 

@@ -18,7 +18,7 @@ from bert_serving.server.config import ServerConfig
 from bert_serving.server.message.assembly import Array
 from bert_serving.server.message.messages import Delivered, Done, Part, Ready, Received
 from bert_serving.server.ventilator.work import Work
-from bert_serving.server.worker.loop import limits_of
+from bert_serving.server.worker.encoder import limits_of
 from scaling.cost import Costs
 from scaling.events import Clock, Process
 from scaling.fleet import Tally, Worker

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import importlib
 import logging
-import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from queue import Empty, SimpleQueue
@@ -21,7 +20,7 @@ import zmq
 from bert_serving.client.frames import send
 from bert_serving.client.options import deadline_of
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.engine.contract import Engine, Row, Vectors
+from bert_serving.server.engine.contract import Engine, Vectors
 from bert_serving.server.errors import HungError
 from bert_serving.server.message.assembly import Assembly
 from bert_serving.server.message.messages import (
@@ -42,17 +41,11 @@ from bert_serving.server.transport import sockets
 from bert_serving.server.transport.child_line import ALIVE_INTERVAL_S, ChildLine, VentilatorLine
 from bert_serving.server.transport.meeting import Contact
 from bert_serving.server.transport.orders import WorkerNeeds
-from bert_serving.server.worker.batcher import Limits
+from bert_serving.server.worker.encoder import limits_of, note, place
 from bert_serving.server.worker.lanes import Lanes, Outcome, select
 from bert_serving.server.worker.tokenizing import Texts, Tokenizing
 
 log = logging.getLogger(__name__)
-
-CPU_BATCH_TOKENS = 1024
-CPU_SPARE_PAIRS = 4000
-"""A batch more costs a CPU about as much as 20 to 40 tokens, and a token as much as some 800 pairs in attention."""
-GPU_BATCH_TOKENS = 16384
-"""On a GPU a batch more costs as much as thousands of tokens: rows of any length may share one."""
 
 
 def run(config: ServerConfig, contact: Contact, needs: WorkerNeeds, fetch: Callable[[str], str] = str) -> None:
@@ -266,7 +259,7 @@ class Worker:
             if made.rows is None:
                 self._end(made.key)  # without rows, as below
                 continue
-            _note(held.assembly, made.first, made.rows, made.tokens)
+            note(held.assembly, made.first, made.rows, made.tokens)
             self._finish_if_complete(made.key)
 
     def _place(self, outcome: Outcome, result: Vectors | str) -> set[PartKey]:
@@ -278,11 +271,7 @@ class Worker:
         for key, chosen in positions.items():
             assembly = self._open[key].assembly
             where = [outcome.rows[position].index for position in chosen]
-            if isinstance(result, str):
-                for index in where:
-                    assembly.fail(index, result)
-            else:
-                assembly.put(where, select(result, chosen))
+            place(assembly, where, result if isinstance(result, str) else select(result, chosen))
         return set(positions)
 
     def _finish_if_complete(self, key: PartKey) -> None:
@@ -297,25 +286,6 @@ class Worker:
         if self._lanes is not None and self._tokenizing is not None:
             tally = replace(self._lanes.tally, tokenize_s=self._tokenizing.tokenize_s)
             self._ventilator.say(Done(key.job, key.offset, **asdict(tally)))
-
-
-def _note(assembly: Assembly, first: int, rows: Sequence[Row | str], tokens: Sequence[list[str]]) -> None:
-    """What is known of a part's rows before they run."""
-    for index, row in enumerate(rows, first):
-        if isinstance(row, str):
-            assembly.fail(index, row)
-            continue
-        assembly.num_tokens[index] = row.length
-        if row.truncated:
-            assembly.truncated.add(index)
-        if tokens:
-            assembly.tokens[index] = tokens[index - first]
-
-
-def limits_of(config: ServerConfig, on_gpu: bool) -> Limits:
-    """Of the micro-batches of an engine."""
-    max_tokens = config.max_batch_tokens or (GPU_BATCH_TOKENS if on_gpu else CPU_BATCH_TOKENS)
-    return Limits(config.max_batch_size, max_tokens, sys.maxsize if on_gpu else CPU_SPARE_PAIRS)
 
 
 def _rows(part: Part, assembly: Assembly, pad_to: int | None) -> Rows:
