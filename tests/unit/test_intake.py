@@ -123,6 +123,17 @@ def test_a_small_request_is_passed_on_as_it_was_written() -> None:
         assert there.connections.bytes_read == sum(map(len, frames))
 
 
+@pytest.mark.parametrize("size", [1, AT_ONCE_BYTES])
+def test_a_request_of_one_part_is_never_written_again(size: int) -> None:
+    with street() as there:
+        content = '  ["\\u00e9" ,\n"é'.encode() + b"x" * size + b'" ]  '
+        there.send([b"id", content, b"7", b"2"])
+        there.until_done(1)
+        ((_, request),) = there.let_in
+        assert isinstance(request, ReadRequest)
+        assert request.parts == {0: (2, content)}
+
+
 def test_small_requests_pass_large_ones_which_take_turns() -> None:
     with street() as there:
         there.send(encode_request(b"a", 1, BIG), encode_request(b"b", 2, BIG))
