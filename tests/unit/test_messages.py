@@ -73,7 +73,13 @@ def test_a_part_says_nothing_of_its_request_but_by_the_envelope_which_its_rows_p
 
 
 @given(
-    st.lists(st.one_of(st.binary(max_size=20), st.sampled_from([b"Part", b"Rows", b"[]", b"[1]", b"Stop"])), max_size=5)
+    st.lists(
+        st.one_of(
+            st.binary(max_size=20),
+            st.sampled_from([b"Part\0", b"Rows\0", b"Left\0" + bytes(8), b"[1]", b"Stop\0", b"Stop"]),
+        ),
+        max_size=5,
+    )
 )
 def test_anything_else_is_refused(frames: list[bytes]) -> None:
     try:
@@ -89,14 +95,19 @@ def test_anything_else_is_refused(frames: list[bytes]) -> None:
     [
         [],
         [b"Stage"],
-        [b"Stop", b"{}"] * 2,
-        [b"Stage", b"[" * 100_000],
-        [b"Stage", b'[{"a":' * 50_000],
-        [b"Left", b"[" + b"9" * 5_000 + b"]"],
-        [b"Left", b'{"job":1}'],
-        [b"Left", b"[1,2]"],
-        [b"Left", b"[1]", b"more"],
-        [b"Stage", b'["\xff"]'],
+        [b"Stop"],
+        [b"Stop\0", b"{}"],
+        [b"Stop\0{}"],
+        [b"Stage\0" + b"[" * 100_000],
+        [b"Stage\0" + b'[{"a":' * 50_000],
+        [b"Left\0" + b"9" * 5_000],
+        [b"Left\0" + b"1234567"],
+        [b'Stage\0{"text":"a"}'],
+        [b'Stage\0["a","b"]'],
+        [b"Left\0" + bytes(8), b"more"],
+        [b'Stage\0["\xff"]'],
+        [b"Part\0" + b"\xff" * 40, b'["a"]'],
+        [b"Answer\0" + bytes(8), b"id\0", b"1"],
         [b"x" * 10_000],
     ],
     ids=lambda frames: b" ".join(frames)[:30].decode(errors="replace"),

@@ -60,7 +60,7 @@ def test_a_row_more_is_known_and_checked() -> None:
 
 
 def test_the_timeout_alone_changes_no_answer() -> None:
-    assert Options(timeout_ms=5).shaping() == NO_OPTIONS
+    assert Options(timeout_ms=5).shaping() == More(timeout_ms=5).shaping() == NO_OPTIONS
     assert More(5, "x").shaping() == More(prompt="x")
 
 

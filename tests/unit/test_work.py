@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from bert_serving.client.errors import ServerBusy
-from bert_serving.client.options import Option, Options
+from bert_serving.client.options import NO_OPTIONS, Option, Options
 from bert_serving.client.wire import EncodeRequest
 from bert_serving.server.message.assembly import Assembly
 from bert_serving.server.message.messages import Part
@@ -270,7 +270,7 @@ def test_the_same_texts_with_other_options_are_another_request_unless_it_is_the_
     assert work.accept(replace(asked, options=More(prompt="passage: ")), 5, 0.0)
     work.add_worker("w0")
     options = [part.envelope.options for part in assigned(work)]
-    assert options == [More(), More(prompt="query: "), More(prompt="passage: ")]
+    assert options == [NO_OPTIONS, More(prompt="query: "), More(prompt="passage: ")]
 
 
 def test_what_a_dead_sink_kept_is_done_again_when_it_is_asked_for() -> None:

@@ -67,10 +67,11 @@ class Options:
         """What was said, by name."""
         return {name: value for name in table_of(type(self)) if (value := getattr(self, name)) is not None}
 
-    def shaping(self: _T) -> _T:
-        """Those alone that change the answer."""
+    def shaping(self) -> Options:
+        """Those alone that change the answer; `NO_OPTIONS` if none does."""
         table = table_of(type(self))
-        return type(self)(**{name: value for name, value in self.given().items() if table[name].shapes_answer})
+        shaping = {name: value for name, value in self.given().items() if table[name].shapes_answer}
+        return type(self)(**shaping) if shaping else NO_OPTIONS
 
     def deadline_s(self, now_s: float) -> float:
         """When nobody waits any more, on the clock that says `now_s`; infinity if somebody always does."""
@@ -84,9 +85,15 @@ class Options:
 NO_OPTIONS = Options()
 
 
+_tables: dict[type[Options], dict[str, Option]] = {}
+
+
 def table_of(kind: type[Options]) -> dict[str, Option]:
     """The table: what is known of each option, by name."""
-    return {one.name: one.metadata["option"] for one in fields(kind)}
+    table = _tables.get(kind)
+    if table is None:
+        table = _tables[kind] = {one.name: one.metadata["option"] for one in fields(kind)}
+    return table
 
 
 def deadline_of(timeout_ms: int | None, now_s: float) -> float:

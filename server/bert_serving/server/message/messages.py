@@ -1,15 +1,17 @@
-"""Messages between the processes of the service: dataclasses and their codec. No socket.
+r"""Messages between the processes of the service: dataclasses and their codec. No socket.
 
-On the wire a message is its name and its fields: as packed numbers if it has no others, else as a JSON list. What comes
-most often, or carries bytes, has a codec of its own beside it.
+On the wire a message is its name, a zero byte and its fields: as packed numbers if it has no others, else as a JSON
+list. What comes most often, or carries bytes, has a codec of its own beside it.
 
-    ┌──────┬─────────────────────────────┐
-    │ name │ packed or [field, field, ..]│
-    ├──────┼─────────────────────────────┼──────────────────┐
-    │ Part │ packed, envelope            │ texts            │
-    │ Rows │ packed, envelope, ..        │ vectors          │
-    │Answer│ job                         │ the reply's frames ..
-    └──────┴─────────────────────────────┴──────────────────┘
+    ┌────────────────────────────────────┐
+    │ name \0 numbers, or [field, ..]    │
+    ├────────────────────────────────────┼──────────────────┐
+    │ Part \0 numbers, envelope          │ texts            │
+    ├────────────────────────────────────┼──────────────────┤
+    │ Rows \0 numbers, envelope, ..      │ vectors          │
+    ├────────────────────────────────────┼──────────────────┴─ ─
+    │ Answer \0 job                      │ the reply's frames
+    └────────────────────────────────────┴─────────────────── ─
 """
 
 from __future__ import annotations
@@ -204,13 +206,13 @@ class Part:
 
     def to_frames(self) -> list[Any]:
         fixed = _PART.pack(self.offset, self.count, self.urgent, self.timeout_ms or 0)
-        return [b"Part", fixed + self.envelope.encode(), self.texts]
+        return [b"Part\0" + fixed + self.envelope.encode(), self.texts]
 
     @staticmethod
-    def of_frames(frames: Frames) -> Part:
-        _, head, texts = frames
+    def of_frames(head: bytes, more: Frames) -> Part:
+        (texts,) = more
         offset, count, urgent, timeout_ms = _PART.unpack_from(head)
-        envelope = Envelope.decode(bytes(head[_PART.size :]))
+        envelope = Envelope.decode(head[_PART.size :])
         return Part(envelope, offset, count, urgent, timeout_ms or None, bytes(texts))
 
 
@@ -225,14 +227,13 @@ class Answer:
     reply: list[bytes]
 
     def to_frames(self) -> list[Any]:
-        return [b"Answer", _JOB.pack(self.job), *self.reply]
+        return [b"Answer\0" + _JOB.pack(self.job), *self.reply]
 
     @staticmethod
-    def of_frames(frames: Frames) -> Answer:
-        _, head, *reply = frames
-        if len(reply) < 3:
+    def of_frames(head: bytes, more: Frames) -> Answer:
+        if len(more) < 3:
             raise ValueError("a reply has more frames")
-        return Answer(_JOB.unpack(head)[0], list(map(bytes, reply)))
+        return Answer(_JOB.unpack(head)[0], list(map(bytes, more)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,20 +281,19 @@ class Rows:
             self.offset, self.count, self.dim, self.pad_to or 0, self.dtype.encode(), len(envelope)
         )  # fmt: skip
         rest = self.lengths, self.tokens, self.truncated, self.failures
-        return [b"Rows", fixed + envelope + self.num_tokens + (dump_json(rest) if any(rest) else b""), self.data]
+        return [b"Rows\0" + fixed + envelope + self.num_tokens + (dump_json(rest) if any(rest) else b""), self.data]
 
     @staticmethod
-    def of_frames(frames: Frames) -> Rows:
-        _, head, data = frames
-        content = bytes(head)
-        offset, count, dim, pad_to, dtype, size = _ROWS.unpack_from(content)
+    def of_frames(head: bytes, more: Frames) -> Rows:
+        (data,) = more
+        offset, count, dim, pad_to, dtype, size = _ROWS.unpack_from(head)
         numbers = _ROWS.size + size
         end = numbers + 4 * count
-        if end > len(content):
+        if end > len(head):
             raise ValueError("its numbers are cut")
-        lengths, tokens, truncated, failures = json.loads(content[end:]) if end < len(content) else _NO_REST
+        lengths, tokens, truncated, failures = json.loads(head[end:]) if end < len(head) else _NO_REST
         return Rows(
-            Envelope.decode(content[_ROWS.size : numbers]), offset, count, content[numbers:end],
+            Envelope.decode(head[_ROWS.size : numbers]), offset, count, head[numbers:end],
             dtype.rstrip(b"\0").decode(), dim, pad_to or None, lengths, tokens, truncated, failures, data,
         )  # fmt: skip
 
@@ -319,13 +319,16 @@ def encode(message: Message) -> list[Any]:
 def decode(frames: Frames) -> Message:
     """The message in `frames`. Raises UnknownMessage."""
     try:
-        return _DECODERS[bytes(frames[0])](frames)
+        name, zero, head = bytes(frames[0]).partition(b"\0")
+        if not zero:
+            raise ValueError("nothing follows its name")
+        return _DECODERS[name](head, frames[1:])
     except (KeyError, IndexError, ValueError, TypeError, RecursionError, struct.error) as error:
         begin = bytes(frames[0][:20]) if frames else b""
         raise UnknownMessage(f"no message of this service: {begin!r} ({str(error)[:100]})") from None
 
 
-_Codec = tuple[Callable[[Any], list[Any]], Callable[[Frames], Message]]
+_Codec = tuple[Callable[[Any], list[Any]], Callable[[bytes, Frames], Message]]
 _FORMATS = {"int": "q", "bool": "?", "float": "d"}
 """Of numbers, by how they are written in the dataclasses."""
 
@@ -339,29 +342,29 @@ def _codec_of(kind: type[Message]) -> _Codec:
 
 
 def _packed(kind: type[Message], names: list[str], packing: Struct) -> _Codec:
-    name = kind.__name__.encode()
+    name = kind.__name__.encode() + b"\0"
     values = attrgetter(*names) if len(names) > 1 else lambda message: [getattr(message, one) for one in names]
 
     def to_frames(message: Message) -> list[Any]:
-        return [name, packing.pack(*values(message))]
+        return [name + packing.pack(*values(message))]
 
-    def of_frames(frames: Frames) -> Message:
-        _, content = frames
-        return kind(*packing.unpack(content))
+    def of_frames(head: bytes, more: Frames) -> Message:
+        if more:
+            raise ValueError("it has but one frame")
+        return kind(*packing.unpack(head))
 
     return to_frames, of_frames
 
 
 def _listed(kind: type[Message], names: list[str]) -> _Codec:
-    name = kind.__name__.encode()
+    name = kind.__name__.encode() + b"\0"
 
     def to_frames(message: Message) -> list[Any]:
-        return [name, dump_json([getattr(message, one) for one in names])]
+        return [name + dump_json([getattr(message, one) for one in names])]
 
-    def of_frames(frames: Frames) -> Message:
-        _, content = frames
-        values = json.loads(bytes(content))
-        if type(values) is not list or len(values) != len(names):
+    def of_frames(head: bytes, more: Frames) -> Message:
+        values = json.loads(head)
+        if more or type(values) is not list or len(values) != len(names):
             raise ValueError("its fields are no list of so many")
         return kind(*values)
 

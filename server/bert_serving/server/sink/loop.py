@@ -251,7 +251,7 @@ def _reply(assembly: Assembly, last: Rows) -> list[Any]:
         return encode_error_reply(identity, request_id, RowFailed(reason, index))
     tokens = [assembly.tokens[row] for row in range(assembly.count)] if assembly.tokens else None
     array = assembly.result(last.pad_to)
-    num_tokens = int(assembly.num_tokens.sum())
+    num_tokens = int(np.add.reduce(assembly.num_tokens))
     return encode_rows_reply(identity, request_id, array, tokens, sorted(assembly.truncated), num_tokens)
 
 

@@ -30,8 +30,8 @@ class RequestKey(NamedTuple):
 
     @staticmethod
     def of(request: ReadRequest) -> RequestKey:
-        shaping = encode_options(request.options.shaping())
-        return RequestKey(request.identity, request.request_id, request.digest, shaping)
+        shaping = request.options.shaping()
+        return RequestKey(request.identity, request.request_id, request.digest, encode_options(shaping))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would take four times as long for every row
 class Waiting(Generic[T]):
     """A row that waits: its length in tokens, and what it is to the caller.
 
@@ -70,13 +70,18 @@ class _Pool(Generic[T]):
 
     def take(self, limits: Limits, lanes: int) -> list[Waiting[T]]:
         """Remove and return the oldest row with its neighbours in length; no more than a lane's share of all."""
-        share = -(-len(self) // lanes)
+        most = min(limits.max_rows, -(-len(self) // lanes))
         serial, (_, oldest) = next(iter(self._by_age.items()))
         rows = self._by_length
         low = bisect_left(rows, (oldest.length, serial))
         high = low + 1
-        while high - low < min(limits.max_rows, share):
-            count, longest = high - low, rows[high - 1][0]
+        while high - low < most:
+            longest = rows[high - 1][0]
+            alike = min(bisect_left(rows, (longest + 1, 0), high), low + min(most, limits.max_tokens // longest))
+            if alike > high:  # those as long as the longest add nothing
+                high = alike
+                continue
+            count = high - low
             # the pairs that a neighbour adds for nothing: a shorter one its own, a longer one those of all the others
             below = longest**2 - rows[low - 1][0] ** 2 if low else None
             above = count * (rows[high][0] ** 2 - longest**2) if high < len(rows) else None

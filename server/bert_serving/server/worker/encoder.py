@@ -60,15 +60,15 @@ def placed(key: PartKey, first: int, rows: Sequence[Row | str], deadline_s: floa
 
 def note(assembly: Assembly, first: int, rows: Sequence[Row | str], tokens: Sequence[list[str]] = ()) -> None:
     """What is known of the rows from position `first` on before they run."""
+    lengths = [0 if isinstance(row, str) else row.length for row in rows]
+    assembly.num_tokens[first : first + len(rows)] = lengths
     for index, row in enumerate(rows, first):
         if isinstance(row, str):
             assembly.fail(index, row)
-            continue
-        assembly.num_tokens[index] = row.length
-        if row.truncated:
+        elif row.truncated:
             assembly.truncated.add(index)
-        if tokens:
-            assembly.tokens[index] = tokens[index - first]
+    if tokens:
+        assembly.tokens.update(enumerate(tokens, first))
 
 
 def place(assembly: Assembly, where: Sequence[int], result: Vectors | str) -> None:

@@ -12,13 +12,14 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 import zmq
 
 from bert_serving.client.frames import send
 from bert_serving.client.options import deadline_of
+from bert_serving.client.wire import name_of
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.contract import Engine, Vectors
 from bert_serving.server.errors import HungError
@@ -42,7 +43,7 @@ from bert_serving.server.transport.child_line import ALIVE_INTERVAL_S, ChildLine
 from bert_serving.server.transport.meeting import Contact
 from bert_serving.server.transport.orders import WorkerNeeds
 from bert_serving.server.worker.encoder import limits_of, note, place
-from bert_serving.server.worker.lanes import Lanes, Outcome, select
+from bert_serving.server.worker.lanes import Lanes, Outcome, Tally, select
 from bert_serving.server.worker.tokenizing import Texts, Tokenizing
 
 log = logging.getLogger(__name__)
@@ -269,9 +270,11 @@ class Worker:
             if row.part in self._open:  # else it is of a part that was dropped since
                 positions.setdefault(row.part, []).append(position)
         for key, chosen in positions.items():
-            assembly = self._open[key].assembly
             where = [outcome.rows[position].index for position in chosen]
-            place(assembly, where, result if isinstance(result, str) else select(result, chosen))
+            if isinstance(result, str) or len(chosen) == len(outcome.rows):
+                place(self._open[key].assembly, where, result)
+            else:
+                place(self._open[key].assembly, where, select(result, chosen))
         return set(positions)
 
     def _finish_if_complete(self, key: PartKey) -> None:
@@ -284,8 +287,20 @@ class Worker:
         """Let a part go."""
         del self._open[key]
         if self._lanes is not None and self._tokenizing is not None:
-            tally = replace(self._lanes.tally, tokenize_s=self._tokenizing.tokenize_s)
-            self._ventilator.say(Done(key.job, key.offset, **asdict(tally)))
+            self._ventilator.say(_done(key, self._lanes.tally, self._tokenizing.tokenize_s))
+
+
+def _done(key: PartKey, tally: Tally, tokenize_s: float) -> Done:
+    return Done(
+        key.job,
+        key.offset,
+        tally.batches,
+        tally.batch_rows,
+        tally.tokens,
+        tally.padded_tokens,
+        tokenize_s,
+        tally.compute_s,
+    )
 
 
 def _rows(part: Part, assembly: Assembly, pad_to: int | None) -> Rows:
@@ -295,7 +310,7 @@ def _rows(part: Part, assembly: Assembly, pad_to: int | None) -> Rows:
         part.offset,
         part.count,
         num_tokens=assembly.num_tokens.tobytes(),
-        dtype=packed.dtype.name,
+        dtype=name_of(packed.dtype),
         dim=packed.shape[1],
         pad_to=pad_to,
         lengths=lengths,
