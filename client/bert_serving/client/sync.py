@@ -7,6 +7,7 @@ import time
 import weakref
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import TimeoutError as NotInTime  # one with TimeoutError from Python 3.11 on
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar, cast
@@ -219,13 +220,14 @@ class BertClient(BaseClient):
 
     def _wait(self, future: Future[Reply]) -> Reply:
         try:
-            wait([future], self._timeout_s)
-        except BaseException:  # KeyboardInterrupt
+            return future.result(self._timeout_s)  # which takes a third of the time of `concurrent.futures.wait`
+        except (TimeoutError, NotInTime):
+            if future.cancel():
+                raise self._timed_out(self._timeout_s) from None
+            return future.result()  # it has come in this moment, or has an error of this kind of its own
+        except BaseException:  # its error, or KeyboardInterrupt
             future.cancel()
             raise
-        if future.cancel():
-            raise self._timed_out(self._timeout_s)
-        return future.result()
 
     def _ask_json(self, command: Command) -> dict[str, Any]:
         reply = self._wait(self._connected().request_json(command).future)
