@@ -9,6 +9,7 @@ import pytest
 from peer_server import CONFIG, PeerServer, answer_nothing, vectors
 
 from bert_serving.client import BertClient, __version__
+from bert_serving.client.options import NO_OPTIONS
 
 TEXTS = ["First do it", "then do it right", "then do it better"]
 
@@ -34,7 +35,7 @@ def test_rows(peer: PeerServer) -> None:
     requests = peer.encode_requests()
     assert [request.request_id for request in requests] == [b"2", b"3"]  # 1 asked for the config
     assert [request.is_tokenized for request in requests] == [False, True]
-    assert [request.timeout_ms for request in requests] == [None, None]
+    assert [request.options for request in requests] == [NO_OPTIONS, NO_OPTIONS]
 
 
 @pytest.mark.parametrize("num_row", [1, 100, 10_000])  # inlined in a message, copied out of one, and kept in one

@@ -22,7 +22,7 @@ from bert_serving.server.devices import device_environment
 from bert_serving.server.engine import tensorflow_engine
 from bert_serving.server.engine.contract import Row
 from bert_serving.server.engine.tensorflow_engine import TensorFlowEngine
-from bert_serving.server.worker.loop import CPU_BATCH_TOKENS
+from bert_serving.server.worker.encoder import CPU_BATCH_TOKENS
 from compare.protocol import pin, serve, texts_of, timed
 from compare.texts import sentences
 

@@ -13,6 +13,7 @@ from serving import Connect, Serve, open_requests, status
 
 from bert_serving.client import BertClient, ConnectFailed, RequestTimeout
 from bert_serving.client.errors import DeadlineExceeded
+from bert_serving.client.options import Options
 from bert_serving.client.wire import ErrorReply, encode_options, encode_request
 from bert_serving.server import BertServer
 
@@ -40,7 +41,7 @@ def test_what_nobody_waits_for_any_more_is_not_computed(serve: Serve, connect: C
 def test_who_still_listens_is_told_that_the_time_is_over(serve: Serve) -> None:
     server = serve()
     with RawClient(server, b"me") as raw:
-        reply = raw.ask(*encode_request(b"me", 5, ["!slow 0.2"] * 1000), encode_options(timeout_ms=200))
+        reply = raw.ask(*encode_request(b"me", 5, ["!slow 0.2"] * 1000), encode_options(Options(timeout_ms=200)))
         assert isinstance(reply, ErrorReply)
         assert reply.request_id == 5
         assert isinstance(reply.error, DeadlineExceeded)

@@ -18,6 +18,7 @@ from serving import Connect, Serve, pids
 
 from bert_serving.client import BertClient
 from bert_serving.client.errors import BadRequest
+from bert_serving.client.options import Options
 from bert_serving.client.wire import ErrorReply, RowsReply, encode_options, encode_request
 from bert_serving.server import BertServer
 
@@ -130,7 +131,7 @@ def test_many_texts_take_the_memory_of_their_bytes_and_are_encoded(serve: Serve,
     forget_peak(pid)
     before = peak_bytes(pid)
     with RawClient(server, b"stranger") as raw, served_meanwhile(good):
-        reply = raw.ask(*frames, encode_options(60_000))
+        reply = raw.ask(*frames, encode_options(Options(timeout_ms=60_000)))
     assert isinstance(reply, RowsReply)
     for place in (0, 1, 255, 256, 499_999):
         np.testing.assert_array_equal(reply.array[place], vector_of(texts[place]))

@@ -22,13 +22,15 @@ from serving import Connect, Serve
 from bert_serving.client import BertClient
 from bert_serving.client.keys import ClientKeys
 from bert_serving.server import BertServer
+from bert_serving.server.message.envelope import Envelope
 from bert_serving.server.message.messages import Hello, Message, NewSink, Part, Ready, Rows, StopAsked, encode
 from bert_serving.server.transport.curve import make_keys
 from bert_serving.server.transport.run_keys import RunKeys
 
 NAMES = [b"worker-0.1", b"worker-0.2", b"sink.1", b"ventilator.1", b"stranger", b"\xff\xfe"]
-ROWS = Rows(1, 1, 0, 1, "float32", 2, None, None, [], [3], [], "", b"good", b"1", b"\0" * 8)
-PART = Part(1, 1, 0, 1, True, None, b"good", b"1", b'["a"]')
+ENVELOPE = Envelope(1, 1, b"good", b"1")
+ROWS = Rows(ENVELOPE, 0, 1, bytes(4), dim=2, data=bytes(8))
+PART = Part(ENVELOPE, 0, 1, True, None, b'["a"]')
 ELSEWHERE = "tcp://127.0.0.1:1"
 MESSAGES: list[Message] = [
     Hello(1, ELSEWHERE),
@@ -41,21 +43,22 @@ MESSAGES: list[Message] = [
 GARBAGE = [
     [b""],
     [b"x"],
-    [b"Stage", b"[" * 100_000],
-    [b"Done", b"[" + b"9" * 5_000 + b",1,1,1,1,1,1,1]"],
-    [b"Received", b"[[],{},null]"],
-    [b"Delivered", b'[{"a":1},1]'],
-    [b"Hello", b'[1,{"address":7}]'],
-    [b"Hello", b'["x",{},1]'],
-    [b"Resize", b'["many",[]]'],
-    [b"Ready", b"[[]]"],
-    [b"Stage", b'["\\ud800"]'],
-    [b"Left", b"[1e999]"],
-    [b"Rows", *encode(ROWS)[1:-1], b"\0"],
-    [b"Rows", encode(ROWS)[1].replace(b"float32", b"object"), *encode(ROWS)[2:]],
-    [b"Rows", encode(ROWS)[1].replace(b"[1,1,0,1", b'["a",[],-5,{}'), *encode(ROWS)[2:]],
-    [b"Rows", encode(ROWS)[1].replace(b"[1,1,0,1", b"[1,-1,99999999999999999999,1"), *encode(ROWS)[2:]],
-    [b"Part", b"\xff"],
+    [b"Stage\0" + b"[" * 100_000],
+    [b"Done\0" + b"[" + b"9" * 5_000 + b",1,1,1,1,1,1,1]"],
+    [b"Done\0" + b"\xff" * 64],
+    [b"Received\0" + b"\xff" * 16],
+    [b"Delivered\0" + b"\xff" * 9],
+    [b"Hello\0" + b'[1,{"address":7}]'],
+    [b"Hello\0" + b'["x",{},1]'],
+    [b"Resize\0" + b'["many",[]]'],
+    [b"Ready\0" + b"[[]]"],
+    [b"Stage\0" + b'["\\ud800"]'],
+    [b"Left\0" + b"[1e999]"],
+    [*encode(ROWS)[:-1], b"\0"],
+    [encode(ROWS)[0].replace(b"float32", b"object\0"), *encode(ROWS)[1:]],
+    *([encode(ROWS)[0][:at] + b"\xff" * 8 + encode(ROWS)[0][at + 8 :], bytes(8)] for at in range(5, 69, 4)),
+    [encode(ROWS)[0] + b'["a",[],-5,{}]', bytes(8)],
+    [b"Part\0" + b"\xff"],
     [b""] * 40,
 ]
 """Frames that no process of ours sends."""

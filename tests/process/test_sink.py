@@ -16,8 +16,10 @@ import zmq
 from serving import fake_config
 from zmtp import MORE, cancellation, frame, subscription, wire
 
-from bert_serving.client.wire import ErrorReply, decode_reply
+from bert_serving.client.errors import ServerError
+from bert_serving.client.wire import ErrorReply, decode_reply, encode_error_reply, encode_json_reply, topic
 from bert_serving.server.message.assembly import Assembly
+from bert_serving.server.message.envelope import Envelope
 from bert_serving.server.message.messages import (
     Alive,
     Answer,
@@ -81,7 +83,7 @@ class Bench:
         poller = zmq.Poller()
         ventilator = VentilatorLine(context, contact, poller)
         publisher = Publisher(config, self.listeners, results, connections, ventilator.say)
-        sink = Sink(None, publisher, results, connections, rows, supervisor, ventilator, poller)
+        sink = Sink(publisher, results, connections, rows, supervisor, ventilator, poller)
 
         def run() -> None:
             self._clock = time.pthread_getcpuclockid(threading.get_ident())
@@ -143,10 +145,18 @@ def bench() -> Iterator[Bench]:
 
 def rows_of(job: int, size: int) -> Rows:
     """All rows of a request whose client does not listen."""
-    nothing: dict[str, Any] = {"lengths": None, "tokens": None, "truncated": [], "failures": []}
     vector = np.ones(size, np.float32)
-    about = {"num_tokens": [3], "fingerprint": "", "identity": b"late", "request_id": b"7", **nothing}
-    return Rows(job, 1, 0, 1, "float32", size, data=vector.tobytes(), **about)
+    return Rows(Envelope(job, 1, b"late", b"7"), 0, 1, bytes(4), dim=size, data=vector.tobytes())
+
+
+def with_envelope(rows: Rows, **change: Any) -> Rows:
+    """The same of another request."""
+    return replace(rows, envelope=replace(rows.envelope, **change))
+
+
+def error_reply(text: str) -> list[bytes]:
+    """To a client that does not listen."""
+    return encode_error_reply(b"late", b"7", ServerError(text))
 
 
 def error_in(sub: zmq.Socket[bytes]) -> str:
@@ -183,7 +193,7 @@ def keep_fails_thrice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_answer_that_no_memory_can_hold_ends_with_an_error(bench: Bench) -> None:
     with bench.listen(b"late") as sub:
-        bench.tell(replace(rows_of(1, size=8), total=10**14))
+        bench.tell(with_envelope(rows_of(1, size=8), total=10**14))
         assert bench.hear() == Delivered(1, is_kept=False)
         error = error_in(sub)
         assert "answer of 100000000000000 rows, each of width 8, needs more memory than the server has" in error
@@ -214,9 +224,10 @@ def test_an_answer_of_the_ventilator_for_which_there_is_no_memory_goes_out_later
     bench: Bench, monkeypatch: pytest.MonkeyPatch, is_error: bool
 ) -> None:
     keep_fails_thrice(monkeypatch)
+    told = error_reply("told") if is_error else encode_json_reply(b"late", b"7", {"told": 1})
     for _ in range(2):  # the second time as a later ventilator says it
-        bench.say(Answer(1, b"late", b'{"error": {"message": "told"}}', b"7", is_error))
-    bench.say(Answer(2, b"other", b"{}", b"8", is_error=False))
+        bench.say(Answer(1, told))
+    bench.say(Answer(2, encode_json_reply(b"other", b"8", {})))
     assert {bench.hear(), bench.hear()} == {Delivered(job, is_kept=False) for job in (1, 2)}
     with bench.listen(b"late") as sub:
         assert sub.poll(10_000)
@@ -226,15 +237,13 @@ def test_an_answer_of_the_ventilator_for_which_there_is_no_memory_goes_out_later
 
 BROKEN = {
     "beyond the end": {"offset": 2},
-    "before the beginning": {"offset": -1},
     "of another width": {"dim": 4, "data": bytes(16)},
     "of another number type": {"dtype": "float16", "data": bytes(16)},
     "of no number type": {"dtype": "hello"},
     "too few bytes": {"data": bytes(12)},
-    "of another total": {"total": 3},
+    "of another total": {"envelope": Envelope(1, 3, b"late", b"7")},
     "lengths that do not add up": {"lengths": [5]},
     "lengths below zero": {"lengths": [-1]},
-    "counts for other rows": {"num_tokens": [1, 2]},
     "a failure elsewhere": {"failures": [[1, "no"]]},
     "a text cut elsewhere": {"truncated": [-1]},
     "tokens of other rows": {"tokens": [["a"], ["b"]]},
@@ -244,7 +253,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("change", BROKEN.values(), ids=BROKEN)
 def test_rows_that_do_not_fit_end_with_an_error(bench: Bench, change: dict[str, Any]) -> None:
-    first = replace(rows_of(1, size=8), total=2)
+    first = with_envelope(rows_of(1, size=8), total=2)
     with bench.listen(b"late") as sub:
         bench.tell(first)
         assert isinstance(bench.hear(), Received)
@@ -267,14 +276,14 @@ def test_a_job_is_answered_once_however_many_follow(bench: Bench) -> None:
                     sub.recv_multipart()
         bench.hear()
         sub.recv_multipart()
-        bench.say(Answer(1, b"late", b'{"error": {"message": "again"}}', b"7", is_error=True))
+        bench.say(Answer(1, error_reply("again")))
         assert bench.hear() == Delivered(1, is_kept=False)
         bench.tell(rows_of(2, size=1))
-        bench.tell(replace(rows_of(3, size=1), total=2))  # late: it opens nothing
-        bench.say(Answer(7_000, b"late", b'{"error": {"message": "open"}}', b"8", is_error=True))
+        bench.tell(with_envelope(rows_of(3, size=1), total=2))  # late: it opens nothing
+        bench.say(Answer(7_000, error_reply("open")))
         assert bench.hear() == Delivered(7_000, is_kept=False)
         assert error_in(sub) == "open"
-        bench.tell(replace(rows_of(7_000, size=1), total=2))
+        bench.tell(with_envelope(rows_of(7_000, size=1), total=2))
         bench.tell(rows_of(7_001, size=1))
         assert bench.hear() == Delivered(7_001, is_kept=False)
 
@@ -324,7 +333,7 @@ def test_a_subscription_of_endless_frames_is_hung_up_on(bench: Bench) -> None:
 def test_the_longest_identity_is_heard(bench: Bench) -> None:
     identity = b"x" * 4_096
     with bench.listen(identity) as sub:
-        bench.tell(replace(rows_of(1, size=8), identity=identity))
+        bench.tell(with_envelope(rows_of(1, size=8), identity=identity))
         assert bench.hear() == Delivered(1, is_kept=False)
         assert sub.poll(10_000)
 
@@ -337,9 +346,9 @@ def test_one_that_reads_nothing_holds_up_nobody(bench: Bench) -> None:
         stranger.send(b"".join(map(subscription, names)))
         bench.until(lambda: len(bench.listeners) == 1 + MOST_NAMES)
         for number in range(3_000):
-            bench.say(Answer(2 * number, names[number % MOST_NAMES], bytes(4_000), b"1", is_error=True))
+            bench.say(Answer(2 * number, [topic(names[number % MOST_NAMES]), bytes(4_000), b"", b"1"]))
             if number % 50 == 0:
-                bench.say(Answer(2 * number + 1, b"late", b"{}", b"5", is_error=False))
+                bench.say(Answer(2 * number + 1, encode_json_reply(b"late", b"5", {})))
                 assert sub.poll(2_000)
                 sub.recv_multipart()
         assert bench.busy_share(0.5) < 0.5

@@ -107,7 +107,7 @@ class Worker:
                 self._collect(message)
 
     def _begin(self, part: Part, lengths: list[int]) -> None:
-        key = PartKey(part.job, part.offset)
+        key = part.key
         self._open[key] = _OpenPart(part, lengths)
         for length in lengths:
             self._batcher.add(Waiting(length, part.urgent, key), self._clock.now_s)

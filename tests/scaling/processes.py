@@ -181,18 +181,19 @@ class Sink:
             message = self._inbox.popleft()
             source = message.part if isinstance(message, EncodedPart) else message
             yield self._spend(self._cost.message_s + self._cost.row_s * source.count)
-            if source.job in self._closed:
+            envelope = source.envelope
+            if envelope.job in self._closed:
                 continue
-            assembly = self._open.setdefault(source.job, Assembly(source.total))
+            assembly = self._open.setdefault(envelope.job, Assembly(envelope.total))
             self._place(assembly, message)
             if not assembly.complete:
-                self._tell(Received(source.job, source.offset))
+                self._tell(Received(envelope.job, source.offset))
                 continue
-            del self._open[source.job]
-            self._closed.add(source.job)
+            del self._open[envelope.job]
+            self._closed.add(envelope.job)
             yield self._spend(self._cost.answer_s)
-            self._answer(source.identity, source.request_id, None if assembly.failures else assembly.result(None))
-            self._tell(Delivered(source.job, is_kept=False))
+            self._answer(envelope.identity, envelope.request_id, None if assembly.failures else assembly.result(None))
+            self._tell(Delivered(envelope.job, is_kept=False))
 
     def _spend(self, work_s: float) -> Pause:
         self.busy.add(self._clock.now_s, work_s)

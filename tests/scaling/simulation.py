@@ -18,7 +18,7 @@ from bert_serving.server.config import ServerConfig
 from bert_serving.server.message.assembly import Array
 from bert_serving.server.message.messages import Delivered, Done, Part, Ready, Received
 from bert_serving.server.ventilator.work import Work
-from bert_serving.server.worker.loop import limits_of
+from bert_serving.server.worker.encoder import limits_of
 from scaling.cost import Costs
 from scaling.events import Clock, Process
 from scaling.fleet import Tally, Worker
@@ -216,7 +216,7 @@ class Simulation:
 
         def reply(part: Part, lengths: list[int]) -> None:
             self._hop(lambda: self._sink.take(EncodedPart(part, lengths)))
-            done = Done(part.job, part.offset, 0, 0, 0, 0, 0.0, 0.0)
+            done = Done(part.envelope.job, part.offset, 0, 0, 0, 0, 0.0, 0.0)
             self._hop(lambda: self._ventilator.hear(name, done))
 
         worker = Worker(

@@ -17,6 +17,7 @@ from typing import Any
 import zmq
 
 from bert_serving.client.wire import EncodeRequest, decode_count, decode_sender, encode_request
+from bert_serving.server.message.envelope import Envelope
 from bert_serving.server.message.messages import Delivered, Done, Part, Received, decode, encode
 from bert_serving.server.message.tickets import PartKey
 from bert_serving.server.transport import sockets
@@ -114,7 +115,8 @@ def _request(texts: list[str]) -> float:
 
 def _part(texts: Sequence[str]) -> Part:
     content = json.dumps(list(texts)).encode()
-    return Part(1, len(texts), 0, len(texts), False, None, b"a client with a usual identity", b"12345", content)
+    envelope = Envelope(1, len(texts), b"a client with a usual identity", b"12345")
+    return Part(envelope, 0, len(texts), False, None, content)
 
 
 class _Wire:
@@ -187,7 +189,7 @@ def _scheduler_costs_of(workers: int) -> list[float]:
         work.accept(read_of(EncodeRequest(b"urgent", b"%d" % number, ["37"]), 1), number + 2, _NOW_S)
     out: list[tuple[str, Part]] = []
     choose_s = _taken_s(lambda: out.extend(work.assign(_NOW_S)))
-    keys = [(name, PartKey(part.job, part.offset)) for name, part in out]
+    keys = [(name, part.key) for name, part in out]
 
     def finish() -> None:
         for name, key in keys:

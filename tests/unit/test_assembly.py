@@ -25,6 +25,17 @@ def test_vectors_in_any_order_and_twice(count: int, random: Random, step: int) -
     np.testing.assert_array_equal(assembly.result(None), expected)
 
 
+def test_rows_that_are_all_there_are_taken_as_they_are_and_change_no_more() -> None:
+    rows = np.arange(6, dtype=np.float32).reshape(3, 2)
+    rows.flags.writeable = False  # as those in a message are
+    assembly = Assembly(3)
+    assembly.put(range(3), rows)
+    assert assembly.result(None) is rows
+    assembly.put(range(1), np.full((1, 2), 9, np.float32))
+    assert assembly.complete
+    assert assembly.result(None).tolist() == rows.tolist()
+
+
 @given(st.permutations(range(12)))
 def test_complete_only_when_the_last_row_is_there(order: list[int]) -> None:
     assembly = Assembly(12)

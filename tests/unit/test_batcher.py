@@ -68,6 +68,25 @@ def test_a_neighbour_that_costs_more_padding_than_a_batch_waits() -> None:
     assert [row.length for row in batcher.next(0.0)] == [10]
 
 
+@given(
+    st.lists(st.tuples(st.integers(1, 50), st.booleans(), st.sampled_from(["a", "b", None])), max_size=60),
+    st.integers(1, 3),
+)
+def test_groups_never_mix_and_the_one_that_waited_longest_is_next(
+    rows: list[tuple[int, bool, str | None]], lanes: int
+) -> None:
+    batcher: Batcher[int] = Batcher(Limits(8, 256, 10**9), lanes)
+    for number, (length, urgent, group) in enumerate(rows):
+        batcher.add(Waiting(length, urgent, number, group), now_s=0.0)
+    waiting = dict(enumerate(rows))
+    while batch := batcher.next(now_s=0.0):
+        assert len({row.group for row in batch}) == 1
+        assert min(n for n, row in waiting.items() if row[1] is batch[0].urgent) in [row.row for row in batch]
+        for row in batch:
+            assert waiting.pop(row.row) == (row.length, row.urgent, row.group)
+    assert not waiting
+
+
 def test_a_lane_leaves_the_others_their_share() -> None:
     batcher: Batcher[int] = Batcher(Limits(16, 256, 10**9), lanes=2)
     for number in range(5):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bert_serving.server.engine import contract
-from bert_serving.server.worker.loop import CPU_BATCH_TOKENS
+from bert_serving.server.worker.encoder import CPU_BATCH_TOKENS
 from compare import rows_base, texts
 from compare.checkpoint import BERT_BASE, MINILM, Size, google_name, shapes
 from compare.commits import Commit, NoCommit, check_out, here

@@ -12,6 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from bert_serving.client.wire import encode_json_reply
 from bert_serving.server.message.messages import Answer, Void
 from bert_serving.server.ventilator.log_records import Found, read
 from bert_serving.server.ventilator.open_log import OpenLog, make_files
@@ -49,7 +50,7 @@ class Handover(RuleBasedStateMachine):
         self.log, self.outbox = OpenLog(self.files), Outbox()
         self.unanswered = set()
         for entry in self.log.inherited:
-            self.outbox.put(Answer(entry.number, entry.identity, b"{}", entry.request_id, is_error=True))
+            self.outbox.put(Answer(entry.number, encode_json_reply(entry.identity, entry.request_id, {})))
 
     @rule(kind=st.sampled_from(["rows", "answer", "void"]))
     def ask(self, kind: str) -> None:
@@ -61,8 +62,8 @@ class Handover(RuleBasedStateMachine):
         if kind == "rows":
             self.unanswered.add(job)
         else:
-            void = Void(job)
-            self.outbox.put(void if kind == "void" else Answer(job, b"client", b"{}", b"%d" % self.asked, False))
+            answer = Answer(job, encode_json_reply(b"client", b"%d" % self.asked, {}))
+            self.outbox.put(Void(job) if kind == "void" else answer)
 
     @rule()
     def pass_on(self) -> None:

@@ -14,6 +14,7 @@ import pytest
 import zmq
 
 from bert_serving.client.errors import BadRequest, ServerBusy, ServerError, ServerStopping
+from bert_serving.client.options import Options
 from bert_serving.client.wire import Command, CommandRequest, encode_command, encode_options, encode_request
 from bert_serving.server.transport.connection_table import Bounds, Connection
 from bert_serving.server.transport.connections import Connections
@@ -112,14 +113,25 @@ def texts_of(request: Request) -> list[str]:
 
 def test_a_small_request_is_passed_on_as_it_was_written() -> None:
     with street() as there:
-        frames = [b"id", '["\\u00e9", "é" ]'.encode(), b"7", b"2", encode_options(500)]
+        frames = [b"id", '["\\u00e9", "é" ]'.encode(), b"7", b"2", encode_options(Options(timeout_ms=500))]
         there.send(frames)
         there.until_done(1)
         ((job, request),) = there.let_in
         assert isinstance(request, ReadRequest)
         assert request.parts == {0: (2, frames[1])}
-        assert (job, request.timeout_ms, request.total, request.answer_bytes) == (1, 500, 2, 64)
+        assert (job, request.options, request.total, request.answer_bytes) == (1, Options(timeout_ms=500), 2, 64)
         assert there.connections.bytes_read == sum(map(len, frames))
+
+
+@pytest.mark.parametrize("size", [1, AT_ONCE_BYTES])
+def test_a_request_of_one_part_is_never_written_again(size: int) -> None:
+    with street() as there:
+        content = '  ["\\u00e9" ,\n"é'.encode() + b"x" * size + b'" ]  '
+        there.send([b"id", content, b"7", b"2"])
+        there.until_done(1)
+        ((_, request),) = there.let_in
+        assert isinstance(request, ReadRequest)
+        assert request.parts == {0: (2, content)}
 
 
 def test_small_requests_pass_large_ones_which_take_turns() -> None:
@@ -160,7 +172,7 @@ def test_what_is_being_read_is_refused_when_it_is_abandoned() -> None:
 @pytest.mark.parametrize(
     ("frames", "says"),
     [
-        ([b"id", b'["a"]', b"1", b"1", rb'{"\ud800":1}'], r"does not know: '\ud800'"),
+        ([b"id", b'["a"]', b"1", b"1", rb'{"\ud800":1}'], r"no option '\ud800' (1): known are timeout_ms"),
         ([b"id", b'["a"]', b"1", b"1", b"x" * 70_000], "may have 65536 bytes"),
         ([b"id", b'["a"]', b"1", b"1_0"], "their number in decimal digits"),
         ([b"id", b'["a"]', b"1", b"01"], "their number in decimal digits"),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bert_serving.server.message.envelope import Envelope
 from bert_serving.server.message.messages import (
     Answer,
     Census,
@@ -24,7 +27,9 @@ from bert_serving.server.message.messages import (
     decode,
     encode,
 )
+from bert_serving.server.message.tickets import PartKey
 
+ENVELOPE = Envelope(1, 300, b"\xff\x01id", b"12")
 MESSAGES: list[Message] = [
     Hello(1, "ipc://x"),
     Stage("loading \u4f60"),
@@ -34,10 +39,12 @@ MESSAGES: list[Message] = [
     Left(7),
     Load("/tmp/graph.pb", "ipc://y"),
     Census("ready", [{"name": "worker-0", "pid": 7}], ["worker-0.1"], "f00"),
-    Part(1, 300, 256, 44, False, None, b"\xff\x01id", b"12", b'["a"]'),
-    Answer(3, b"id", b"{}", b"1", True),
+    Part(ENVELOPE, 256, 44, False, None, b'["a"]'),
+    Part(ENVELOPE, 0, 256, True, 1, b'["a"]'),
+    Answer(3, [b"id\0", b"{}", b"", b"1"]),
     Stop(),
-    Rows(1, 2, 0, 2, "float32", 2, [1, 1], [["a"], []], [1], [3, 4], [], "f00", b"id", b"1", b"\0" * 16),
+    Rows(ENVELOPE, 0, 2, b"\1\2\3\4" * 2, "bfloat16", 2, data=b"\0" * 8),
+    Rows(ENVELOPE, 298, 2, bytes(8), "float32", 2, 77, "f" * 32, [1, 1], [["\u4f60"], []], [1], [], b"\0" * 16),
 ]
 
 
@@ -46,8 +53,33 @@ def test_round_trip(message: Message) -> None:
     assert decode(encode(message)) == message
 
 
+@given(st.sampled_from(MESSAGES), st.data())
+def test_a_message_that_is_cut_or_changed_is_read_or_refused(message: Message, data: st.DataObject) -> None:
+    frames = [bytes(frame) for frame in encode(message)]
+    place = data.draw(st.integers(0, len(frames) - 1))
+    frame = bytearray(frames[place])
+    at = data.draw(st.integers(0, len(frame)))
+    frame[at : at + data.draw(st.integers(0, 9))] = data.draw(st.binary(max_size=9))
+    with suppress(UnknownMessage):
+        decode([*frames[:place], bytes(frame), *frames[place + 1 :]])
+
+
+def test_a_part_says_nothing_of_its_request_but_by_the_envelope_which_its_rows_pass_on() -> None:
+    part = decode(encode(Part(ENVELOPE, 256, 44, False, None, b'["a"]')))
+    assert isinstance(part, Part)
+    rows = decode(encode(Rows(part.envelope, part.offset, part.count, bytes(4 * part.count))))
+    assert isinstance(rows, Rows)
+    assert (rows.envelope, rows.key) == (ENVELOPE, PartKey(1, 256))
+
+
 @given(
-    st.lists(st.one_of(st.binary(max_size=20), st.sampled_from([b"Part", b"Rows", b"[]", b"[1]", b"Stop"])), max_size=5)
+    st.lists(
+        st.one_of(
+            st.binary(max_size=20),
+            st.sampled_from([b"Part\0", b"Rows\0", b"Left\0" + bytes(8), b"[1]", b"Stop\0", b"Stop"]),
+        ),
+        max_size=5,
+    )
 )
 def test_anything_else_is_refused(frames: list[bytes]) -> None:
     try:
@@ -55,6 +87,7 @@ def test_anything_else_is_refused(frames: list[bytes]) -> None:
     except UnknownMessage:
         return
     assert encode(message)[0] == frames[0]
+    assert decode(encode(message)) == message
 
 
 @pytest.mark.parametrize(
@@ -62,14 +95,19 @@ def test_anything_else_is_refused(frames: list[bytes]) -> None:
     [
         [],
         [b"Stage"],
-        [b"Stop", b"{}"] * 2,
-        [b"Stage", b"[" * 100_000],
-        [b"Stage", b'[{"a":' * 50_000],
-        [b"Left", b"[" + b"9" * 5_000 + b"]"],
-        [b"Left", b'{"job":1}'],
-        [b"Left", b"[1,2]"],
-        [b"Left", b"[1]", b"more"],
-        [b"Stage", b'["\xff"]'],
+        [b"Stop"],
+        [b"Stop\0", b"{}"],
+        [b"Stop\0{}"],
+        [b"Stage\0" + b"[" * 100_000],
+        [b"Stage\0" + b'[{"a":' * 50_000],
+        [b"Left\0" + b"9" * 5_000],
+        [b"Left\0" + b"1234567"],
+        [b'Stage\0{"text":"a"}'],
+        [b'Stage\0["a","b"]'],
+        [b"Left\0" + bytes(8), b"more"],
+        [b'Stage\0["\xff"]'],
+        [b"Part\0" + b"\xff" * 40, b'["a"]'],
+        [b"Answer\0" + bytes(8), b"id\0", b"1"],
         [b"x" * 10_000],
     ],
     ids=lambda frames: b" ".join(frames)[:30].decode(errors="replace"),

@@ -20,7 +20,7 @@ from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.contract import Row
 from bert_serving.server.engine.contract import Texts as EngineTexts
 from bert_serving.server.message.tickets import PartKey
-from bert_serving.server.worker import tokenizing
+from bert_serving.server.worker import encoder, tokenizing
 from bert_serving.server.worker.batcher import Limits
 from bert_serving.server.worker.lanes import Lanes, Outcome
 from bert_serving.server.worker.tokenizing import LARGE_PART_BYTES, SLICE_ROWS, Made, Texts, Tokenizing, read_list
@@ -239,6 +239,6 @@ def test_a_list_is_read_as_the_json_module_reads_it(
 
 def test_failures_do_not_flood_the_log(caplog: pytest.LogCaptureFixture) -> None:
     engine = fake_engine.FakeEngine(ServerConfig(model_dir="M"), lanes=1)
-    rows = tokenizing.features_of(engine, ["!tokenizer-crash"] * 500)
+    rows = encoder.features_of(engine, ["!tokenizer-crash"] * 500)
     assert rows == ["tokenization failed: RuntimeError"] * 500
     assert len(caplog.records) <= 1

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bert_serving.client import wire
 from bert_serving.client.errors import BadRequest, MalformedMessage, RowFailed, ServerError, quoted
+from bert_serving.client.options import Options
 
 IDENTITIES = st.binary(min_size=1, max_size=40).filter(lambda identity: b"\0" not in identity)
 TEXTS = st.one_of(
@@ -29,8 +30,9 @@ def test_a_request_is_what_1_10_sends() -> None:
 @given(IDENTITIES, st.integers(0, 10**18), TEXTS, st.none() | st.integers(1, 10**9))
 def test_request_round_trip(identity: bytes, number: int, texts: wire.Texts, timeout_ms: int | None) -> None:
     frames = wire.encode_request(identity, number, texts)
-    request = wire.decode_request(frames if timeout_ms is None else [*frames, wire.encode_options(timeout_ms)])
-    assert request == wire.EncodeRequest(identity, b"%d" % number, texts, timeout_ms)
+    options = Options(timeout_ms=timeout_ms)
+    request = wire.decode_request(frames if timeout_ms is None else [*frames, wire.encode_options(options)])
+    assert request == wire.EncodeRequest(identity, b"%d" % number, texts, options)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +54,7 @@ def test_request_round_trip(identity: bytes, number: int, texts: wire.Texts, tim
         ([b"id", b'[["a"], [3]]', b"1", b"2"], "text 1 must be a list of strings", (b"id", b"1")),
         ([b"id", b'["a"]', b"1", b"2"], "says b'2' texts, but frame 1 holds 1", (b"id", b"1")),
         ([b"id", b'["a"]', b"1", b"1", b"[]"], "options", (b"id", b"1")),
-        ([b"id", b'["a"]', b"1", b"1", b'{"when":1}'], r"does not know: 'when'", (b"id", b"1")),
+        ([b"id", b'["a"]', b"1", b"1", b'{"when":1}'], r"no option 'when' \(1\): known are timeout_ms", (b"id", b"1")),
         ([b"id", b'["a"]', b"1", b"1", b'{"timeout_ms":0}'], "timeout_ms", (b"id", b"1")),
         ([b"id", b'["a"]', b"1", b"1", b'{"timeout_ms":true}'], "timeout_ms", (b"id", b"1")),
         ([b"id", b'["a"]', b"1", b"1", b'{"timeout_ms":1e400}'], "timeout_ms", (b"id", b"1")),

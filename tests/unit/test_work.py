@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, deque
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from math import inf
 
 import numpy as np
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from bert_serving.client.errors import ServerBusy
+from bert_serving.client.options import NO_OPTIONS, Option, Options
 from bert_serving.client.wire import EncodeRequest
 from bert_serving.server.message.assembly import Assembly
 from bert_serving.server.message.messages import Part
@@ -32,7 +33,7 @@ def make_work(max_queue: int = 10**6) -> Work:
 
 def request(number: int, texts: list[str], timeout_ms: int | None = None) -> ReadRequest:
     step = make_work().part_rows(len(texts))
-    return read_of(EncodeRequest(b"client", b"%d" % number, texts, timeout_ms), step)
+    return read_of(EncodeRequest(b"client", b"%d" % number, texts, Options(timeout_ms=timeout_ms)), step)
 
 
 def assigned(work: Work, now_s: float = 0.0) -> list[Part]:
@@ -80,7 +81,7 @@ class WorkLife(RuleBasedStateMachine):
             self.rows = [(sender, part) for sender, part in self.rows if sender != worker]
         del self.hands[worker], self.said[worker]
         for failed in self.work.lose_worker(worker).poison:
-            self.take(failed.job, failed.total, failed.offset, None)
+            self.take(failed.envelope.job, failed.envelope.total, failed.offset, None)
 
     @rule(times=st.integers(2, 12))
     def strike(self, times: int) -> None:
@@ -100,7 +101,7 @@ class WorkLife(RuleBasedStateMachine):
         if busy := sorted(worker for worker, hand in self.hands.items() if hand):
             worker = data.draw(st.sampled_from(busy))
             part = self.hands[worker].pop(data.draw(st.integers(0, len(self.hands[worker]) - 1)))
-            self.said[worker].append(PartKey(part.job, part.offset))
+            self.said[worker].append(part.key)
             self.rows.append((worker, part))
 
     @rule(data=st.data())
@@ -113,7 +114,7 @@ class WorkLife(RuleBasedStateMachine):
     def sink_takes(self, data: st.DataObject) -> None:
         if self.rows:
             _, part = self.rows.pop(data.draw(st.integers(0, len(self.rows) - 1)))
-            self.take(part.job, part.total, part.offset, json.loads(part.texts))
+            self.take(part.envelope.job, part.envelope.total, part.offset, json.loads(part.texts))
 
     def take(self, job: int, total: int, offset: int, texts: list[str] | None) -> None:
         if job in self.closed:
@@ -152,7 +153,7 @@ class WorkLife(RuleBasedStateMachine):
         for job in self.work.lose_sink():
             del self.totals[int(job.key.request_id)]
         for failed in self.work.poison():
-            self.take(failed.job, failed.total, failed.offset, None)
+            self.take(failed.envelope.job, failed.envelope.total, failed.offset, None)
 
     @rule(seconds=st.integers(1, 10))
     def wait(self, seconds: int) -> None:
@@ -187,11 +188,11 @@ class WorkLife(RuleBasedStateMachine):
             for worker, hand in self.hands.items():
                 while hand:
                     part = hand.pop(0)
-                    self.work.finished(worker, PartKey(part.job, part.offset))
+                    self.work.finished(worker, part.key)
                     self.rows.append((worker, part))
             while self.rows:
                 _, part = self.rows.pop(0)
-                self.take(part.job, part.total, part.offset, json.loads(part.texts))
+                self.take(part.envelope.job, part.envelope.total, part.offset, json.loads(part.texts))
             while self.received:
                 self.hear_sink()
         assert max(self.answers.values(), default=1) == 1
@@ -221,7 +222,7 @@ def test_what_expired_goes_to_no_worker() -> None:
     work.accept(request(2, ["a"] * 5, timeout_ms=9000), 2, 0.0)
     work.expired(2.0)
     work.add_worker("w0")
-    assert [(part.request_id, part.left_ms) for part in assigned(work, 2.0)] == [(b"2", 7000)]
+    assert [(part.envelope.request_id, part.timeout_ms) for part in assigned(work, 2.0)] == [(b"2", 7000)]
 
 
 def test_a_suspect_that_expired_holds_up_no_other() -> None:
@@ -234,7 +235,7 @@ def test_a_suspect_that_expired_holds_up_no_other() -> None:
         work.lose_worker("w0")
     work.expired(1.0)
     work.add_worker("w0")
-    assert [part.request_id for part in assigned(work, 1.0)] == [b"1"]
+    assert [part.envelope.request_id for part in assigned(work, 1.0)] == [b"1"]
 
 
 def test_the_same_request_is_not_done_again_while_its_answer_is_kept() -> None:
@@ -250,6 +251,26 @@ def test_the_same_request_is_not_done_again_while_its_answer_is_kept() -> None:
     work.left(1)
     work.accept(request(1, ["a"]), 4, 0.0)
     assert len(assigned(work)) == 1
+
+
+@dataclass(frozen=True, slots=True)
+class More(Options):
+    """The table with a row more, which changes the answer."""
+
+    prompt: str | None = field(default=None, metadata=Option("a string", lambda _: True).as_field())
+
+
+def test_the_same_texts_with_other_options_are_another_request_unless_it_is_the_timeout() -> None:
+    work = make_work()
+    asked = request(1, ["a"])
+    assert work.accept(replace(asked, options=More(timeout_ms=900)), 1, 0.0)
+    assert not work.accept(replace(asked, options=More(timeout_ms=500)), 2, 0.0)
+    assert work.accept(replace(asked, options=More(prompt="query: ")), 3, 0.0)
+    assert not work.accept(replace(asked, options=More(timeout_ms=500, prompt="query: ")), 4, 0.0)
+    assert work.accept(replace(asked, options=More(prompt="passage: ")), 5, 0.0)
+    work.add_worker("w0")
+    options = [part.envelope.options for part in assigned(work)]
+    assert options == [NO_OPTIONS, More(prompt="query: "), More(prompt="passage: ")]
 
 
 def test_what_a_dead_sink_kept_is_done_again_when_it_is_asked_for() -> None:
@@ -270,18 +291,18 @@ def test_a_request_that_ends_each_sink_runs_alone_and_is_given_up() -> None:
     work.accept(request(2, ["deadly"]), 2, 0.0)
     for _ in range(2):  # both are there
         for part in assigned(work):
-            work.finished("w0", PartKey(part.job, 0))
+            work.finished("w0", PartKey(part.envelope.job, 0))
         assert work.lose_sink() == []
     work.accept(request(3, ["another"]), 3, 0.0)
-    assert [part.job for part in assigned(work)] == [1]
+    assert [part.envelope.job for part in assigned(work)] == [1]
     work.delivered(1, is_kept=False, now_s=0.0)
     given_up = []
     for _ in range(2):
-        assert [part.job for part in assigned(work)] == [2]
+        assert [part.envelope.job for part in assigned(work)] == [2]
         work.finished("w0", PartKey(2, 0))
         given_up += work.lose_sink()
     assert [job.number for job in given_up] == [2]
-    assert [part.job for part in assigned(work)] == [3]
+    assert [part.envelope.job for part in assigned(work)] == [3]
 
 
 def test_turns_go_by_connections_however_many_names_one_has() -> None:
@@ -291,4 +312,4 @@ def test_turns_go_by_connections_however_many_names_one_has() -> None:
         work.accept(flood, number, 0.0)
     work.accept(replace(request(50, ["a"] * 5), identity=b"good", connection=8), 50, 0.0)
     work.add_worker("w0")
-    assert [part.job for part in assigned(work)][:3] == [1, 50, 2]
+    assert [part.envelope.job for part in assigned(work)][:3] == [1, 50, 2]

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar, cast
 
 from bert_serving.client.base import BaseClient
+from bert_serving.client.options import Options
 from bert_serving.client.stream import STREAM_BATCH_SIZE, Encoded, Window, batches, checked_size
 from bert_serving.client.wire import Command, JsonReply, RowsReply
 
@@ -42,7 +43,8 @@ class AsyncBertClient(BaseClient):
         `timeout_s` stands for the client's `timeout` where it is given.
         """
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
-        return cast(RowsReply, await self._wait(self._ask_rows(texts, is_tokenized, timeout_s).future, timeout_s))
+        asked = self._ask_rows(texts, is_tokenized, Options.within(timeout_s))
+        return cast(RowsReply, await self._wait(asked.future, timeout_s))
 
     async def encode_stream(
         self,

@@ -13,10 +13,11 @@ from typing import Any, Literal, NamedTuple
 from bert_serving.client.checks import TruncationWarning, check_texts, guess_truncated, truncation_text
 from bert_serving.client.connection import Connection
 from bert_serving.client.endpoints import checked_endpoints
-from bert_serving.client.errors import ClientClosed, RequestTimeout, VersionMismatch
+from bert_serving.client.errors import ClientClosed, InvalidInputValue, RequestTimeout, VersionMismatch
 from bert_serving.client.fingerprints import fingerprint_in, mismatch
 from bert_serving.client.keys import ClientKeys
 from bert_serving.client.multi_server import MultiServer
+from bert_serving.client.options import NO_OPTIONS, Options
 from bert_serving.client.pending import Asked
 from bert_serving.client.stream import STREAM_WINDOW, Encoded
 from bert_serving.client.wire import LEGACY_SERVER_VERSION, MAX_IDENTITY_BYTES, RowsReply
@@ -185,11 +186,19 @@ class BaseClient:
             "short for so many texts? Try a longer timeout or shorter lists; server_status tells how busy the server is"
         )
 
-    def _ask_rows(self, texts: Any, is_tokenized: bool, timeout_s: float | None = None) -> Asked:
+    def _ask_rows(self, texts: Any, is_tokenized: bool, options: Options = NO_OPTIONS) -> Asked:
         checked = check_texts(texts, is_tokenized)
         if self._check_length and self._is_legacy_server and self._max_seq_len:
             self._warn_truncated(guess_truncated(checked, self._max_seq_len), len(checked))
-        return self._connected().request_rows(checked, timeout_s if self._takes_options else None)
+        return self._connected().request_rows(checked, self._understood(options))
+
+    def _understood(self, options: Options) -> Options:
+        """What the server may be told. InvalidInputValue if it cannot be told what would change the answer."""
+        if self._takes_options:
+            return options
+        if names := ", ".join(options.shaping().given()):
+            raise InvalidInputValue(f"{names}: the server has not said that it takes options; one of 1.10 takes none")
+        return NO_OPTIONS
 
     def _response(self, reply: RowsReply) -> Response:
         """What users get for a reply."""

@@ -12,6 +12,7 @@ from bert_serving.client.errors import ClientClosed, InvalidInputValue
 from bert_serving.client.keys import ClientKeys
 from bert_serving.client.link import Link
 from bert_serving.client.loop import Loop
+from bert_serving.client.options import NO_OPTIONS, Options
 from bert_serving.client.pending import Asked, Kind, Listener, Pending
 from bert_serving.client.wire import Command, Texts, encode_command, encode_request
 
@@ -52,11 +53,8 @@ class Connection:
             raise ClientClosed("the client is closed")
         return self._loop.shake_hands().future
 
-    def request_rows(self, texts: Texts, timeout_s: float | None = None) -> Asked:
-        """Send texts to encode, for which the caller waits at most `timeout_s`, which the server is told.
-
-        InvalidInputValue if they are too large for the server.
-        """
+    def request_rows(self, texts: Texts, options: Options = NO_OPTIONS) -> Asked:
+        """Send texts to encode. InvalidInputValue if they are too large for the server."""
         self._check_process()
 
         def build(request_id: int) -> list[bytes]:
@@ -69,8 +67,7 @@ class Connection:
                 )
             return frames
 
-        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-        asked = self.pending.ask(Kind.ROWS, build, deadline_s)
+        asked = self.pending.ask(Kind.ROWS, build, options, options.deadline_s(time.monotonic()))
         self._loop.send(asked)
         return asked
 

@@ -25,6 +25,7 @@ from bert_serving.client.endpoints import Endpoint
 from bert_serving.client.errors import BertServingError, ClientClosed, ConnectFailed, ModelMismatch
 from bert_serving.client.fingerprints import fingerprint_in, model_of
 from bert_serving.client.keys import ClientKeys
+from bert_serving.client.options import NO_OPTIONS, Options
 from bert_serving.client.pending import Asked, Kind, Pending
 from bert_serving.client.wire import Command, JsonReply, Reply, RowsReply, Texts
 
@@ -87,12 +88,12 @@ class MultiServer:
         """Config of the first server that is ready. Fails with ConnectFailed after the connect timeout."""
         return self._first_config
 
-    def request_rows(self, texts: Texts, timeout_s: float | None = None) -> Asked:
+    def request_rows(self, texts: Texts, options: Options = NO_OPTIONS) -> Asked:
         """As `Connection.request_rows`; which server it is sent to may change."""
-        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        deadline_s = options.deadline_s(time.monotonic())
 
         def send(connection: Connection) -> Asked:
-            return connection.request_rows(texts, None if deadline_s is None else deadline_s - time.monotonic())
+            return connection.request_rows(texts, options.until(deadline_s, time.monotonic()))
 
         return self._ask(Kind.ROWS, len(texts), send)
 

@@ -16,9 +16,11 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 
 from bert_serving.client.errors import ClientClosed, ModelMismatch
 from bert_serving.client.fingerprints import mismatch
+from bert_serving.client.options import NO_OPTIONS, Options
 from bert_serving.client.wire import ErrorReply, JsonReply, Reply, RowsReply, encode_options
 
 MAX_FORGOTTEN = 10_000
@@ -50,17 +52,17 @@ class Asked:
     kind: Kind
     frames: list[bytes]
     future: Future[Reply]
-    deadline_s: float | None = None
+    options: Options = NO_OPTIONS
+    deadline_s: float = inf
     is_repeated: bool = False
     """It was sent again, so a second answer may come."""
     num_restarts: int = 0
     """How often it was sent again because the server's ventilator had died with it; each may bring one more answer."""
 
     def frames_at(self, now_s: float) -> list[bytes]:
-        """As they are sent now: with the time that is left, if it has an end."""
-        if self.deadline_s is None:
-            return self.frames
-        return [*self.frames, encode_options(max(1, int(1000 * (self.deadline_s - now_s))))]
+        """As they are sent now: with the options, of which the timeout is what is left of it."""
+        options = encode_options(self.options.until(self.deadline_s, now_s))
+        return [*self.frames, options] if options else self.frames
 
 
 class Listener:
@@ -133,13 +135,19 @@ class Pending:
     def __bool__(self) -> bool:
         return bool(self._asked)
 
-    def ask(self, kind: Kind, build_frames: Callable[[int], list[bytes]], deadline_s: float | None = None) -> Asked:
+    def ask(
+        self,
+        kind: Kind,
+        build_frames: Callable[[int], list[bytes]],
+        options: Options = NO_OPTIONS,
+        deadline_s: float = inf,
+    ) -> Asked:
         """Enter a request under the next id. Raises ClientClosed, and what `build_frames` raises."""
         with self._lock:
             self._check_open()
             self._last_id += 1
             request_id = self._last_id
-        asked = Asked(request_id, kind, build_frames(request_id), Future(), deadline_s)
+        asked = Asked(request_id, kind, build_frames(request_id), Future(), options, deadline_s)
         with self._lock:
             self._check_open()
             self._asked[request_id] = asked

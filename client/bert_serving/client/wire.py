@@ -8,7 +8,7 @@ A client PUSHes requests to the server's `port`:
     │          │ TERMINATION                  │            │       │  are set              │
     └──────────┴──────────────────────────────┴────────────┴───────┴ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ┘
 
-The one option is `timeout_ms`: after so long the server need not compute what is left, for nobody waits for it.
+Which options there are says `options.py`.
 
 The server publishes replies on its `port_out`; the topic is the identity and a zero byte:
 
@@ -33,11 +33,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Union
 
 import numpy as np
 
-from bert_serving.client.errors import MalformedMessage, ServerError, quoted
+from bert_serving.client.errors import InvalidInputValue, MalformedMessage, ServerError, quoted
+from bert_serving.client.options import NO_OPTIONS, Options
 
 PROTOCOL = 2
 """What `protocol` says in config and status: options, errors and exact topics are understood."""
@@ -49,7 +51,6 @@ MAX_FRAMES = 5
 MAX_IDENTITY_BYTES = 4096
 MAX_REQUEST_ID_DIGITS = 20
 MAX_OPTIONS_BYTES = 1 << 16
-MAX_TIMEOUT_MS = 1 << 53
 
 Texts = Union[list[str], list[list[str]], list[list[int]]]
 
@@ -68,15 +69,12 @@ LONGEST_COMMAND = max(map(len, COMMANDS))
 
 @dataclass(frozen=True, slots=True)
 class EncodeRequest:
-    """Texts to encode. `texts` is all str, or all list of str (already tokenized), or all list of int (token ids).
-
-    Nobody waits for the answer longer than `timeout_ms`, if that is not None.
-    """
+    """Texts to encode. `texts` is all str, or all list of str (already tokenized), or all list of int (token ids)."""
 
     identity: bytes
     request_id: bytes
     texts: Texts
-    timeout_ms: int | None = None
+    options: Options = NO_OPTIONS
 
     @property
     def is_tokenized(self) -> bool:
@@ -151,9 +149,10 @@ def encode_request(identity: bytes, request_id: int, texts: Texts) -> list[bytes
     return [identity, dump_json(texts), b"%d" % request_id, b"%d" % len(texts)]
 
 
-def encode_options(timeout_ms: int) -> bytes:
-    """The fifth frame of a request."""
-    return dump_json({"timeout_ms": timeout_ms})
+def encode_options(options: Options) -> bytes:
+    """The fifth frame of a request; empty if nothing is said, and then to be left out."""
+    given = options.given()
+    return dump_json(given) if given else b""
 
 
 def encode_command(identity: bytes, request_id: int, command: Command) -> list[bytes]:
@@ -173,10 +172,10 @@ def decode_request(frames: Sequence[bytes]) -> EncodeRequest | CommandRequest:
         texts = decode_texts(frames[1])
         if frames[3] != b"%d" % len(texts):
             raise MalformedMessage(f"frame 3 says {quoted(frames[3])} texts, but frame 1 holds {len(texts)}")
-        timeout_ms = decode_options(frames[4]) if len(frames) == MAX_FRAMES else None
+        options = decode_options(frames[4]) if len(frames) == MAX_FRAMES else NO_OPTIONS
     except MalformedMessage as error:
         raise MalformedMessage(str(error), *sender) from None
-    return EncodeRequest(identity, request_id, texts, timeout_ms)
+    return EncodeRequest(identity, request_id, texts, options)
 
 
 def decode_sender(frames: Sequence[bytes], number: int) -> tuple[bytes, bytes]:
@@ -205,18 +204,14 @@ def decode_count(frame: bytes) -> int:
     return int(frame)
 
 
-def decode_options(frame: bytes) -> int | None:
-    """The `timeout_ms` of a request."""
+def decode_options(frame: bytes) -> Options:
+    """What frame 4 says. Raises MalformedMessage without the sender."""
     if len(frame) > MAX_OPTIONS_BYTES:
         raise MalformedMessage(f"frame 4 (options) may have {MAX_OPTIONS_BYTES} bytes, and this one has more")
-    options = _decode_object(frame, "frame 4 (options)")
-    if unknown := sorted(options.keys() - {"timeout_ms"}):
-        names = ", ".join(map(quoted, unknown[:5]))
-        raise MalformedMessage(f"frame 4 has options that this server does not know: {names}")
-    timeout_ms = options.get("timeout_ms")
-    if timeout_ms is not None and (type(timeout_ms) is not int or not 0 < timeout_ms < MAX_TIMEOUT_MS):
-        raise MalformedMessage(f"timeout_ms in frame 4 must be a whole number above 0, not {quoted(timeout_ms)}")
-    return timeout_ms
+    try:
+        return Options.of(_decode_object(frame, "frame 4 (options)"))
+    except InvalidInputValue as error:
+        raise MalformedMessage(f"frame 4 (options): {error}") from None
 
 
 def decode_texts(frame: bytes) -> Texts:
@@ -290,7 +285,7 @@ def encode_rows_reply(
     fingerprint: str = "",
 ) -> list[Any]:
     """Frames of a reply with rows; the array is not copied if it is C-contiguous."""
-    header: dict[str, Any] = {"dtype": array.dtype.name, "shape": list(array.shape), "tokens": tokens or ""}
+    header: dict[str, Any] = {"dtype": name_of(array.dtype), "shape": list(array.shape), "tokens": tokens or ""}
     if num_tokens is not None:
         header["num_tokens"] = num_tokens
     if truncated:
@@ -298,6 +293,13 @@ def encode_rows_reply(
     if fingerprint:
         header["fingerprint"] = fingerprint
     return [topic(identity), dump_json(header), np.ascontiguousarray(array).data.cast("B"), request_id]
+
+
+@lru_cache(maxsize=64)
+def name_of(dtype: np.dtype[Any]) -> str:
+    """As it stands in a header. NumPy makes the name anew each time, which takes as long as a message."""
+    name: str = dtype.name
+    return name
 
 
 def encode_json_reply(identity: bytes, request_id: bytes, content: Mapping[str, Any]) -> list[bytes]:

@@ -13,9 +13,8 @@ from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.contract import Engine
 from bert_serving.server.message.assembly import Assembly
 from bert_serving.server.message.tickets import PartKey
-from bert_serving.server.worker.lanes import Lanes, PlacedRow
-from bert_serving.server.worker.loop import limits_of
-from bert_serving.server.worker.tokenizing import features_of
+from bert_serving.server.worker.encoder import features_of, limits_of, note, place, placed
+from bert_serving.server.worker.lanes import Lanes
 
 log = logging.getLogger(__name__)
 
@@ -38,23 +37,13 @@ class InProcess:
         """What becomes of each record."""
         texts = [record.text for record in records if record.trouble is None]
         assembly = Assembly(len(texts))
-        rows = []
-        for index, made in enumerate(features_of(self._engine, texts)):
-            if isinstance(made, str):
-                assembly.fail(index, made)
-                continue
-            if made.truncated:
-                assembly.truncated.add(index)
-            rows.append(PlacedRow(_KEY, index, made, inf))
-        self._lanes.put(rows, urgent=False)
+        rows = features_of(self._engine, texts)
+        note(assembly, 0, rows)
+        self._lanes.put(placed(_KEY, 0, rows, inf), urgent=False)
         while not assembly.complete:
             outcome = self._lanes.outcomes.get()
-            where = [row.index for row in outcome.rows]
-            if isinstance(outcome.result, str):
-                for index in where:
-                    assembly.fail(index, outcome.result)
-            elif outcome.result is not None:
-                assembly.put(where, outcome.result)
+            if outcome.result is not None:
+                place(assembly, [row.index for row in outcome.rows], outcome.result)
         return block_of(records, self._outcomes(assembly), len(assembly.truncated))
 
     def _outcomes(self, assembly: Assembly) -> list[Any]:

@@ -71,7 +71,7 @@ class Engine(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Names all that shapes its vectors: those of two engines go together only if theirs are equal."""
+        """Names all that shapes its vectors, in 32 characters at most: two engines' go together if theirs are equal."""
 
     @property
     def lanes(self) -> int:

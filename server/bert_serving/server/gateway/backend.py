@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from bert_serving.client import AsyncBertClient, BertServingError
+from bert_serving.client.options import Options
 from bert_serving.client.pending import Asked
 from bert_serving.client.wire import RowsReply
 from bert_serving.server.config import PoolingStrategy, ServerConfig
@@ -55,7 +56,7 @@ class PrivateClient(AsyncBertClient):
 
     def write(self, texts: Any, is_tokenized: bool, left_s: float) -> Asked:
         """Check texts and send them; may take long, and run in any thread."""
-        return self._ask_rows(texts, is_tokenized, left_s)
+        return self._ask_rows(texts, is_tokenized, Options.within(left_s))
 
 
 class Backend:

@@ -22,8 +22,6 @@ class Assembly:
         self.failures: dict[int, str] = {}
         self.tokens: dict[int, list[str]] = {}
         self.num_tokens = np.zeros(count, np.int32)
-        self.fingerprint = ""
-        """Of the model that the rows come from."""
         self._arrived = np.zeros(count, bool)
         self._missing = count
         self._vectors: Array | None = None
@@ -43,16 +41,20 @@ class Assembly:
             self._put_vectors(index, where, rows)
         else:
             self._put_matrices(where, rows)
-        self._arrive(index)
+        self._arrive(index, len(where))
 
     def _put_vectors(self, index: slice | list[int], where: Sequence[int], rows: Array) -> None:
         if rows.ndim != 2 or len(rows) != len(where) or self._matrices is not None:
             raise ValueError(f"{len(where)} rows cannot be an array of shape {rows.shape} here")
         if self._vectors is None:
+            if len(rows) == self.count and isinstance(index, slice):
+                self._vectors = np.ascontiguousarray(rows)  # all there is: nothing is copied
+                return
             self._vectors = np.zeros((self.count, rows.shape[1]), rows.dtype)
         if (rows.shape[1], rows.dtype) != (self._vectors.shape[1], self._vectors.dtype):
             raise ValueError(f"rows of {_kind(rows)} come after rows of {_kind(self._vectors)}")
-        self._vectors[index] = rows
+        if self._missing:  # else they come twice
+            self._vectors[index] = rows
 
     def _put_matrices(self, where: Sequence[int], rows: Sequence[Array]) -> None:
         if len(rows) != len(where) or self._vectors is not None:
@@ -64,13 +66,17 @@ class Assembly:
                 raise ValueError("token vectors of one request differ in width or number type")
         self._matrices.update(zip(where, rows, strict=True))
 
-    def _arrive(self, index: slice | list[int]) -> None:
-        fresh = ~self._arrived[index]
-        self._missing -= int(np.count_nonzero(fresh))
+    def _arrive(self, index: slice | list[int], number: int) -> None:
+        """So many rows are there; those may be among them that were there before."""
+        if self._missing < self.count:
+            number = int(np.count_nonzero(~self._arrived[index]))
+        self._missing -= number
         self._arrived[index] = True
 
     def _index(self, where: Sequence[int]) -> slice | list[int]:
         """A slice where the positions follow each other: numpy then copies in one go."""
+        if len(where) == 1:
+            where = range(where[0], where[0] + 1)
         if isinstance(where, range):
             if len(where) and not (where[0] >= 0 and where[-1] < self.count):
                 raise IndexError(f"rows {where[0]} to {where[-1]} are outside of {self.count}")
@@ -81,7 +87,7 @@ class Assembly:
 
     def fail(self, position: int, reason: str) -> None:
         """This row will not come."""
-        self._arrive(self._index([position]))
+        self._arrive(self._index([position]), 1)
         self.failures[position] = reason
 
     def packed(self) -> tuple[Array, list[int] | None]:

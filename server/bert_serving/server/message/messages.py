@@ -1,20 +1,34 @@
-"""Messages between the processes of the service: dataclasses and their codec. No socket.
+r"""Messages between the processes of the service: dataclasses and their codec. No socket.
 
-On the wire a message is its name, a JSON list of its plain fields, and one frame for each of its bytes fields:
+On the wire a message is its name, a zero byte and its fields: as packed numbers if it has no others, else as a JSON
+list. What comes most often, or carries bytes, has a codec of its own beside it.
 
-    ┌──────┬─────────────────────┬─────────┬ ─ ─
-    │ name │ [field, field, ...] │ bytes   │ ...
-    └──────┴─────────────────────┴─────────┴ ─ ─
+    ┌────────────────────────────────────┐
+    │ name \0 numbers, or [field, ..]    │
+    ├────────────────────────────────────┼──────────────────┐
+    │ Part \0 numbers, envelope          │ texts            │
+    ├────────────────────────────────────┼──────────────────┤
+    │ Rows \0 numbers, envelope, ..      │ vectors          │
+    ├────────────────────────────────────┼──────────────────┴─ ─
+    │ Answer \0 job                      │ the reply's frames
+    └────────────────────────────────────┴─────────────────── ─
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import struct
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from operator import attrgetter
+from struct import Struct
 from typing import Any, Union, get_args
 
 from bert_serving.client.wire import dump_json
+from bert_serving.server.message.envelope import Envelope
+from bert_serving.server.message.tickets import PartKey
+
+Frames = Sequence[Union[bytes, memoryview]]
 
 # -- every child to the supervisor ------------------------------------------------------------------------------------
 
@@ -173,36 +187,58 @@ class NewSink:
     rows_address: str
 
 
+_JOB = Struct("<Q")
+_PART = Struct("<QQ?Q")  # offset, count, urgent, timeout_ms or 0; the envelope follows
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Rows to encode: `count` texts of a request of `total`, from position `offset`; `texts` is a JSON list.
+    """Rows to encode: `count` texts of a request, from position `offset`; `texts` is a JSON list.
 
-    After `left_ms`, if it is not None, nobody needs them any more.
+    From when this is sent nobody waits for them longer than `timeout_ms`, if it is not None.
     """
 
-    job: int
-    total: int
+    envelope: Envelope
     offset: int
     count: int
     urgent: bool
-    left_ms: int | None
-    identity: bytes
-    request_id: bytes
+    timeout_ms: int | None
     texts: bytes
+
+    @property
+    def key(self) -> PartKey:
+        return PartKey(self.envelope.job, self.offset)
+
+    def to_frames(self) -> list[Any]:
+        fixed = _PART.pack(self.offset, self.count, self.urgent, self.timeout_ms or 0)
+        return [b"Part\0" + fixed + self.envelope.encode(), self.texts]
+
+    @staticmethod
+    def of_frames(head: bytes, more: Frames) -> Part:
+        (texts,) = more
+        offset, count, urgent, timeout_ms = _PART.unpack_from(head)
+        envelope = Envelope.decode(head[_PART.size :])
+        return Part(envelope, offset, count, urgent, timeout_ms or None, bytes(texts))
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Public reply frames that end a job, to publish as they are: config, status or an error.
+    """The public reply that ends a job, to publish as it is: config, status or an error.
 
     A job that is answered already stays as it is.
     """
 
     job: int
-    identity: bytes
-    header: bytes
-    request_id: bytes
-    is_error: bool
+    reply: list[bytes]
+
+    def to_frames(self) -> list[Any]:
+        return [b"Answer\0" + _JOB.pack(self.job), *self.reply]
+
+    @staticmethod
+    def of_frames(head: bytes, more: Frames) -> Answer:
+        if len(more) < 3:
+            raise ValueError("a reply has more frames")
+        return Answer(_JOB.unpack(head)[0], list(map(bytes, more)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,30 +251,64 @@ class Void:
 # -- worker to sink ---------------------------------------------------------------------------------------------------
 
 
+# offset, count, dim, pad_to or 0, dtype, fingerprint, bytes of the envelope; then it, num_tokens, rest
+_ROWS = Struct("<QQQQ8s32sI")
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """The encoded rows of a part. It says all about its request, so that the sink need not be told beforehand.
 
-    `data` holds `[count, dim]`, or with `lengths` `[sum(lengths), dim]`. `tokens`, `truncated` and `failures` count
-    positions from the part's first row; `num_tokens` is that of each row, 0 where there is none. `fingerprint` names
-    the model; it is empty where no row was encoded.
+    `data` holds `[count, dim]`, or with `lengths` `[sum(lengths), dim]` of number type `dtype`. The answer is then
+    `[total, T, dim]`, where T is `pad_to`, or as long as the longest row if that is None. `num_tokens` is an int32 for
+    each row, 0 where there is none. `tokens`, `truncated` and `failures` count positions from the part's first row.
+    `fingerprint` names the model, in 32 characters at most.
     """
 
-    job: int
-    total: int
+    envelope: Envelope
     offset: int
     count: int
-    dtype: str
-    dim: int
-    lengths: list[int] | None
-    tokens: list[list[str]] | None
-    truncated: list[int]
-    num_tokens: list[int]
-    failures: list[tuple[int, str]]
-    fingerprint: str
-    identity: bytes
-    request_id: bytes
+    num_tokens: bytes
+    dtype: str = "float32"
+    dim: int = 0
+    pad_to: int | None = None
+    fingerprint: str = ""
+    lengths: Sequence[int] | None = None
+    tokens: Sequence[list[str]] | None = None
+    truncated: Sequence[int] = ()
+    failures: Sequence[tuple[int, str]] = ()
     data: Any = b""
+
+    @property
+    def key(self) -> PartKey:
+        return PartKey(self.envelope.job, self.offset)
+
+    def to_frames(self) -> list[Any]:
+        envelope = self.envelope.encode()
+        fixed = _ROWS.pack(
+            self.offset, self.count, self.dim, self.pad_to or 0, self.dtype.encode(), self.fingerprint.encode(),
+            len(envelope),
+        )  # fmt: skip
+        rest = self.lengths, self.tokens, self.truncated, self.failures
+        return [b"Rows\0" + fixed + envelope + self.num_tokens + (dump_json(rest) if any(rest) else b""), self.data]
+
+    @staticmethod
+    def of_frames(head: bytes, more: Frames) -> Rows:
+        (data,) = more
+        offset, count, dim, pad_to, dtype, fingerprint, size = _ROWS.unpack_from(head)
+        numbers = _ROWS.size + size
+        end = numbers + 4 * count
+        if end > len(head):
+            raise ValueError("its numbers are cut")
+        lengths, tokens, truncated, failures = json.loads(head[end:]) if end < len(head) else _NO_REST
+        return Rows(
+            Envelope.decode(head[_ROWS.size : numbers]), offset, count, head[numbers:end],
+            dtype.rstrip(b"\0").decode(), dim, pad_to or None, fingerprint.rstrip(b"\0").decode(), lengths, tokens,
+            truncated, failures, data,
+        )  # fmt: skip
+
+
+_NO_REST: tuple[None, None, tuple[()], tuple[()]] = (None, None, (), ())
 
 
 Message = Union[
@@ -246,34 +316,70 @@ Message = Union[
     Done, Received, Delivered, Left, NewSink, Part, Answer, Void, Rows,
 ]  # fmt: skip
 
-_KINDS: dict[bytes, type[Message]] = {kind.__name__.encode(): kind for kind in get_args(Message)}
-_BINARY = {"identity", "request_id", "texts", "header", "data"}
-_PLAIN_FIELDS = {kind: [f.name for f in fields(kind) if f.name not in _BINARY] for kind in _KINDS.values()}
-_BINARY_FIELDS = {kind: [f.name for f in fields(kind) if f.name in _BINARY] for kind in _KINDS.values()}
-
 
 class UnknownMessage(ValueError):
     """Frames that are no message between our own processes."""
 
 
 def encode(message: Message) -> list[Any]:
-    """Frames of a message; bytes fields are passed on without a copy."""
-    kind = type(message)
-    plain = [getattr(message, name) for name in _PLAIN_FIELDS[kind]]
-    header = dump_json(plain)
-    return [kind.__name__.encode(), header, *(getattr(message, name) for name in _BINARY_FIELDS[kind])]
+    """Frames of a message; large ones are passed on without a copy."""
+    return _CODECS[type(message)][0](message)
 
 
-def decode(frames: Sequence[bytes | memoryview]) -> Message:
+def decode(frames: Frames) -> Message:
     """The message in `frames`. Raises UnknownMessage."""
     try:
-        kind = _KINDS[bytes(frames[0])]
-        plain = json.loads(bytes(frames[1]))
-        if type(plain) is not list:
-            raise ValueError("its plain fields are no list")
-        values: dict[str, Any] = dict(zip(_PLAIN_FIELDS[kind], plain, strict=True))
-        values.update(zip(_BINARY_FIELDS[kind], frames[2:], strict=True))
-        return kind(**values)
-    except (KeyError, IndexError, ValueError, TypeError, RecursionError) as error:
+        name, zero, head = bytes(frames[0]).partition(b"\0")
+        if not zero:
+            raise ValueError("nothing follows its name")
+        return _DECODERS[name](head, frames[1:])
+    except (KeyError, IndexError, ValueError, TypeError, RecursionError, struct.error) as error:
         begin = bytes(frames[0][:20]) if frames else b""
         raise UnknownMessage(f"no message of this service: {begin!r} ({str(error)[:100]})") from None
+
+
+_Codec = tuple[Callable[[Any], list[Any]], Callable[[bytes, Frames], Message]]
+_FORMATS = {"int": "q", "bool": "?", "float": "d"}
+"""Of numbers, by how they are written in the dataclasses."""
+
+
+def _codec_of(kind: type[Message]) -> _Codec:
+    if issubclass(kind, (Part, Answer, Rows)):
+        return kind.to_frames, kind.of_frames
+    names = [one.name for one in fields(kind)]
+    formats = [_FORMATS.get(str(one.type)) for one in fields(kind)]
+    return _listed(kind, names) if None in formats else _packed(kind, names, Struct("<" + "".join(map(str, formats))))
+
+
+def _packed(kind: type[Message], names: list[str], packing: Struct) -> _Codec:
+    name = kind.__name__.encode() + b"\0"
+    values = attrgetter(*names) if len(names) > 1 else lambda message: [getattr(message, one) for one in names]
+
+    def to_frames(message: Message) -> list[Any]:
+        return [name + packing.pack(*values(message))]
+
+    def of_frames(head: bytes, more: Frames) -> Message:
+        if more:
+            raise ValueError("it has but one frame")
+        return kind(*packing.unpack(head))
+
+    return to_frames, of_frames
+
+
+def _listed(kind: type[Message], names: list[str]) -> _Codec:
+    name = kind.__name__.encode() + b"\0"
+
+    def to_frames(message: Message) -> list[Any]:
+        return [name + dump_json([getattr(message, one) for one in names])]
+
+    def of_frames(head: bytes, more: Frames) -> Message:
+        values = json.loads(head)
+        if more or type(values) is not list or len(values) != len(names):
+            raise ValueError("its fields are no list of so many")
+        return kind(*values)
+
+    return to_frames, of_frames
+
+
+_CODECS: dict[type[Message], _Codec] = {kind: _codec_of(kind) for kind in get_args(Message)}
+_DECODERS = {kind.__name__.encode(): codec[1] for kind, codec in _CODECS.items()}

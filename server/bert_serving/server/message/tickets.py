@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class PartKey:
-    """Names a part: its job and the position of its first row in it."""
+class PartKey(NamedTuple):
+    """Names a part: its job and the position of its first row in it. It is hashed for every row."""
 
     job: int
     offset: int

@@ -116,7 +116,7 @@ class Supervisor:
         needs = VentilatorNeeds(listeners.requests.fileno(), log_files, description, public, remote_host)
         orders = [
             Orders(Role.VENTILATOR, VENTILATOR, needs),
-            Orders(Role.SINK, SINK, SinkNeeds(listeners.results.fileno(), self._config.pad_to, public, remote_host)),
+            Orders(Role.SINK, SINK, SinkNeeds(listeners.results.fileno(), public, remote_host)),
         ]
         if listeners.http is not None:
             curve = str(insider.folder) if insider else None

@@ -18,9 +18,10 @@ import numpy as np
 import zmq
 
 from bert_serving.client.errors import RowFailed, ServerError, quoted
-from bert_serving.client.wire import encode_error_reply, encode_rows_reply, topic
+from bert_serving.client.wire import encode_error_reply, encode_rows_reply
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.message.assembly import Assembly, unpack
+from bert_serving.server.message.envelope import Envelope
 from bert_serving.server.message.messages import (
     Answer,
     Delivered,
@@ -67,7 +68,7 @@ def run(config: ServerConfig, contact: Contact, needs: SinkNeeds) -> None:
         supervisor.hello(rows_address)
         listeners = Listeners(config.result_ttl, config.max_clients)
         publisher = Publisher(config, listeners, results, connections, ventilator.say)
-        Sink(needs.pad_to, publisher, results, connections, rows, supervisor, ventilator, poller).loop()
+        Sink(publisher, results, connections, rows, supervisor, ventilator, poller).loop()
 
 
 def _bind_rows(context: zmq.Context[Any], contact: Contact, remote_host: str | None) -> tuple[sockets.Socket, str]:
@@ -86,14 +87,13 @@ class _Owed(NamedTuple):
 
 
 class Sink:
-    """The loop. `pad_to` is the T of `[B, T, D]` replies, None for the longest row of each request.
+    """The loop.
 
     An open assembly always has an end: each job is closed by its last row, or by an `Answer` of the ventilator.
     """
 
     def __init__(
         self,
-        pad_to: int | None,
         publisher: Publisher,
         results: sockets.Socket,
         connections: Connections,
@@ -102,7 +102,6 @@ class Sink:
         ventilator: VentilatorLine,
         poller: zmq.Poller,
     ) -> None:
-        self._pad_to = pad_to
         self._publisher = publisher
         self._results = results
         self._connections = connections
@@ -173,7 +172,8 @@ class Sink:
         if message.job in self._owed:
             return  # there is an answer, for which there was no memory so far
         if isinstance(message, Answer) and message.job not in self._closed:
-            self._owed[message.job] = _Owed(message.identity, _answer_frames(message), kept_as=0)
+            identity = message.reply[0].removesuffix(b"\0")
+            self._owed[message.job] = _Owed(identity, message.reply, kept_as=0)
             self._close(message.job)
             self._pay(message.job)
         else:
@@ -187,7 +187,8 @@ class Sink:
 
     def _on_part(self, message: Rows) -> None:
         """Take rows in. Whatever goes wrong ends this job with an error, and never silently."""
-        if not message.job or message.job in self._closed:
+        job = message.envelope.job
+        if not job or job in self._closed:
             return  # a probe, or a part that was run twice
         try:
             self._take_in(message)
@@ -195,37 +196,23 @@ class Sink:
             self._fail(message, error)
 
     def _take_in(self, message: Rows) -> None:
-        assembly = self._open.get(message.job)
+        envelope = message.envelope
+        assembly = self._open.get(envelope.job)
         if assembly is None:
-            assembly = self._open[message.job] = Assembly(message.total)
+            assembly = self._open[envelope.job] = Assembly(envelope.total)
         _add(assembly, message)
-        if not assembly.complete:
-            self._ventilator.say(Received(message.job, message.offset))
-            return
-        identity, request_id = bytes(message.identity), bytes(message.request_id)
-        frames = self._reply(assembly, identity, request_id)
-        self._answer(message.job, identity, frames)
-
-    def _reply(self, assembly: Assembly, identity: bytes, request_id: bytes) -> list[Any]:
-        if assembly.failures:
-            index = min(assembly.failures)
-            reason = f"text {index} could not be encoded: {assembly.failures[index]}"
-            if len(assembly.failures) > 1:
-                reason += f" ({len(assembly.failures)} texts of this request failed)"
-            return encode_error_reply(identity, request_id, RowFailed(reason, index))
-        tokens = [assembly.tokens[row] for row in range(assembly.count)] if assembly.tokens else None
-        array = assembly.result(self._pad_to)
-        num_tokens = int(assembly.num_tokens.sum())
-        truncated, fingerprint = sorted(assembly.truncated), assembly.fingerprint
-        return encode_rows_reply(identity, request_id, array, tokens, truncated, num_tokens, fingerprint)
+        if assembly.complete:
+            self._answer(envelope, _reply(assembly, message))
+        else:
+            self._ventilator.say(Received(envelope.job, message.offset))
 
     # -- the end of a job ---------------------------------------------------------------------------------------------
 
-    def _answer(self, job: int, identity: bytes, frames: list[Any]) -> None:
+    def _answer(self, envelope: Envelope, frames: list[Any]) -> None:
         """A job is done: its answer goes out, or is kept."""
-        is_kept = self._publisher.publish(identity, frames, job)
-        self._close(job)
-        self._ventilator.say(Delivered(job, is_kept))
+        is_kept = self._publisher.publish(envelope.identity, frames, envelope.job)
+        self._close(envelope.job)
+        self._ventilator.say(Delivered(envelope.job, is_kept))
 
     def _close(self, job: int) -> None:
         self._open.pop(job, None)
@@ -233,12 +220,12 @@ class Sink:
 
     def _fail(self, message: Rows, error: Exception) -> None:
         """End a job whose answer cannot be made, and give back what it took."""
-        if message.job not in self._closed:
-            self._close(message.job)
-            identity, request_id = bytes(message.identity), bytes(message.request_id)
-            frames = encode_error_reply(identity, request_id, _as_answer(error, message))
-            self._owed[message.job] = _Owed(identity, frames, kept_as=message.job)
-        log.error("a request of %s texts could not be put together: %s", message.total, type(error).__name__)
+        envelope = message.envelope
+        if envelope.job not in self._closed:
+            self._close(envelope.job)
+            frames = encode_error_reply(envelope.identity, envelope.request_id, _as_answer(error, message))
+            self._owed[envelope.job] = _Owed(envelope.identity, frames, kept_as=envelope.job)
+        log.error("a request of %s texts could not be put together: %s", envelope.total, type(error).__name__)
         log.debug("it was this", exc_info=error)
 
     def _pay_owed(self) -> None:
@@ -253,18 +240,29 @@ class Sink:
         self._ventilator.say(Delivered(job, is_kept and bool(owed.kept_as)))
 
 
+def _reply(assembly: Assembly, last: Rows) -> list[Any]:
+    """Frames of the answer to a request, of whose rows these came last."""
+    identity, request_id = last.envelope.identity, last.envelope.request_id
+    if assembly.failures:
+        index = min(assembly.failures)
+        reason = f"text {index} could not be encoded: {assembly.failures[index]}"
+        if len(assembly.failures) > 1:
+            reason += f" ({len(assembly.failures)} texts of this request failed)"
+        return encode_error_reply(identity, request_id, RowFailed(reason, index))
+    tokens = [assembly.tokens[row] for row in range(assembly.count)] if assembly.tokens else None
+    array = assembly.result(last.pad_to)
+    num_tokens = int(np.add.reduce(assembly.num_tokens))
+    truncated = sorted(assembly.truncated)
+    return encode_rows_reply(identity, request_id, array, tokens, truncated, num_tokens, last.fingerprint)
+
+
 def _as_answer(error: Exception, message: Rows) -> ServerError:
     """What its client is told."""
-    what = f"the answer of {message.total} rows, each of width {message.dim}"
+    what = f"the answer of {message.envelope.total} rows, each of width {message.dim}"
     if isinstance(error, MemoryError):
         return ServerError(f"{what}, needs more memory than the server has: send fewer texts in one request")
     reason = quoted(str(error), MOST_REASON)
     return ServerError(f"{what}, could not be put together ({type(error).__name__}: {reason}): send the request again")
-
-
-def _answer_frames(answer: Answer) -> list[bytes]:
-    empty = [b""] if answer.is_error else []
-    return [topic(answer.identity), answer.header, *empty, answer.request_id]
 
 
 def _add(assembly: Assembly, message: Rows) -> None:
@@ -277,19 +275,17 @@ def _add(assembly: Assembly, message: Rows) -> None:
     for position, reason in message.failures:
         assembly.fail(message.offset + position, reason)
     assembly.truncated.update(message.offset + position for position in message.truncated)
-    assembly.num_tokens[where.start : where.stop] = message.num_tokens
-    assembly.fingerprint = message.fingerprint or assembly.fingerprint
+    assembly.num_tokens[where.start : where.stop] = np.frombuffer(message.num_tokens, np.int32)
     if message.tokens is not None:
         assembly.tokens.update(zip(where, message.tokens, strict=True))
 
 
 def _check(assembly: Assembly, message: Rows) -> None:
-    if message.total != assembly.count:
-        raise ValueError(f"a part is of {message.total} rows, those before it were of {assembly.count}")
-    if message.fingerprint and assembly.fingerprint not in ("", message.fingerprint):
-        raise ValueError("a part is of another model than those before it")
-    if not 0 <= message.offset <= message.offset + message.count <= message.total or message.dim < 0:
-        raise IndexError(f"{message.count} rows from {message.offset} on are outside of {message.total}")
-    named = [position for position, _ in message.failures] + message.truncated
-    if not all(0 <= position < message.count for position in named) or len(message.num_tokens) != message.count:
+    total, first, count = message.envelope.total, message.offset, message.count
+    if total != assembly.count:
+        raise ValueError(f"a part is of {total} rows, those before it were of {assembly.count}")
+    if first + count > total:
+        raise IndexError(f"{count} rows from {first} on are outside of {total}")
+    named = [*(position for position, _ in message.failures), *message.truncated]
+    if not all(0 <= position < count for position in named):
         raise ValueError("what is said of single rows does not fit their number")

@@ -1,7 +1,7 @@
 """The sink's side towards clients: hands answers to those who subscribe, and keeps what they cannot take yet.
 
 It owns no socket: the sink gives it the XPUB socket and its connections, and gives it turns. Who listens, what is
-kept, whose turn it is and what waits on the network stand in `core/`.
+kept, whose turn it is and what waits on the network stand in the modules beside it.
 """
 
 from __future__ import annotations

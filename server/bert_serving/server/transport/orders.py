@@ -52,10 +52,9 @@ class VentilatorNeeds(_Needs):
 
 @dataclass(frozen=True, slots=True)
 class SinkNeeds(_Needs):
-    """Descriptor of the listening socket, and how long matrices of vectors are made. The rest as for the ventilator."""
+    """Descriptor of the listening socket. The rest as for the ventilator."""
 
     results: int
-    pad_to: int | None
     insider: str | None
     remote_host: str | None
 

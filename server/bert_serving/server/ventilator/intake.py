@@ -16,6 +16,7 @@ from typing import NamedTuple
 import zmq
 
 from bert_serving.client.errors import BadRequest, MalformedMessage, ServerBusy, ServerError
+from bert_serving.client.options import NO_OPTIONS, Options
 from bert_serving.client.wire import (
     COMMANDS,
     LONGEST_COMMAND,
@@ -92,7 +93,7 @@ class _Large:
 
     sender: _Sender
     connection: int
-    timeout_ms: int | None
+    options: Options
     reading: Reading
 
 
@@ -206,11 +207,11 @@ class Intake:
         if heads[1] in COMMANDS:
             return CommandRequest(sender.identity, sender.request_id, COMMANDS[heads[1]])
         total = decode_count(heads[3])
-        timeout_ms = decode_options(heads[4]) if message.number == MAX_FRAMES else None
+        options = decode_options(heads[4]) if message.number == MAX_FRAMES else NO_OPTIONS
         self._limits.check_answer(total, 0)
         reading = Reading(content.buffer, total, self._part_rows(total))
         connection = message.connection.serial if message.connection is not None else 0
-        large = _Large(sender, connection, timeout_ms, reading)
+        large = _Large(sender, connection, options, reading)
         if reading.size > AT_ONCE_BYTES:
             self._put_off(large)
             return None
@@ -262,7 +263,7 @@ class Intake:
             reading.parts,
             reading.size,
             reading.digest,
-            large.timeout_ms,
+            large.options,
             answer_bytes,
             large.connection,
         )

@@ -12,28 +12,37 @@ from heapq import heappop, heappush
 from math import inf
 from typing import NamedTuple
 
+from bert_serving.client.options import left_ms
+from bert_serving.client.wire import encode_options
+from bert_serving.server.message.envelope import Envelope
 from bert_serving.server.message.messages import Part, Rows
 from bert_serving.server.message.tickets import PartKey, Ticket
+from bert_serving.server.ventilator.reading import ReadRequest
 
 
 class RequestKey(NamedTuple):
-    """Tells a request from others; `digest` stands for its texts."""
+    """Tells a request from others: `digest` stands for its texts, `shaping` has the options that change the answer."""
 
     identity: bytes
     request_id: bytes
     digest: bytes
+    shaping: bytes
+
+    @staticmethod
+    def of(request: ReadRequest) -> RequestKey:
+        shaping = request.options.shaping()
+        return RequestKey(request.identity, request.request_id, request.digest, encode_options(shaping))
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One accepted request of `total` rows and `size` bytes.
+    """One accepted request, whose texts have `size` bytes.
 
     `parts` maps the position of a part's first row to its rows and its texts as JSON.
     """
 
-    number: int
+    envelope: Envelope
     key: RequestKey
-    total: int
     urgent: bool
     size: int
     accepted_s: float
@@ -45,6 +54,15 @@ class Job:
     """What its answer takes at most, as it was counted when it was accepted."""
     client: bytes = b""
     """Whose turns its parts take; empty for its identity's."""
+
+    @property
+    def number(self) -> int:
+        return self.envelope.job
+
+    @property
+    def total(self) -> int:
+        """Its rows."""
+        return self.envelope.total
 
     def tickets(self) -> Iterator[Ticket]:
         """One for each part, in order."""
@@ -58,9 +76,7 @@ class Job:
     def part(self, offset: int, now_s: float) -> Part:
         """For a worker."""
         rows, texts = self.parts[offset]
-        left_ms = None if self.deadline_s == inf else max(0, int(1000 * (self.deadline_s - now_s)))
-        identity, request_id, _ = self.key
-        return Part(self.number, self.total, offset, rows, self.urgent, left_ms, identity, request_id, texts)
+        return Part(self.envelope, offset, rows, self.urgent, left_ms(self.deadline_s, now_s), texts)
 
     def give_up(self, row: int) -> None:
         """Take out a row that stands alone as a part."""
@@ -70,11 +86,7 @@ class Job:
     def poison_rows(self) -> list[Rows]:
         """What the sink is told of the rows that are given up."""
         failed = [(0, "each worker that began with it ended")]
-        identity, request_id, _ = self.key
-        return [
-            Rows(self.number, self.total, row, 1, "float32", 0, None, None, [], [0], failed, "", identity, request_id)
-            for row in self.poison
-        ]
+        return [Rows(self.envelope, row, 1, num_tokens=bytes(4), failures=failed) for row in self.poison]
 
     def split(self, offset: int) -> tuple[Ticket, Ticket]:
         """Make two parts of the one at `offset`, which has more than one row."""

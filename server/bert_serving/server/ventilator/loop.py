@@ -16,9 +16,10 @@ from pathlib import Path
 import zmq
 
 from bert_serving.client.errors import DeadlineExceeded, RowFailed, ServerError, ServerRestarted, ServerStopping
-from bert_serving.client.wire import Command, CommandRequest, dump_json
+from bert_serving.client.wire import Command, CommandRequest, encode_error_reply, encode_json_reply
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.log import Throttle
+from bert_serving.server.message.envelope import Envelope
 from bert_serving.server.message.messages import (
     Answer,
     Census,
@@ -65,9 +66,7 @@ MOST_UNCONFIRMED = 5_000
 MEMORY_OF_TEXTS = 3
 """So many times their bytes texts may take that are open or being read."""
 PROBE_INTERVAL_S = 2.0
-PROBE = Part(
-    job=0, total=1, offset=0, count=1, urgent=True, left_ms=None, identity=b"", request_id=b"", texts=b'["hi"]'
-)
+PROBE = Part(Envelope(0, 1, b"", b""), offset=0, count=1, urgent=True, timeout_ms=None, texts=b'["hi"]')
 """A known sentence for each worker, whose answer is of no interest but that it comes."""
 
 
@@ -199,7 +198,7 @@ class Ventilator:
             if request.command is Command.SHOW_STATUS:
                 wait_s = self._autoscaler.wait_s(self._work.uncomputed_rows, len(self._peers.census.workers))
                 content.update(status_of(self._work, wait_s, self._peers, self._statistic, now_s))
-            self._tell_sink(Answer(job, request.identity, dump_json(content), request.request_id, is_error=False))
+            self._tell_sink(Answer(job, encode_json_reply(request.identity, request.request_id, content)))
             return
         if self._is_draining:
             raise _stopping()
@@ -337,7 +336,7 @@ class Ventilator:
 
     def _answer_error(self, job: int, identity: bytes, request_id: bytes, error: ServerError) -> None:
         self._statistic.refused()
-        self._tell_sink(Answer(job, identity, dump_json({"error": error.to_wire()}), request_id, is_error=True))
+        self._tell_sink(Answer(job, encode_error_reply(identity, request_id, error)))
 
     def _tell_sink(self, message: Answer | Void) -> None:
         self._outbox.put(message)

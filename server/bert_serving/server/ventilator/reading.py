@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from bert_serving.client.errors import MalformedMessage
+from bert_serving.client.options import NO_OPTIONS, Options
 from bert_serving.client.wire import EncodeRequest, Texts, decode_texts
 from bert_serving.server.ventilator.text_list import SLICE_BYTES, Parts, TextList
 
@@ -22,7 +23,7 @@ class ReadRequest:
     """Texts to encode, ready to be accepted: `parts` has all `total` of them.
 
     `size` is in bytes. `digest` tells the very same texts again. `answer_bytes` is at most about what the answer will
-    take, 0 if that is not known. Nobody waits for it longer than `timeout_ms`, if that is not None.
+    take, 0 if that is not known.
     """
 
     identity: bytes
@@ -31,7 +32,7 @@ class ReadRequest:
     parts: Parts
     size: int
     digest: bytes
-    timeout_ms: int | None = None
+    options: Options = NO_OPTIONS
     answer_bytes: int = 0
     connection: int = 0
     """By which it came, 0 if that has gone: identities are free to choose, so turns go by connections."""
@@ -93,4 +94,4 @@ def read_of(request: EncodeRequest, step: int) -> ReadRequest:
     contents = [content for _, content in parts.values()]
     digest = blake2b(b"".join(contents), digest_size=16).digest()
     size, total = sum(map(len, contents)), len(request.texts)
-    return ReadRequest(request.identity, request.request_id, total, parts, size, digest, request.timeout_ms)
+    return ReadRequest(request.identity, request.request_id, total, parts, size, digest, request.options)

@@ -8,16 +8,14 @@ two of its characters two strings.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from hashlib import blake2b
 from itertools import chain
 from typing import Any
 
-import numpy as np
-
 from bert_serving.client.errors import MalformedMessage
+from bert_serving.server.ventilator.structure import SPACE, Values, load, strings, values, without_escaped
 
 SLICE_BYTES = 1 << 15
 """Takes some milliseconds where they are shortest."""
@@ -25,11 +23,7 @@ SLICE_BYTES = 1 << 15
 _LEAST_PIECE = 16
 """Bytes of a long string that hold a whole character, however it is escaped."""
 
-_SPACE = b" \t\n\r"
-_DECODER = json.JSONDecoder()
 _NUMBER = re.compile(rb"-?[0-9]{1,5000}")  # Python reads no longer ones
-_QUOTE, _OPEN, _CLOSE, _COMMA, _BRACE = 1, 2, 3, 4, 5
-_KINDS = bytes(b'"[],{'.find(b"{" if byte == 0x7D else bytes([byte])) + 1 for byte in range(256))  # 0: no such byte
 
 Parts = dict[int, tuple[int, bytes]]
 """By the position of its first text: how many texts a part has, and these as a JSON list."""
@@ -86,23 +80,24 @@ class TextList:
         window = self._window()
         if not window:
             return
-        commas, end = _structure(window, deepest=2 - self._depth)
-        if end is None and not len(commas):
+        found = (strings(window) if window[:1] == b'"' else None) or values(window, deepest=2 - self._depth)
+        if found is None:
             self._begin_long(window)
             return
-        cut = int(commas[-1]) if end is None else end
-        values = _load(b"[" + window[:cut] + b"]")
-        if len(values) != len(commas) + (end is not None):
+        texts = load(b"[" + window[: found.cut] + b"]")
+        if self._depth == 1 and texts:
+            self._check_kinds(texts)
+        if len(texts) != len(found.commas) + found.is_end:
             raise MalformedMessage("frame 1 must be a JSON list of texts that is not empty, without empty places")
         if self._depth == 1:
-            self._take(values, commas, cut)
+            self._take(len(texts), found)
         else:
-            self._check_tokens(self._count, values)
-        self._position += cut
-        if end is None:
-            self._position += 1
-        else:
+            self._check_tokens(self._count, texts)
+        self._position += found.cut
+        if found.is_end:
             self._close()
+        else:
+            self._position += 1
 
     def _begin_long(self, window: bytes) -> None:
         """One value is longer than a slice, or has much space behind it."""
@@ -116,7 +111,7 @@ class TextList:
             self._position += 1
             self._depth = 2
         elif self._depth == 2 and (number := _NUMBER.match(self._content, self._position)):
-            _load(number.group())
+            load(number.group())
             self._expect(int)
             self._position = number.end()
             self._go_on = self._after
@@ -125,12 +120,12 @@ class TextList:
 
     def _string(self) -> None:
         window = bytes(self._content[self._position : self._position + max(self._slice_bytes, _LEAST_PIECE)])
-        quote = _without_escaped(window).find(b'"')
+        quote = without_escaped(window).find(b'"')
         is_last = self._position + len(window) == len(self._content)
         if quote < 0 and is_last:
             raise MalformedMessage("frame 1 (texts) is not JSON: it ends within a string")
         cut = quote if quote >= 0 else self._between_characters(window)
-        _load(b'"' + window[:cut] + b'"')
+        load(b'"' + window[:cut] + b'"')
         self._position += cut
         if quote >= 0:
             self._position += 1
@@ -191,11 +186,11 @@ class TextList:
         window = bytes(self._content[self._position : self._position + self._slice_bytes])
         if not window and self._go_on != self._end:
             raise MalformedMessage("frame 1 (texts) is not JSON: it ends before the list does")
-        rest = window.lstrip(_SPACE)
+        rest = window.lstrip(SPACE)
         self._position += len(window) - len(rest)
         return rest
 
-    def _take(self, texts: list[Any], commas: np.ndarray[Any, np.dtype[np.int64]], cut: int) -> None:
+    def _check_kinds(self, texts: list[Any]) -> None:
         self._kinds[0] = self._kinds[0] or type(texts[0])
         kind = self._kinds[0]
         if kind not in (str, list) or set(map(type, texts)) != {kind}:
@@ -203,13 +198,15 @@ class TextList:
             raise _wrong_text(self._count + wrong)
         if kind is list:
             self._check_all_tokens(texts)
-        edges = np.concatenate(([-1], commas, [cut]))
-        self.longest = max(self.longest, int(np.diff(edges).max()) - 1)
-        before, self._count = self._count, self._count + len(texts)
+
+    def _take(self, number: int, found: Values) -> None:
+        """So many texts more are read."""
+        self.longest = max(self.longest, found.longest)
+        before, self._count = self._count, self._count + number
         self._check_count()
         next_cut = before - before % self._step + self._step
-        for number in range(next_cut, before + len(commas) + 1, self._step):
-            self._cut(self._position + int(commas[number - before - 1]))
+        for count in range(next_cut, before + len(found.commas) + 1, self._step):
+            self._cut(self._position + int(found.commas[count - before - 1]))
 
     def _check_all_tokens(self, texts: list[list[Any]]) -> None:
         self._check_tokens(self._count, texts[0])
@@ -242,46 +239,15 @@ class TextList:
         return MalformedMessage(f"frame 3 says {self._total} texts, but frame 1 holds {found}")
 
     def _cut(self, end: int) -> None:
-        """A part ends before the byte at `end`, a comma or the list's end."""
+        """A part ends before the byte at `end`, a comma or the list's end. The only part is what the client wrote."""
         offset = len(self.parts) * self._step
-        self.parts[offset] = (self._count_at(offset), b"".join((b"[", self._content[self._part_begin : end], b"]")))
+        is_all = self._total <= self._step
+        texts = bytes(self._content) if is_all else b"".join((b"[", self._content[self._part_begin : end], b"]"))
+        self.parts[offset] = (self._count_at(offset), texts)
         self._part_begin = end + 1
 
     def _count_at(self, offset: int) -> int:
         return min(self._step, self._count - offset)
-
-
-def _without_escaped(window: bytes) -> bytes:
-    """As long, with the escaped quotes and backslashes of its strings gone; it begins outside an escape."""
-    return window.replace(b"\\\\", b"__").replace(b'\\"', b"__") if b"\\" in window else window
-
-
-def _structure(window: bytes, deepest: int) -> tuple[np.ndarray[Any, np.dtype[np.int64]], int | None]:
-    """Where in a list's content its own commas stand, and where it ends, or None if it does not end here.
-
-    Raises MalformedMessage if lists are nested deeper than `deepest`.
-    """
-    kinds = np.frombuffer(_without_escaped(window).translate(_KINDS), np.uint8)
-    places = np.flatnonzero(kinds != 0)  # of bools it is found six times as fast
-    kinds = kinds[places]
-    is_quote = kinds == _QUOTE
-    outside = ~is_quote & (np.cumsum(is_quote) % 2 == 0)
-    places, kinds = places[outside], kinds[outside]
-    levels = np.cumsum(np.where(kinds == _OPEN, 1, np.where(kinds == _CLOSE, -1, 0)))
-    ends = np.flatnonzero(levels < 0)
-    if len(ends):
-        kinds, levels = kinds[: ends[0]], levels[: ends[0]]
-    if len(levels) and (levels.max() > deepest or (kinds == _BRACE).any()):
-        raise MalformedMessage("frame 1 must be a JSON list of texts: strings, or lists of strings or of ids")
-    commas = places[: len(kinds)][(kinds == _COMMA) & (levels == 0)]
-    return commas, int(places[ends[0]]) if len(ends) else None
-
-
-def _load(piece: bytes) -> Any:
-    try:
-        return _DECODER.decode(piece.decode("utf-8", "surrogatepass"))
-    except (ValueError, RecursionError) as error:
-        raise MalformedMessage(f"frame 1 (texts) is not JSON: {str(error)[:200]}") from None
 
 
 def _wrong_text(index: int) -> MalformedMessage:

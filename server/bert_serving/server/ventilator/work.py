@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from bert_serving.client.errors import ServerBusy
 from bert_serving.server.config import ServerConfig
+from bert_serving.server.message.envelope import Envelope
 from bert_serving.server.message.messages import Part, Rows
 from bert_serving.server.message.tickets import PartKey
 from bert_serving.server.ventilator.admission import Admission
@@ -99,22 +100,20 @@ class Work:
 
         False if the very same is open or its answer is kept: then nothing comes of this one. Raises ServerBusy.
         """
-        key = RequestKey(request.identity, request.request_id, request.digest)
+        key = RequestKey.of(request)
         if self._ledger.holds(key):
             return False
         total, size, answer_bytes = request.total, request.size, request.answer_bytes
         if not self._admission.admit(total, size, answer_bytes):
             raise self._busy(request, now_s)
-        deadline_s = float("inf") if request.timeout_ms is None else now_s + request.timeout_ms / 1000
-        urgent = total <= self._priority_rows
+        shaping = request.options.shaping()
         job = Job(
-            number,
+            Envelope(number, total, request.identity, request.request_id, shaping),
             key,
-            total,
-            urgent,
+            total <= self._priority_rows,
             size,
             now_s,
-            deadline_s,
+            request.options.deadline_s(now_s),
             dict(request.parts),
             answer_bytes=answer_bytes,
             client=request.client,

@@ -1,29 +1,34 @@
 """Which rows run together next. Pure; a worker's lanes ask it.
 
-A micro-batch takes rows of any part and client. It holds the row that has waited longest and those nearest to it in
-length, as many as fit into `max_rows` and, padding counted, `max_tokens`; but no neighbour that would add more for
-nothing to attention than `spare_pairs`, for then another batch is cheaper. So rows of like length run together and no
-row waits for ever. Where several lanes ask, each takes at most its share of the rows that wait, so that the next to ask
-finds some. Urgent rows go first and alone; bulk rows that waited longer than `patience_s` get every second
-batch.
+A micro-batch takes rows of any part and client, but of one group: what changes the forward pass itself. It holds the
+row that has waited longest and those nearest to it in length, as many as fit into `max_rows` and, padding counted,
+`max_tokens`; but no neighbour that would add more for nothing to attention than `spare_pairs`, for then another batch
+is cheaper. So rows of like length run together and no row waits for ever. Where several lanes ask, each takes at most
+its share of the rows that wait, so that the next to ask finds some. Urgent rows go first and alone; bulk rows that
+waited longer than `patience_s` get every second batch.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would take four times as long for every row
 class Waiting(Generic[T]):
-    """A row that waits: its length in tokens, and what it is to the caller."""
+    """A row that waits: its length in tokens, and what it is to the caller.
+
+    Rows of one `group` may share a forward pass. Nothing that a request says changes that yet, so all are of one.
+    """
 
     length: int
     urgent: bool
     row: T
+    group: Hashable = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ class Limits:
 
 
 class _Pool(Generic[T]):
-    """Rows of one class, found by age and by length."""
+    """Rows of one class and group, found by age and by length."""
 
     def __init__(self) -> None:
         self._by_age: dict[int, tuple[float, Waiting[T]]] = {}
@@ -55,18 +60,28 @@ class _Pool(Generic[T]):
         self._by_age[serial] = (now_s, row)
         insort(self._by_length, (row.length, serial))
 
+    @property
+    def oldest(self) -> int:
+        """Its serial number."""
+        return next(iter(self._by_age))
+
     def oldest_since_s(self) -> float:
         return next(iter(self._by_age.values()))[0]
 
     def take(self, limits: Limits, lanes: int) -> list[Waiting[T]]:
         """Remove and return the oldest row with its neighbours in length; no more than a lane's share of all."""
-        share = -(-len(self) // lanes)
+        most = min(limits.max_rows, -(-len(self) // lanes))
         serial, (_, oldest) = next(iter(self._by_age.items()))
         rows = self._by_length
         low = bisect_left(rows, (oldest.length, serial))
         high = low + 1
-        while high - low < min(limits.max_rows, share):
-            count, longest = high - low, rows[high - 1][0]
+        while high - low < most:
+            longest = rows[high - 1][0]
+            alike = min(bisect_left(rows, (longest + 1, 0), high), low + min(most, limits.max_tokens // longest))
+            if alike > high:  # those as long as the longest add nothing
+                high = alike
+                continue
+            count = high - low
             # the pairs that a neighbour adds for nothing: a shorter one its own, a longer one those of all the others
             below = longest**2 - rows[low - 1][0] ** 2 if low else None
             above = count * (rows[high][0] ** 2 - longest**2) if high < len(rows) else None
@@ -92,27 +107,42 @@ class Batcher(Generic[T]):
         self._limits = limits
         self._lanes = lanes
         self._patience_s = patience_s
-        self._pools: dict[bool, _Pool[T]] = {True: _Pool(), False: _Pool()}
+        self._urgent: dict[Hashable, _Pool[T]] = {}  # by group; none is empty
+        self._bulk: dict[Hashable, _Pool[T]] = {}
         self._serial = 0
         self._last_was_urgent = False
 
     def __len__(self) -> int:
-        return sum(map(len, self._pools.values()))
+        return sum(map(len, (*self._urgent.values(), *self._bulk.values())))
 
     def add(self, row: Waiting[T], now_s: float) -> None:
         self._serial += 1
-        self._pools[row.urgent].add(self._serial, row, now_s)
+        pools = self._urgent if row.urgent else self._bulk
+        pool = pools.get(row.group)
+        if pool is None:
+            pool = pools[row.group] = _Pool()
+        pool.add(self._serial, row, now_s)
 
     def clear(self) -> None:
         """Forget all rows."""
-        self._pools = {True: _Pool(), False: _Pool()}
+        self._urgent.clear()
+        self._bulk.clear()
 
     def next(self, now_s: float) -> list[Waiting[T]]:
         """The next micro-batch, shortest row first; empty if nothing waits."""
-        urgent, bulk = self._pools[True], self._pools[False]
-        if not urgent and not bulk:
+        if not self._urgent and not self._bulk:
             return []
-        overdue = bool(bulk) and now_s - bulk.oldest_since_s() > self._patience_s
-        bulk_is_next = not urgent or (overdue and self._last_was_urgent)
+        overdue = bool(self._bulk) and now_s - _eldest(self._bulk)[1].oldest_since_s() > self._patience_s
+        bulk_is_next = not self._urgent or (overdue and self._last_was_urgent)
         self._last_was_urgent = not bulk_is_next
-        return self._pools[not bulk_is_next].take(self._limits, self._lanes)
+        pools = self._bulk if bulk_is_next else self._urgent
+        group, pool = _eldest(pools)
+        taken = pool.take(self._limits, self._lanes)
+        if not pool:
+            del pools[group]
+        return taken
+
+
+def _eldest(pools: dict[Hashable, _Pool[T]]) -> tuple[Hashable, _Pool[T]]:
+    """The group whose oldest row has waited longest."""
+    return min(pools.items(), key=lambda item: item[1].oldest)

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import importlib
 import logging
-import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
-from math import inf
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 import zmq
 
 from bert_serving.client.frames import send
+from bert_serving.client.options import deadline_of
+from bert_serving.client.wire import name_of
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.engine.contract import Engine, Row, Vectors
+from bert_serving.server.engine.contract import Engine, Vectors
 from bert_serving.server.errors import HungError
 from bert_serving.server.message.assembly import Assembly
 from bert_serving.server.message.messages import (
@@ -42,17 +42,11 @@ from bert_serving.server.transport import sockets
 from bert_serving.server.transport.child_line import ALIVE_INTERVAL_S, ChildLine, VentilatorLine
 from bert_serving.server.transport.meeting import Contact
 from bert_serving.server.transport.orders import WorkerNeeds
-from bert_serving.server.worker.batcher import Limits
-from bert_serving.server.worker.lanes import Lanes, Outcome, select
+from bert_serving.server.worker.encoder import limits_of, note, place
+from bert_serving.server.worker.lanes import Lanes, Outcome, Tally, select
 from bert_serving.server.worker.tokenizing import Texts, Tokenizing
 
 log = logging.getLogger(__name__)
-
-CPU_BATCH_TOKENS = 1024
-CPU_SPARE_PAIRS = 4000
-"""A batch more costs a CPU about as much as 20 to 40 tokens, and a token as much as some 800 pairs in attention."""
-GPU_BATCH_TOKENS = 16384
-"""On a GPU a batch more costs as much as thousands of tokens: rows of any length may share one."""
 
 
 def run(config: ServerConfig, contact: Contact, needs: WorkerNeeds, fetch: Callable[[str], str] = str) -> None:
@@ -176,10 +170,9 @@ class Worker:
         """Let the texts of a part be tokenized, and their rows wait for a lane."""
         if self._tokenizing is None:
             raise RuntimeError("a part came before the model was loaded")
-        key = PartKey(part.job, part.offset)
-        deadline_s = inf if part.left_ms is None else time.monotonic() + part.left_ms / 1000
-        self._open[key] = _OpenPart(part, Assembly(part.count))
-        self._tokenizing.put(Texts(key, part.count, part.urgent, deadline_s, part.texts))
+        self._open[part.key] = _OpenPart(part, Assembly(part.count))
+        deadline_s = deadline_of(part.timeout_ms, time.monotonic())
+        self._tokenizing.put(Texts(part.key, part.count, part.urgent, deadline_s, part.texts))
 
     def _end_if_hung(self, now_s: float) -> None:
         """HungError if a thread does not end what it has begun: nothing but the end of the process ends a thread."""
@@ -268,7 +261,7 @@ class Worker:
             if made.rows is None:
                 self._end(made.key)  # without rows, as below
                 continue
-            _note(held.assembly, made.first, made.rows, made.tokens)
+            note(held.assembly, made.first, made.rows, made.tokens)
             self._finish_if_complete(made.key)
 
     def _place(self, outcome: Outcome, result: Vectors | str) -> set[PartKey]:
@@ -278,64 +271,55 @@ class Worker:
             if row.part in self._open:  # else it is of a part that was dropped since
                 positions.setdefault(row.part, []).append(position)
         for key, chosen in positions.items():
-            assembly = self._open[key].assembly
             where = [outcome.rows[position].index for position in chosen]
-            if isinstance(result, str):
-                for index in where:
-                    assembly.fail(index, result)
+            if isinstance(result, str) or len(chosen) == len(outcome.rows):
+                place(self._open[key].assembly, where, result)
             else:
-                assembly.put(where, select(result, chosen))
+                place(self._open[key].assembly, where, select(result, chosen))
         return set(positions)
 
     def _finish_if_complete(self, key: PartKey) -> None:
         held = self._open[key]
         if held.assembly.complete and self._sink is not None:
-            send(self._sink, encode(_rows(held.part, held.assembly, self._fingerprint)), copy=False)
+            send(
+                self._sink, encode(_rows(held.part, held.assembly, self._config.pad_to, self._fingerprint)), copy=False
+            )
             self._end(key)
 
     def _end(self, key: PartKey) -> None:
         """Let a part go."""
         del self._open[key]
         if self._lanes is not None and self._tokenizing is not None:
-            tally = replace(self._lanes.tally, tokenize_s=self._tokenizing.tokenize_s)
-            self._ventilator.say(Done(key.job, key.offset, **asdict(tally)))
+            self._ventilator.say(_done(key, self._lanes.tally, self._tokenizing.tokenize_s))
 
 
-def _note(assembly: Assembly, first: int, rows: Sequence[Row | str], tokens: Sequence[list[str]]) -> None:
-    """What is known of a part's rows before they run."""
-    for index, row in enumerate(rows, first):
-        if isinstance(row, str):
-            assembly.fail(index, row)
-            continue
-        assembly.num_tokens[index] = row.length
-        if row.truncated:
-            assembly.truncated.add(index)
-        if tokens:
-            assembly.tokens[index] = tokens[index - first]
+def _done(key: PartKey, tally: Tally, tokenize_s: float) -> Done:
+    return Done(
+        key.job,
+        key.offset,
+        tally.batches,
+        tally.batch_rows,
+        tally.tokens,
+        tally.padded_tokens,
+        tokenize_s,
+        tally.compute_s,
+    )
 
 
-def limits_of(config: ServerConfig, on_gpu: bool) -> Limits:
-    """Of the micro-batches of an engine."""
-    max_tokens = config.max_batch_tokens or (GPU_BATCH_TOKENS if on_gpu else CPU_BATCH_TOKENS)
-    return Limits(config.max_batch_size, max_tokens, sys.maxsize if on_gpu else CPU_SPARE_PAIRS)
-
-
-def _rows(part: Part, assembly: Assembly, fingerprint: str) -> Rows:
+def _rows(part: Part, assembly: Assembly, pad_to: int | None, fingerprint: str) -> Rows:
     packed, lengths = assembly.packed()
     return Rows(
-        job=part.job,
-        total=part.total,
-        offset=part.offset,
-        count=part.count,
-        dtype=packed.dtype.name,
+        part.envelope,
+        part.offset,
+        part.count,
+        num_tokens=assembly.num_tokens.tobytes(),
+        dtype=name_of(packed.dtype),
         dim=packed.shape[1],
+        pad_to=pad_to,
+        fingerprint=fingerprint,
         lengths=lengths,
         tokens=[assembly.tokens.get(row, []) for row in range(part.count)] if assembly.tokens else None,
         truncated=sorted(assembly.truncated),
-        num_tokens=assembly.num_tokens.tolist(),
         failures=sorted(assembly.failures.items()),
-        fingerprint=fingerprint,
-        identity=part.identity,
-        request_id=part.request_id,
         data=packed.data.cast("B") if packed.size else b"",
     )

@@ -7,24 +7,21 @@ Large parts have a thread of their own, so that no long text stands before short
 from __future__ import annotations
 
 import json
-import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from bert_serving.server.engine.contract import Engine, Row
-from bert_serving.server.log import Throttle
 from bert_serving.server.message.tickets import PartKey
+from bert_serving.server.worker.encoder import failed_texts, features_of, placed
 from bert_serving.server.worker.lanes import Lanes, PlacedRow
 from bert_serving.server.worker.turns import Turns
 from bert_serving.server.worker.watch import Watch
-
-log = logging.getLogger(__name__)
 
 LARGE_PART_BYTES = 256 << 10
 SLICE_ROWS = 256
@@ -33,7 +30,6 @@ _SLICE_LENGTH = 1 << 16
 _LARGE_TIMEOUTS = 10
 """A slice of a large part may take so many times as long as others: it may be one text as long as a message."""
 
-_failed = Throttle(log, "%d text(s) could not be tokenized")
 _read = json.JSONDecoder().raw_decode
 _between = re.compile(r"[,\s]*")
 
@@ -212,18 +208,14 @@ class Tokenizing:
     def _hand_on(self, made: list[tuple[_Reading, Made]]) -> None:
         """Tell the I/O thread first: it must know of a row before its vector comes. Rows of several parts come to the
         lanes at once, so that they can run together."""
-        placed: dict[bool, list[PlacedRow]] = {True: [], False: []}
+        to_run: dict[bool, list[PlacedRow]] = {True: [], False: []}
         is_all = True
         for reading, some in made:
             self.made.put(some)
-            good = [
-                PlacedRow(some.key, some.first + number, row, reading.texts.deadline_s)
-                for number, row in enumerate(some.rows or ())
-                if isinstance(row, Row)
-            ]
-            placed[reading.texts.urgent] += good
+            good = placed(some.key, some.first, some.rows or (), reading.texts.deadline_s)
+            to_run[reading.texts.urgent] += good
             is_all = is_all and len(good) == len(some.rows or (None,))
-        for urgent, rows in placed.items():
+        for urgent, rows in to_run.items():
             if rows:
                 self._lanes.put(rows, urgent)
         if not is_all:  # of a text without a row nothing else will tell
@@ -251,25 +243,7 @@ def _slice_of(reading: _Reading) -> list[Any] | Exception | None:
 
 def _rest_failed(reading: _Reading, error: Exception) -> Made:
     first = reading.skip_rest()
-    count = reading.texts.count - first
-    _failed.count(count, time.monotonic(), error=error)
-    return Made(reading.texts.key, first, [_failure(error)] * count)
-
-
-def features_of(engine: Engine, texts: Sequence[Any]) -> list[Row | str]:
-    """`Engine.features`. If that fails, halves are tried alone, and so on, until the texts that fail stand alone."""
-    try:
-        return engine.features(texts)
-    except BaseException as error:  # a panic of the tokenizer's library is no Exception
-        if len(texts) == 1:
-            _failed.count(1, time.monotonic(), error=error)
-            return [_failure(error)]
-        half = len(texts) // 2
-        return [*features_of(engine, texts[:half]), *features_of(engine, texts[half:])]
-
-
-def _failure(error: BaseException) -> str:
-    return f"tokenization failed: {type(error).__name__}"
+    return Made(reading.texts.key, first, failed_texts(reading.texts.count - first, error))
 
 
 def read_list(content: bytes) -> Iterator[Any]:
