@@ -43,11 +43,11 @@ scaling: $(VENV)/.tools
 	@PYTHONPATH=tests:tests/support $(BIN)/python -m scaling $(ARGS)
 
 chaos: $(VENV)/.tools
-	@PYTHONPATH=tests/support $(BIN)/python tests/chaos/deaths.py $(ARGS)
-	@PYTHONPATH=tests/support $(BIN)/python tests/chaos/ray_deaths.py
-	@PYTHONPATH=tests/support $(BIN)/python tests/chaos/elastic_trace.py $(VENV)/elastic.png
-	@PYTHONPATH=tests/support $(BIN)/python tests/chaos/attacks.py
-	@PYTHONPATH=tests/support $(BIN)/python tests/chaos/endurance.py
+	@PYTHONPATH=tests/support $(BIN)/python tests/slow/chaos/deaths.py $(ARGS)
+	@PYTHONPATH=tests/support $(BIN)/python tests/slow/chaos/ray_deaths.py
+	@PYTHONPATH=tests/support $(BIN)/python tests/slow/chaos/elastic_trace.py $(VENV)/elastic.png
+	@PYTHONPATH=tests/support $(BIN)/python tests/slow/chaos/attacks.py
+	@PYTHONPATH=tests/support $(BIN)/python tests/slow/chaos/endurance.py
 
 clean:
 	rm -rf $(VENV) .venv-peers .compare build client/build server/build *.egg-info client/*.egg-info server/*.egg-info

@@ -9,11 +9,18 @@ from typing import Any
 
 import pytest
 from family import Family
+from folders import TESTS
 from minilm import minilm_folder
 from serving import Connect, Serve, fake_config
 
 from bert_serving.client import BertClient
 from bert_serving.server import BertServer
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The folder gives each test its marker: unit, service, engine or slow."""
+    for item in items:
+        item.add_marker(item.path.relative_to(TESTS).parts[0])
 
 
 @pytest.fixture(scope="session", autouse=True)

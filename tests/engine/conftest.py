@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from folders import GOLDEN, TINY
 
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine import bert_engine
 from bert_serving.server.engine.bert_engine import BertEngine
-
-GOLDEN = Path(__file__).parents[1] / "golden"
-TINY = GOLDEN / "tiny_bert"
 
 Weights = dict[str, np.ndarray[Any, Any]]
 Load = Callable[..., BertEngine]

@@ -5,18 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from folders import GOLDEN, TUNED
 
 from bert_serving.server.engine.bert_engine import BertEngine
 from bert_serving.server.engine.contract import Row
 
-pytestmark = pytest.mark.tensorflow
-
-GOLDEN = Path(__file__).parents[1] / "golden"
 CASES = json.loads((GOLDEN / "cases.json").read_text("utf-8"))["cases"]
 
 
@@ -29,9 +26,7 @@ def options_of(arguments: list[str]) -> dict[str, Any]:
         parser.add_argument(f"-{name}")
     for name in ("mask_cls_sep", "cased_tokenization", "no_special_token", "no_position_embeddings"):
         parser.add_argument(f"-{name}", action="store_true")
-    return vars(
-        parser.parse_args([str(GOLDEN / "tiny_bert_tuned") if text == "@TUNED" else text for text in arguments])
-    )
+    return vars(parser.parse_args([str(TUNED) if text == "@TUNED" else text for text in arguments]))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: " ".join([case["name"], case["texts"], *case["args"]]))

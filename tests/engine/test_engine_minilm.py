@@ -10,15 +10,13 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from folders import GOLDEN
 
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine import bert_engine
 from bert_serving.server.engine.bert_engine import BertEngine
 from bert_serving.server.engine.contract import Row
 
-pytestmark = pytest.mark.tensorflow
-
-GOLDEN = Path(__file__).parents[1] / "golden"
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 TEXTS: dict[str, list[str]] = json.loads((GOLDEN / "minilm_texts.json").read_text("utf-8"))
 

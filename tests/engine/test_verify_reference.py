@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from model_folders import TINY, Folder, Weights
+from folders import GOLDEN, TINY, TUNED
+from model_folders import Folder, Weights
 
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine import bert_engine
@@ -20,7 +21,6 @@ from bert_serving.server.verify.plain_bert import ACTIVATIONS, PlainBert
 from bert_serving.server.verify.reference import find_encoder, reference_vectors
 from bert_serving.server.verify.sentences import SENTENCES
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 SETTINGS = [
     "",
     "-pooling_strategy NONE -max_seq_len NONE",
@@ -42,13 +42,12 @@ def resolved(folder: Path, words: list[str]) -> ServerConfig:
     return bert_engine.resolve(ServerConfig.from_mapping(vars(args)))
 
 
-@pytest.mark.tensorflow
 def test_numpy_gives_the_vectors_of_1_10(golden: dict[str, Any]) -> None:
     plain = [case for case in golden["cases"] if not case["is_tokenized"]]
     assert len(plain) > 20
     with np.load(GOLDEN / "vectors.npz") as vectors:
         for case in plain:
-            words = [word.replace("@TUNED", str(GOLDEN / "tiny_bert_tuned")) for word in case["args"]]
+            words = [word.replace("@TUNED", str(TUNED)) for word in case["args"]]
             config = resolved(TINY, words)
             found = reference_vectors(config, find_encoder(config), golden["texts"][case["texts"]])
             np.testing.assert_allclose(np.stack(found), vectors[case["name"]], atol=1e-5, rtol=0, err_msg=str(case))

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
-SUPPORT = Path(__file__).parent
+from folders import SUPPORT
 
 
 def start_command(ports: list[int], **options: Any) -> subprocess.Popen[str]:

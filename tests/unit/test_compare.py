@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from environments import Missing
+from folders import ROOT
 
 from bert_serving.server.engine import contract
 from bert_serving.server.worker.loop import CPU_BATCH_TOKENS
@@ -18,7 +20,6 @@ from compare import rows_base, texts
 from compare.checkpoint import BERT_BASE, MINILM, Size, google_name, shapes
 from compare.commits import Commit, NoCommit, check_out, here
 from compare.contenders import worst_cosine
-from compare.environments import ROOT, Missing
 from compare.matrix_products import flops
 from compare.noop_engine import DIM, NoopEngine
 from compare.own_engine import micro_batches
