@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import pytest
 from fake_engine import vector_of
 from raw_client import RawClient
-from serving import Connect, Serve, open_requests, status
+from serving import Connect, Serve, open_requests, ports_of, status
 
 from bert_serving.client import BertClient, ConnectFailed, RequestTimeout
 from bert_serving.client.errors import DeadlineExceeded
@@ -48,7 +47,7 @@ def test_who_still_listens_is_told_that_the_time_is_over(serve: Serve) -> None:
 
 def test_one_client_too_many_waits_until_there_is_room_or_says_why_there_is_none(serve: Serve) -> None:
     server = serve(max_clients=2)
-    ports: dict[str, Any] = {"port": server.config.port, "port_out": server.config.port_out}
+    ports = ports_of(server)
     with BertClient(**ports) as first, BertClient(**ports):
         with pytest.raises(ConnectFailed, match=r"takes no more: 2 clients are connected,.*-max_clients"):
             BertClient(connect_timeout=700, **ports)

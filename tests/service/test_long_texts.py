@@ -11,6 +11,7 @@ from fake_engine import expected
 from serving import Connect, Serve, open_requests, pids
 
 from bert_serving.client import BertClient, RowFailed
+from bert_serving.server import BertServer
 from bert_serving.server.worker.tokenizing import LARGE_PART_BYTES, SLICE_ROWS
 
 
@@ -63,8 +64,8 @@ def _tokenize_s(client: BertClient) -> float:
 
 
 @pytest.mark.parametrize("rows", [1, 300])
-def test_the_row_on_which_the_tokenizer_fails_is_named(serve: Serve, connect: Connect, rows: int) -> None:
-    client = connect(serve())
+def test_the_row_on_which_the_tokenizer_fails_is_named(server: BertServer, connect: Connect, rows: int) -> None:
+    client = connect(server)
     texts = [f"text {index}" for index in range(rows)]
     bad = rows * 2 // 3  # within a part, not at its beginning
     texts[bad] = "!tokenizer-crash"
@@ -73,8 +74,8 @@ def test_the_row_on_which_the_tokenizer_fails_is_named(serve: Serve, connect: Co
     assert caught.value.index == bad
 
 
-def test_long_texts_of_many_kinds_come_back_right(serve: Serve, connect: Connect) -> None:
-    client = connect(serve(num_worker=2))
+def test_long_texts_of_many_kinds_come_back_right(server: BertServer, connect: Connect) -> None:
+    client = connect(server)
     texts: list[str] = [kind * (LARGE_PART_BYTES // len(kind.encode())) for kind in ("x", "é ", "字", '"\\', "\u0301")]
     texts += [f"short {index}" for index in range(100)]
     np.testing.assert_array_equal(client.encode(texts), expected(texts))

@@ -21,7 +21,7 @@ from family import Family
 from ports import free_ports
 from proxy import Proxy
 from raw_client import RawClient
-from serving import Connect, Serve, fake_config, open_requests, pids, processes
+from serving import Connect, Serve, fake_config, open_requests, pids, ports_of, processes
 
 from bert_serving.client import BertClient, ConnectFailed, RowFailed, ServerStopping
 from bert_serving.client.wire import RowsReply, decode_reply, encode_request
@@ -194,7 +194,7 @@ def test_what_cannot_be_finished_is_answered_at_the_end(serve: Serve, connect: C
 
 def test_it_listens_where_it_is_told_to(serve: Serve) -> None:
     server = serve(host="127.0.0.2")
-    ports: dict[str, Any] = {"port": server.config.port, "port_out": server.config.port_out}
+    ports = ports_of(server)
     with BertClient(ip="127.0.0.2", **ports) as client:
         np.testing.assert_array_equal(client.encode(["a"]), expected(["a"]))
     with pytest.raises(ConnectFailed, match="nothing listens"), BertClient(connect_timeout=300, **ports):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from types import TracebackType
+from typing import Any
 
 from ports import free_ports
 
@@ -28,6 +29,11 @@ class Command:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def ports(self) -> dict[str, Any]:
+        """What tells a client of it."""
+        return {"port": self.port, "port_out": self.port_out}
 
     def wait_until_ready(self) -> Command:
         """AssertionError with the log if it ends instead."""

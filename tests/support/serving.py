@@ -23,6 +23,11 @@ def fake_config(**options: Any) -> ServerConfig:
     return ServerConfig.from_mapping({**values, **options})
 
 
+def ports_of(server: BertServer) -> dict[str, Any]:
+    """What tells a client of it."""
+    return {"port": server.config.port, "port_out": server.config.port_out}
+
+
 def pids(server: BertServer) -> dict[str, int]:
     """The service's processes by name, loading or not."""
     return {process["name"]: process["pid"] for process in processes(server)}

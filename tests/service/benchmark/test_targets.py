@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from serving import Serve
 
+from bert_serving.server import BertServer
 from bert_serving.server.benchmark.measurement import padding_between
 from bert_serving.server.benchmark.targets import (
     HttpTarget,
@@ -112,8 +113,8 @@ def test_a_running_server_counts_tokens_and_padding(serve: Serve) -> None:
     assert 0 <= padding < 0.5
 
 
-def test_tokens_are_unknown_where_the_server_does_not_send_them(serve: Serve) -> None:
-    config = serve().config
+def test_tokens_are_unknown_where_the_server_does_not_send_them(server: BertServer) -> None:
+    config = server.config
     assert ZmqTarget("localhost", config.port, config.port_out, 10).counter() is None
 
 

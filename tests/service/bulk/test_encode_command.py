@@ -7,44 +7,25 @@ import os
 import resource
 import signal
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet
 import pytest
+from encode_command import ENCODE, TEXTS, Encode, where
 from fake_engine import DIM, expected
 from folders import TINY
 from serving import Serve
 
 from bert_serving.server import BertServer
 
-ENCODE = [sys.executable, "-m", "bert_serving.server.cli.encode"]
-TEXTS = [f"text {number}" for number in range(2500)]
-Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def where(server: BertServer) -> list[str]:
-    return ["-port", str(server.config.port), "-port_out", str(server.config.port_out)]
-
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """The command in a folder with the file in.txt, of TEXTS."""
-    (tmp_path / "in.txt").write_text("\n".join(TEXTS))
-
-    def go(*arguments: str, **about: Any) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*ENCODE, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False, **about
-        )
-
-    return go
+def run(tmp_path: Path) -> Encode:
+    return Encode(tmp_path)
 
 
-def test_npy(serve: Serve, run: Run, tmp_path: Path) -> None:
-    server = serve()
+def test_npy(server: BertServer, run: Encode, tmp_path: Path) -> None:
     done = run("in.txt", "out.npy", *where(server))
     assert done.returncode == 0, done.stderr
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected(TEXTS))
@@ -59,8 +40,7 @@ def test_npy(serve: Serve, run: Run, tmp_path: Path) -> None:
     assert run("in.txt", "out.npy", "-overwrite", *where(server)).returncode == 0
 
 
-def test_other_formats(serve: Serve, run: Run, tmp_path: Path) -> None:
-    server = serve()
+def test_other_formats(server: BertServer, run: Encode, tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("n,text\n" + "\n".join(f"{n},{text}" for n, text in enumerate(TEXTS)) + "\n")
     for name in ("out.npz", "out.jsonl", "out.parquet"):
         done = run("in.csv", name, *where(server))
@@ -76,31 +56,10 @@ def test_other_formats(serve: Serve, run: Run, tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.array(table["embedding"], np.float32), expected(TEXTS))
 
 
-def test_tfrecord_and_matrices(serve: Serve, run: Run, tmp_path: Path) -> None:
-    import tensorflow as tf
-
-    server = serve(pooling_strategy="NONE", max_seq_len=12)
-    for name in ("out.tfrecord", "out.parquet", "out.npy"):
-        done = run("in.txt", name, *where(server))
-        assert done.returncode == 0, done.stderr
-    about = {"index": tf.io.FixedLenFeature([], tf.int64), "embedding": tf.io.FixedLenFeature([12, DIM], tf.float32)}
-    matrices = np.load(tmp_path / "out.npy")
-    assert matrices.shape == (2500, 12, DIM)
-    np.testing.assert_array_equal(matrices[7, : len(TEXTS[7])], np.repeat(expected([TEXTS[7]]), len(TEXTS[7]), 0))
-    for number, record in enumerate(tf.data.TFRecordDataset(str(tmp_path / "out.tfrecord"))):
-        example = tf.io.parse_single_example(record, about)
-        assert int(example["index"]) == number
-        np.testing.assert_array_equal(example["embedding"].numpy(), matrices[number])
-    table = pyarrow.parquet.read_table(tmp_path / "out.parquet")["embedding"].to_pylist()
-    np.testing.assert_array_equal(np.array(table, np.float32), matrices)
-    refused = run("in.txt", "other.npy", *where(serve(pooling_strategy="NONE", max_seq_len=None)))
-    assert (refused.returncode, "give -max_seq_len a number" in refused.stderr) == (1, True)
-
-
 BAD = {10: " ", 700: "!no-features", 701: "!no-features", 1200: "x" * (2 << 20), 2499: ""}
 
 
-def test_texts_that_cannot_be_encoded(serve: Serve, run: Run, tmp_path: Path) -> None:
+def test_texts_that_cannot_be_encoded(serve: Serve, run: Encode, tmp_path: Path) -> None:
     server = serve(max_msg_size=1)
     texts = [BAD.get(number, text) for number, text in enumerate(TEXTS)]
     (tmp_path / "bad.txt").write_text("\n".join(texts) + "\n")
@@ -127,7 +86,7 @@ def test_texts_that_cannot_be_encoded(serve: Serve, run: Run, tmp_path: Path) ->
     assert np.flatnonzero(~rows.any(axis=1)).tolist() == list(BAD)
 
 
-def test_killed_and_resumed_it_has_every_row_once(serve: Serve, run: Run, tmp_path: Path) -> None:
+def test_killed_and_resumed_it_has_every_row_once(serve: Serve, run: Encode, tmp_path: Path) -> None:
     server = serve(max_batch_size=8)
     texts = [f"!slow 0.002 {number}" for number in range(2500)]
     (tmp_path / "slow.txt").write_text("\n".join(texts))
@@ -150,15 +109,16 @@ def test_killed_and_resumed_it_has_every_row_once(serve: Serve, run: Run, tmp_pa
     assert "are done already" in done.stderr
 
 
-def test_what_was_begun_with_other_options_is_not_gone_on_with(serve: Serve, run: Run, tmp_path: Path) -> None:
+def test_what_was_begun_with_other_options_is_not_gone_on_with(
+    server: BertServer, serve: Serve, run: Encode, tmp_path: Path
+) -> None:
     (tmp_path / "bad.txt").write_text("\n".join([*TEXTS, " "]))
-    assert run("bad.txt", "out.npy", *where(serve())).returncode == 1
+    assert run("bad.txt", "out.npy", *where(server)).returncode == 1
     other = run("bad.txt", "out.npy", "-resume", *where(serve(max_seq_len=77)))
     assert (other.returncode, "was begun with max_seq_len = 25, and now it is 77" in other.stderr) == (1, True)
 
 
-def test_a_full_disk(serve: Serve, run: Run, tmp_path: Path) -> None:
-    server = serve()
+def test_a_full_disk(server: BertServer, run: Encode, tmp_path: Path) -> None:
 
     def little_room() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that a write fails, as on a full disk
@@ -188,9 +148,9 @@ def texts(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("given", ["texts", "texts/*", "file://{}/texts", "file://{}/texts/*"])
 @pytest.mark.parametrize("output", ["out", "file://{}/out"])
-def test_several_files(serve: Serve, run: Run, texts: Path, given: str, output: str) -> None:
+def test_several_files(server: BertServer, run: Encode, texts: Path, given: str, output: str) -> None:
     there = texts.parent
-    done = run(given.format(there), output.format(there), *where(serve()))
+    done = run(given.format(there), output.format(there), *where(server))
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (there / "out").iterdir()) == ["a.npy", "b.npy", "c.npy"]
     for name, content in SEVERAL.items():
@@ -200,8 +160,10 @@ def test_several_files(serve: Serve, run: Run, texts: Path, given: str, output: 
 
 
 @pytest.mark.parametrize("output", ["out", "file://{}/out"])
-def test_several_files_are_gone_on_with_where_they_ended(serve: Serve, run: Run, texts: Path, output: str) -> None:
-    server, out = serve(), texts.parent / "out"
+def test_several_files_are_gone_on_with_where_they_ended(
+    server: BertServer, run: Encode, texts: Path, output: str
+) -> None:
+    out = texts.parent / "out"
     output = output.format(texts.parent)
     (texts / "b.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in [*SEVERAL["b.jsonl"], " "]))
     stopped = run("texts", output, *where(server))
@@ -221,8 +183,8 @@ def test_several_files_are_gone_on_with_where_they_ended(serve: Serve, run: Run,
     assert sorted(path.name for path in texts.parent.iterdir()) == ["in.txt", "out", "texts"]
 
 
-def test_outputs_that_are_to_be_replaced_never_count_as_complete(serve: Serve, run: Run, texts: Path) -> None:
-    server, out = serve(), texts.parent / "out"
+def test_outputs_that_are_to_be_replaced_never_count_as_complete(server: BertServer, run: Encode, texts: Path) -> None:
+    out = texts.parent / "out"
     assert run("texts", "out", *where(server)).returncode == 0
     (texts / "a.txt").write_text("new\n \n")
     (texts / "c.csv").write_text("text\nnew, too")
@@ -248,7 +210,7 @@ def test_outputs_that_are_to_be_replaced_never_count_as_complete(serve: Serve, r
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_mistakes(run: Run, arguments: list[str], status: int, reason: str) -> None:
+def test_mistakes(run: Encode, arguments: list[str], status: int, reason: str) -> None:
     failed = run(*arguments)
     assert failed.returncode == status, failed.stderr
     assert reason in failed.stderr.splitlines()[-1]
@@ -256,7 +218,7 @@ def test_mistakes(run: Run, arguments: list[str], status: int, reason: str) -> N
 
 
 @pytest.mark.parametrize("package", ["ray", "pandas"])
-def test_without_ray(run: Run, tmp_path: Path, package: str) -> None:
+def test_without_ray(run: Encode, tmp_path: Path, package: str) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "from importlib import util\nfind = util.find_spec\n"
         f"util.find_spec = lambda name: None if name == {package!r} else find(name)\n"
@@ -265,10 +227,3 @@ def test_without_ray(run: Run, tmp_path: Path, package: str) -> None:
     failed = run(*arguments, env={**os.environ, "PYTHONPATH": str(tmp_path)})
     reason = f"-engine ray needs {package}: pip install './server[ray]'"
     assert (failed.returncode, failed.stderr) == (1, f"bert-serving-encode: error: {reason}\n")
-
-
-def test_a_server_of_its_own(run: Run, tmp_path: Path) -> None:
-    done = run("in.txt", "out.npy", "-model_dir", str(TINY), "-cpu", "-max_seq_len", "8")
-    assert done.returncode == 0, done.stderr
-    assert np.load(tmp_path / "out.npy").shape == (2500, 48)
-    assert not [name for name in os.listdir(tmp_path) if name not in ("in.txt", "out.npy")]

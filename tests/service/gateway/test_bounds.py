@@ -120,8 +120,7 @@ def test_bodies_that_do_not_come_hold_no_others_up(browse: Browse, how: str) -> 
         sock.close()
 
 
-def test_a_thousand_viewers_at_once_are_a_hundred(browse: Browse) -> None:
-    http = browse()
+def test_a_thousand_viewers_at_once_are_a_hundred(http: httpx.Client) -> None:
     viewers = [connected(http) for _ in range(1000)]
     for sock in viewers:
         sock.sendall(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -166,8 +165,7 @@ def test_probes_are_answered_however_many_strangers_are_connected(browse: Browse
         sock.close()
 
 
-def test_a_large_answer_that_nobody_reads_is_given_up(browse: Browse) -> None:
-    http = browse()
+def test_a_large_answer_that_nobody_reads_is_given_up(http: httpx.Client) -> None:
     content = orjson.dumps({"texts": [f"text {number}" for number in range(100_000)]})
     assert len(http.post("/encode", content=content).json()["results"]) == 100_000
     with connected(http) as sock:

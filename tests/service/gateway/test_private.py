@@ -13,11 +13,12 @@ import httpx
 import pytest
 import zmq
 from gateway_support import Browse
-from serving import Serve, fake_config
+from serving import fake_config, ports_of
 from zmtp import cancellation, wire
 
 from bert_serving.client import BertClient
 from bert_serving.client.wire import Command, encode_command
+from bert_serving.server import BertServer
 from bert_serving.server.gateway import shown
 from bert_serving.server.gateway.backend import Backend, PrivateClient
 
@@ -146,8 +147,7 @@ def test_who_unsubscribes_all_that_is_shown_ends_nobodys_answers(browse: Browse)
         assert http.post("/encode", json={"texts": ["a"]}).status_code == 200
 
 
-def test_addresses_inside_and_names_are_not_shown(browse: Browse) -> None:
-    http = browse()
+def test_addresses_inside_and_names_are_not_shown(http: httpx.Client) -> None:
     texts = [http.get(path).text for path in ("/status/server", "/status/client", "/metrics")]
     with http.stream("GET", "/events") as answer:
         texts.append(next(answer.iter_lines()))
@@ -160,9 +160,8 @@ def test_addresses_inside_and_names_are_not_shown(browse: Browse) -> None:
     assert server["client"] != client["identity"]
 
 
-def test_over_zeromq_a_client_sees_what_it_saw_in_1_10(serve: Serve) -> None:
-    server = serve()
-    with BertClient(port=server.config.port, port_out=server.config.port_out, identity="me") as client:
+def test_over_zeromq_a_client_sees_what_it_saw_in_1_10(server: BertServer) -> None:
+    with BertClient(**ports_of(server), identity="me") as client:
         assert client.server_config["client"] == "me"
         assert client.status["identity"] == b"me"
         assert client.status["num_request"] == 2  # the handshake and the config
@@ -190,8 +189,8 @@ async def test_the_gateways_clients_cannot_be_guessed() -> None:
     assert Backend(fake_config(), None).status == {}
 
 
-async def test_its_requests_begin_at_a_random_id(browse: Browse) -> None:
-    config = browse().get("/status/server").json()
+async def test_its_requests_begin_at_a_random_id(http: httpx.Client) -> None:
+    config = http.get("/status/server").json()
     async with PrivateClient(port=config["port"], port_out=config["port_out"]) as client:
         waiting = client._connected().request_json(Command.SHOW_CONFIG)
         assert waiting.request_id == client.first_id + 1  # after the handshake's
@@ -202,6 +201,6 @@ async def test_its_requests_begin_at_a_random_id(browse: Browse) -> None:
 
 
 @pytest.mark.parametrize("path", ["/status/server", "/status/client"])
-def test_each_start_has_other_names(browse: Browse, path: str) -> None:
+def test_each_start_has_other_names(http: httpx.Client, browse: Browse, path: str) -> None:
     field = "client" if path.endswith("server") else "identity"
-    assert browse().get(path).json()[field] != browse().get(path).json()[field]
+    assert http.get(path).json()[field] != browse().get(path).json()[field]

@@ -15,8 +15,7 @@ from gateway_support import Browse
 TEXTS = ["First do it", "then do it right", "then do it better"]
 
 
-def test_encode_answers_as_1_10_did(browse: Browse) -> None:
-    http = browse()
+def test_encode_answers_as_1_10_did(http: httpx.Client) -> None:
     answer = http.post("/encode", json={"id": 123, "texts": TEXTS, "is_tokenized": False}).json()
     assert (answer["id"], answer["status"]) == (123, 200)
     np.testing.assert_allclose(answer["results"], expected(TEXTS), rtol=1e-7)
@@ -33,14 +32,13 @@ def test_encode_shows_tokens_and_what_was_cut(browse: Browse) -> None:
     assert answer["truncated"] == [1]
 
 
-def test_raw_vectors(browse: Browse) -> None:
-    answer = browse().post("/encode", json={"texts": TEXTS}, headers={"Accept": "application/octet-stream"})
+def test_raw_vectors(http: httpx.Client) -> None:
+    answer = http.post("/encode", json={"texts": TEXTS}, headers={"Accept": "application/octet-stream"})
     shape = [int(size) for size in answer.headers["X-Shape"].split(",")]
     np.testing.assert_array_equal(np.frombuffer(answer.content, "<f4").reshape(shape), expected(TEXTS))
 
 
-def test_the_official_client_of_openai(browse: Browse) -> None:
-    http = browse()
+def test_the_official_client_of_openai(http: httpx.Client) -> None:
     with openai.OpenAI(base_url=f"{http.base_url}/v1", api_key="none", max_retries=0) as client:
         answer = client.embeddings.create(model="bert", input=TEXTS)
         np.testing.assert_array_equal(np.array([item.embedding for item in answer.data], np.float32), expected(TEXTS))

@@ -17,11 +17,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from fake_engine import vector_of
-from serving import fake_config
+from serving import fake_config, ports_of
 
 from bert_serving.client import AsyncBertClient
 from bert_serving.server import BertServer
@@ -64,7 +63,7 @@ def arrivals(seed: int) -> list[float]:
 async def record(server: BertServer, times: Sequence[float]) -> Trace:
     """Ask at these times, and watch."""
     trace, begin_s = Trace(), time.monotonic()
-    where: dict[str, Any] = {"port": server.config.port, "port_out": server.config.port_out}
+    where = ports_of(server)
 
     async def ask(client: AsyncBertClient, number: int, at_s: float) -> None:
         await asyncio.sleep(begin_s + at_s - time.monotonic())

@@ -100,7 +100,7 @@ def test_asynchronous(server_with: Callable[[str], Command]) -> None:
 
 def test_broadcast(server_with: Callable[[str], Command]) -> None:
     server = server_with(MINILM)
-    with BertClient(port=server.port, port_out=server.port_out) as bc:
+    with BertClient(**server.ports) as bc:
         num_before = bc.server_status["statistic"]["num_data_request"]
         shown = run("example3_broadcast.py", *of(server)).splitlines()
         assert bc.server_status["statistic"]["num_data_request"] - num_before == 3, "clones encode nothing themselves"
@@ -189,7 +189,7 @@ def test_layers_are_in_order(
 ) -> None:
     texts = ["First do it", "then do it right", "then do it better"]
     server = server_with(MINILM)
-    with BertClient(port=server.port, port_out=server.port_out) as bc:
+    with BertClient(**server.ports) as bc:
         expected = bc.encode(texts)  # normalised, of the last layer
     script = names_in("example7_layers.py")
     port, port_out = map(str, free_ports(2))

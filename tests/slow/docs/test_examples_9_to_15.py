@@ -53,7 +53,7 @@ def ask(script: str, server: Command, *arguments: str) -> str:
 
 
 def client_of(server: Command) -> BertClient:
-    return BertClient(port=server.port, port_out=server.port_out)
+    return BertClient(**server.ports)
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_sklearn_estimator_can_be_cloned_and_pickled(
 ) -> None:
     base = pytest.importorskip("sklearn.base")
     server = server_with(options_of("example15_sklearn.py"))
-    vectorizer = example("example15_sklearn").BertVectorizer(port=server.port, port_out=server.port_out)
+    vectorizer = example("example15_sklearn").BertVectorizer(**server.ports)
     expected = vectorizer.fit_transform(["First do it", "then do it right"])
     assert expected.shape == (2, 384)
     for other in (base.clone(vectorizer), pickle.loads(pickle.dumps(vectorizer))):

@@ -57,7 +57,7 @@ def test_the_memory_that_it_names_is_about_what_a_worker_takes(minilm: Path) -> 
     named = float(shown.split("memory: about ")[1].split()[0])
     with Command("-model_dir", str(minilm), "-cpu") as server:
         server.wait_until_ready()
-        with BertClient(port=server.port, port_out=server.port_out) as client:
+        with BertClient(**server.ports) as client:
             pids = {process["name"]: process["pid"] for process in client.server_status["processes"]}
         taken = psutil.Process(pids["worker-0"]).memory_info().rss / 2**30
     assert 0.7 < named / taken < 1.4, (named, taken)

@@ -1,9 +1,12 @@
-"""Every case that 1.10 computed, through a running server: tokens equal, vectors within 1e-5."""
+"""Cases that 1.10 computed, through a running server: tokens equal, vectors within 1e-5.
+
+All go through the engine alone in tests/engine/test_engine_golden.py, and those of the defaults through a server in
+test_whole_paths.py. Here are those in which more than the engine has a part: lengths, tokens, another checkpoint.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,24 +18,24 @@ from bert_serving.client import BertClient
 
 CASES = json.loads((GOLDEN / "cases.json").read_text())
 TEXTS: dict[str, Any] = CASES["texts"]
-SETTINGS = sorted({tuple(case["args"]) for case in CASES["cases"]})
+SETTINGS = [
+    "-pooling_strategy NONE",
+    "-pooling_strategy NONE -max_seq_len NONE",
+    "-cased_tokenization -max_seq_len NONE",
+    "-tuned_model_dir @TUNED -ckpt_name model.ckpt-343 -pooling_strategy CLS_POOLED",
+]
 
 
-@pytest.fixture(scope="module", params=SETTINGS, ids=lambda args: " ".join(args) or "defaults")
-def setting(request: pytest.FixtureRequest) -> Iterator[tuple[tuple[str, ...], BertClient]]:
-    args: tuple[str, ...] = request.param
-    paths = [arg.replace("@TUNED", str(TUNED)) for arg in args]
-    with Command("-model_dir", str(TINY), "-cpu", "-show_tokens_to_client", *paths) as server:
-        server.wait_until_ready()
-        with BertClient(port=server.port, port_out=server.port_out, check_length=False) as client:
-            yield args, client
-
-
-def test_cases_of_this_setting(setting: tuple[tuple[str, ...], BertClient]) -> None:
-    args, client = setting
-    cases = [case for case in CASES["cases"] if tuple(case["args"]) == args]
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_cases_of_this_setting(setting: str) -> None:
+    cases = [case for case in CASES["cases"] if " ".join(case["args"]) == setting]
     assert cases
-    with np.load(GOLDEN / "vectors.npz") as vectors:
+    options = setting.replace("@TUNED", str(TUNED)).split()
+    with (
+        Command("-model_dir", str(TINY), "-cpu", "-show_tokens_to_client", *options) as server,
+        np.load(GOLDEN / "vectors.npz") as vectors,
+        BertClient(**server.wait_until_ready().ports, check_length=False) as client,
+    ):
         for case in cases:
             got, tokens = client.encode(TEXTS[case["texts"]], is_tokenized=case["is_tokenized"], show_tokens=True)
             assert tokens == case["tokens"]

@@ -18,7 +18,7 @@ TEXTS: list[str] = json.loads((GOLDEN / "cases.json").read_text())["texts"]["pla
 def test_the_vectors_stay_the_same(flag: str, dtype: str, worst: float) -> None:
     with Command("-model_dir", str(TINY), "-cpu", flag) as server:
         server.wait_until_ready()
-        with BertClient(port=server.port, port_out=server.port_out, check_length=False) as client:
+        with BertClient(**server.ports, check_length=False) as client:
             vectors = client.encode(TEXTS)
     with np.load(GOLDEN / "vectors.npz") as golden:
         expected = golden["case_00"].astype(np.float64)

@@ -28,7 +28,7 @@ def server(minilm: Path) -> Iterator[Command]:
 
 @pytest.fixture
 def client(server: Command) -> Iterator[BertClient]:
-    with BertClient(port=server.port, port_out=server.port_out, check_length=False) as client:
+    with BertClient(**server.ports, check_length=False) as client:
         yield client
 
 
@@ -53,7 +53,7 @@ def test_a_row_does_not_depend_on_its_batch(server: Command, client: BertClient)
 
     def one_client(number: int) -> None:
         order = np.random.default_rng(number).permutation(len(TEXTS))[: 10 + 5 * number]
-        with BertClient(port=server.port, port_out=server.port_out, check_length=False) as other:
+        with BertClient(**server.ports, check_length=False) as other:
             mixed = other.encode([TEXTS[position] for position in order])
         np.testing.assert_allclose(mixed, together[order], atol=1e-5, rtol=0)
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import pytest
 from fake_engine import vector_of
 from ray_machines import Machines
-from serving import fake_config
+from serving import fake_config, ports_of
 
 from bert_serving.client import BertClient
 from bert_serving.server import BertServer
@@ -36,8 +35,11 @@ def test_actors_come_with_the_load_and_give_their_room_back(cluster: Machines) -
         launcher="ray", ray_address=cluster.address, host="127.0.0.1", num_worker=1, max_worker=2, scale_up_wait=1,
         scale_down_idle=1, max_batch_size=4,
     )  # fmt: skip
-    where: dict[str, Any] = {"port": config.port, "port_out": config.port_out}
-    with BertServer(config), BertClient(**where) as client, BertClient(**where) as watcher:
+    with (
+        BertServer(config) as server,
+        BertClient(**ports_of(server)) as client,
+        BertClient(**ports_of(server)) as watcher,
+    ):
 
         def states() -> list[str]:
             processes = watcher.server_status["processes"]

@@ -21,7 +21,7 @@ from fake_engine import vector_of
 from folders import SUPPORT, TINY
 from ports import free_ports
 from ray_machines import Machines, add_machine, ray_machines
-from serving import fake_config, processes
+from serving import fake_config, ports_of, processes
 
 from bert_serving.client import BertClient
 from bert_serving.server import BertServer, ConfigError, ServerConfig, StartError
@@ -37,12 +37,8 @@ EXPECTED = np.stack([vector_of(text) for text in TEXTS])
 def serving(cluster: Machines, **options: Any) -> Iterator[tuple[BertServer, BertClient]]:
     """A ready server with the fake engine and a client of it."""
     values = {"launcher": "ray", "ray_address": cluster.address, "num_worker": 2, "host": "127.0.0.1", **options}
-    with BertServer(fake_config(**values)) as server, BertClient(**where(server)) as client:
+    with BertServer(fake_config(**values)) as server, BertClient(**ports_of(server)) as client:
         yield server, client
-
-
-def where(server: BertServer) -> dict[str, Any]:
-    return {"port": server.config.port, "port_out": server.config.port_out}
 
 
 def workers(server: BertServer) -> list[dict[str, Any]]:
@@ -100,7 +96,7 @@ def test_with_keys_for_clients(cluster: Machines, tmp_path: Path) -> None:
     (alice,) = make_keys(tmp_path / "keys", ["alice"])
     values = {"launcher": "ray", "ray_address": cluster.address, "host": "127.0.0.1"}
     config = fake_config(curve_dir=str(tmp_path / "keys"), **values)
-    with BertServer(config) as server, BertClient(**where(server), curve=alice) as client:
+    with BertServer(config) as server, BertClient(**ports_of(server), curve=alice) as client:
         np.testing.assert_array_equal(client.encode(TEXTS), EXPECTED)
 
 
@@ -110,7 +106,7 @@ def test_a_worker_starts_where_the_model_folder_is_not(launcher: str, cluster: M
     port, port_out = free_ports(2)
     values = {"model_dir": str(model), "cpu": True, "port": port, "port_out": port_out, "host": "127.0.0.1"}
     config = ServerConfig.from_mapping({**values, "launcher": launcher, "ray_address": cluster.address})
-    with BertServer(config) as server, BertClient(**where(server)) as client:
+    with BertServer(config) as server, BertClient(**ports_of(server)) as client:
         before = client.encode(TEXTS)
         shutil.rmtree(model)
         (worker,) = workers(server)

@@ -60,6 +60,6 @@ def test_a_real_model_gives_the_local_launchers_vectors(cluster: Machines, minil
     for launcher in ([], on(cluster)):
         with Command("-model_dir", str(minilm), "-cpu", "-pooling_layer", "-1", *launcher) as server:
             server.wait_until_ready()
-            with BertClient(port=server.port, port_out=server.port_out, check_length=False) as client:
+            with BertClient(**server.ports, check_length=False) as client:
                 found.append(client.encode(texts))
     np.testing.assert_allclose(found[1], found[0], rtol=0, atol=1e-5)

@@ -5,27 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from docker_files import DOCKER, environment_of
 from folders import ROOT
-from ports import free_ports
 
-DOCKER = ROOT / "docker"
-TINY = ROOT / "tests" / "golden" / "tiny_bert"
 DOCKERFILES = [DOCKER / "Dockerfile", DOCKER / "Dockerfile.gpu"]
-
-
-def environment_of(dockerfile: Path) -> dict[str, str]:
-    """What its ENV sets."""
-    block = re.search(r"^ENV ((?:.*\\\n)*.*)", dockerfile.read_text(), re.MULTILINE)
-    assert block
-    return dict(pair.split("=", 1) for pair in block[1].replace("\\\n", " ").split())
 
 
 def entry_point(*arguments: str, folder: Path, env: dict[str, str]) -> list[str]:
@@ -52,37 +40,6 @@ def test_the_first_argument_is_the_number_of_workers(given: list[str], handed_on
     assert entry_point(*given, folder=tmp_path, env={}) == handed_on
 
 
-def test_a_container_is_healthy_when_it_is_ready_and_stops_in_time(tmp_path: Path) -> None:
-    port, port_out, http_port = free_ports(3)
-    (tmp_path / "bert-serving-start").write_text(
-        f'#!/bin/sh\nexec {sys.executable} -m bert_serving.server.cli.start "$@"\n'
-    )
-    (tmp_path / "bert-serving-start").chmod(0o755)
-    own = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "BERT_SERVING_MODEL_DIR": str(TINY)}
-    ports = {"PORT": port, "PORT_OUT": port_out, "HTTP_PORT": http_port}
-    own |= {f"BERT_SERVING_{name}": str(value) for name, value in ports.items()}
-    env = {**os.environ, **environment_of(DOCKER / "Dockerfile"), **own}
-
-    def health() -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, DOCKER / "healthcheck.py"], env=env, capture_output=True, text=True)
-
-    assert "nothing answers" in health().stderr
-    command = [str(DOCKER / "entrypoint.sh"), "2", "-http_host", "127.0.0.1"]
-    with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        try:
-            said = set()
-            while (checked := health()).returncode:
-                assert server.poll() is None
-                said.add(checked.stderr.strip())
-            assert any("loading" in text for text in said)
-            begin_s = time.monotonic()
-            server.send_signal(signal.SIGTERM)
-            assert server.wait(30) == 0
-            assert time.monotonic() - begin_s < 10
-        finally:
-            server.kill()
-
-
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
 def test_a_dockerfile_is_sound(dockerfile: Path) -> None:
     text = dockerfile.read_text()
@@ -104,15 +61,6 @@ def test_what_goes_into_an_image_installs_and_nothing_else_goes() -> None:
         named = re.search(r"/src/server\[(.+?)\]", dockerfile.read_text())
         assert named
         assert all(f"\n{extra} = [" in extras for extra in named[1].split(","))
-
-
-def test_compose_is_sound() -> None:
-    compose = shutil.which("docker-compose")
-    if compose is None:
-        pytest.skip("no docker-compose here: Debian's package of that name has it")
-    command = [compose, "-f", str(DOCKER / "compose.yml"), "config", "-q"]
-    checked = subprocess.run(command, env={**os.environ, "MODEL": "/model"}, capture_output=True, text=True)
-    assert checked.returncode == 0, checked.stderr
 
 
 def test_the_grafana_dashboard_asks_for_metrics_that_exist() -> None:

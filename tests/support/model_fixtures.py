@@ -33,7 +33,7 @@ def load_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Load]:
 
     def load(**options: Any) -> BertEngine:
         given = {"model_dir": str(TINY), "graph_tmp_dir": str(folder), "cpu": True, **options}
-        key = json.dumps(given, sort_keys=True)
+        key = json.dumps(given, sort_keys=True, default=str)
         if key not in engines:
             config = bert_engine.resolve(ServerConfig.from_mapping(given))
             prepared = bert_engine.prepare(config, lambda text: None)

@@ -11,10 +11,10 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from folders import ROOT
-from gateway_support import Browse
 from serving import fake_config
 
 from bert_serving.client.endpoints import Endpoint, checked_endpoints
@@ -265,7 +265,7 @@ def test_a_ray_worker_finds_model_and_gpu(monkeypatch: pytest.MonkeyPatch) -> No
     assert any(given.model_dir.startswith(f"{root}/") for root in roots)
 
 
-def test_it_scales_by_a_metric_that_is_there(browse: Browse) -> None:
+def test_it_scales_by_a_metric_that_is_there(http: httpx.Client) -> None:
     (scaler,) = of_kind("HorizontalPodAutoscaler")
     target = scaler["spec"]["scaleTargetRef"]
     assert f"{target['kind'].lower()}/{target['name']}" in map(name_of, ALL)
@@ -274,7 +274,7 @@ def test_it_scales_by_a_metric_that_is_there(browse: Browse) -> None:
     series = rule["seriesQuery"].split("{")[0]
     assert re.fullmatch(rule["name"]["matches"], series)
     assert rule["name"]["as"] == scaler["spec"]["metrics"][0]["pods"]["metric"]["name"]
-    found = set(re.findall(r"^# TYPE (\S+)", browse().get("/metrics").text, re.MULTILINE))
+    found = set(re.findall(r"^# TYPE (\S+)", http.get("/metrics").text, re.MULTILINE))
     assert series in found
     texts = [README, *(path.read_text() for path in FILES)]
     assert {name for text in texts for name in re.findall(r"\bbert_serving_[a-z_]+", text)} <= found | {"bert_serving"}
