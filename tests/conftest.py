@@ -22,10 +22,20 @@ from bert_serving.server import BertServer
 pytest_plugins = ["model_fixtures"]
 
 
+SHARING = ("slow/docs", "slow/ray_cluster")
+"""Folders whose files share what is dear: servers with a real model, a Ray cluster."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The folder gives each test its marker: unit, service, engine or slow."""
+    """The folder gives each test its marker: unit, service, engine or slow.
+
+    With pytest-xdist the tests of a file go to one process, and so do those of a folder that shares.
+    """
     for item in items:
-        item.add_marker(item.path.relative_to(TESTS).parts[0])
+        file = item.path.relative_to(TESTS)
+        item.add_marker(file.parts[0])
+        folder = str(file.parent)
+        item.add_marker(pytest.mark.xdist_group(folder if folder in SHARING else str(file)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,11 +6,14 @@ Each is made once, under .venv-peers/, with what it needs and nothing else. One 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,11 +77,21 @@ def python_of(peer: Peer) -> Path:
     venv = FOLDER / peer.name
     marker = venv / "installed.txt"
     wanted = "\n".join(peer.packages)
-    if not marker.exists() or marker.read_text() != wanted:
-        print(f"installing {peer.name} into {venv.relative_to(ROOT)} ...", flush=True)
-        _install(_base_python(peer), venv, peer.packages)
-        marker.write_text(wanted)
+    with _alone(peer.name):
+        if not marker.exists() or marker.read_text() != wanted:
+            print(f"installing {peer.name} into {venv.relative_to(ROOT)} ...", flush=True)
+            _install(_base_python(peer), venv, peer.packages)
+            marker.write_text(wanted)
     return venv / "bin" / "python"
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """Tests that run side by side do not make the same environment at once."""
+    FOLDER.mkdir(exist_ok=True)
+    with (FOLDER / f"{name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def versions_of(python: Path, distributions: tuple[str, ...]) -> dict[str, str]:

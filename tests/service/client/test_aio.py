@@ -7,7 +7,8 @@ import threading
 
 import numpy as np
 import pytest
-from peer_server import CONFIG, Frames, PeerServer, answer_nothing, answer_rows, free_port, vectors
+from peer_server import CONFIG, Frames, PeerServer, answer_nothing, answer_rows, vectors
+from ports import free_ports
 
 from bert_serving.client import (
     AsyncBertClient,
@@ -108,8 +109,9 @@ async def test_errors(peer: PeerServer) -> None:
 
 
 async def test_no_server() -> None:
+    port, port_out = free_ports(2)
     with pytest.raises(ConnectFailed, match="nothing listens"):
-        await AsyncBertClient.connect(port=free_port(), port_out=free_port(), connect_timeout=200)
+        await AsyncBertClient.connect(port=port, port_out=port_out, connect_timeout=200)
 
 
 async def test_another_version() -> None:

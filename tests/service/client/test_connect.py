@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 import zmq
-from peer_server import CONFIG, PeerServer, answer_nothing, answer_rows, free_port, vectors
+from peer_server import CONFIG, PeerServer, answer_nothing, answer_rows, vectors
+from ports import free_ports
 from zmq import Event
 
 from bert_serving.client import BertClient, ConnectFailed
@@ -77,13 +78,13 @@ def black_hole() -> Iterator[int]:
 
 
 def test_nothing_listens() -> None:
-    port, port_out = free_port(), free_port()
+    port, port_out = free_ports(2)
     message = connect_error(port, port_out)
     assert message.startswith(f"nothing listens on localhost:{port} (port) and localhost:{port_out} (port_out)")
 
 
 def test_nothing_listens_on_one(peer: PeerServer) -> None:
-    port = free_port()
+    (port,) = free_ports(1)
     assert connect_error(port, peer.port_out).startswith(f"nothing listens on localhost:{port} (port):")
     assert connect_error(peer.port, port).startswith(f"nothing listens on localhost:{port} (port_out):")
 
@@ -158,7 +159,7 @@ def test_asks_again(peer: PeerServer) -> None:
 
 @pytest.mark.parametrize("connect_timeout", [20_000, -1])
 def test_waits_for_a_server_that_starts_late(connect_timeout: int) -> None:
-    port, port_out = free_port(), free_port()
+    port, port_out = free_ports(2)
     with ThreadPoolExecutor(1) as threads:
         connecting = threads.submit(BertClient, port=port, port_out=port_out, connect_timeout=connect_timeout)
         with PeerServer(port=port, port_out=port_out), connecting.result(timeout=20) as client:
@@ -183,7 +184,7 @@ def test_no_handshake(peer: PeerServer, checks: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("checks", NO_CHECKS)
 def test_no_server_at_the_first_call(checks: dict[str, Any]) -> None:
-    port, port_out = free_port(), free_port()
+    port, port_out = free_ports(2)
     with BertClient(port=port, port_out=port_out, connect_timeout=CONNECT_TIMEOUT_MS, **checks) as client:
         with pytest.raises(ConnectFailed, match="nothing listens"):
             client.encode(["a"])
@@ -239,7 +240,7 @@ def test_a_busy_server_is_waited_for(peer: PeerServer) -> None:
 
 def test_returns_to_a_peer_that_was_of_the_wrong_kind() -> None:
     """libzmq itself would not."""
-    port_out = free_port()
+    (port_out,) = free_ports(1)
     with PeerServer() as wrong:
         port = wrong.port_out
         client = BertClient(port=port, port_out=port_out, ignore_all_checks=True, connect_timeout=2_000)

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from peer_server import CONFIG, Frames, PeerServer, answer_nothing, answer_rows, free_port, vectors
+from peer_server import CONFIG, Frames, PeerServer, answer_nothing, answer_rows, vectors
+from ports import free_ports
 
 from bert_serving.client import (
     BertClient,
@@ -108,8 +109,9 @@ def test_closing(peer: PeerServer) -> None:
 
 
 def test_construction_fails_as_bert_client_does() -> None:
+    port, port_out = free_ports(2)
     with pytest.raises(ConnectFailed, match="nothing listens"):
-        ConcurrentBertClient(port=free_port(), port_out=free_port(), connect_timeout=200)
+        ConcurrentBertClient(port=port, port_out=port_out, connect_timeout=200)
     with pytest.raises(ValueError, match="max_concurrency"):
         ConcurrentBertClient(max_concurrency=0)
 

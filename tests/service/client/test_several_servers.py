@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from peer_server import PeerServer, answer_nothing, answer_rows, free_port, vectors
+from peer_server import PeerServer, answer_nothing, answer_rows, vectors
+from ports import free_ports
 
 from bert_serving.client import AsyncBertClient, BertClient, ClientClosed, ConnectFailed, InvalidInputValue, RowFailed
 from bert_serving.client.endpoints import Endpoint, checked_endpoints
@@ -63,7 +64,7 @@ def test_the_others_go_on_when_one_dies(peers: list[PeerServer]) -> None:
 
 
 def test_one_that_is_not_there_yet_joins_later(peers: list[PeerServer]) -> None:
-    port, port_out = free_port(), free_port()
+    port, port_out = free_ports(2)
     with BertClient(endpoints=[f"127.0.0.1:{port}:{port_out}", *where(peers[0])]) as client:
         np.testing.assert_array_equal(client.encode(TEXTS), vectors(TEXTS))
         with PeerServer(port=port, port_out=port_out) as late:
@@ -72,7 +73,7 @@ def test_one_that_is_not_there_yet_joins_later(peers: list[PeerServer]) -> None:
 
 
 def test_without_any_the_error_names_all(peers: list[PeerServer]) -> None:
-    ports = free_port(), free_port()
+    ports = free_ports(2)
     with pytest.raises(ConnectFailed, match=rf"none of 2 servers.*{ports[0]}.*{ports[1]}"):
         BertClient(endpoints=[f"127.0.0.1:{port}:{port + 1}" for port in ports], connect_timeout=300)
     with BertClient(endpoints=where(*peers[:2]), connect_timeout=300) as client:
