@@ -10,6 +10,9 @@ import pytest
 import readme
 from command import Command
 
+MOST_SERVERS = 3
+"""Each holds a model in memory."""
+
 
 @pytest.fixture(scope="session")
 def real_paths(minilm: Path) -> Callable[[str], str]:
@@ -18,21 +21,22 @@ def real_paths(minilm: Path) -> Callable[[str], str]:
     return lambda text: readme.replaced(text, folders)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server_with(real_paths: Callable[[str], str]) -> Iterator[Callable[[str], Command]]:
-    """A ready server with the given options; the one with no options stays up, and one other."""
+    """A ready server with the given options; the last few that were asked for stay up."""
     servers: dict[str, tuple[Command, ExitStack]] = {}
 
     def get(options: str) -> Command:
-        if options not in servers:
-            for other in [other for other in servers if other]:
-                servers.pop(other)[1].close()
-            model = "" if "-model_dir" in options else "-model_dir /models/uncased_L-12_H-768_A-12"
-            running = ExitStack()
+        if options in servers:
+            servers[options] = servers.pop(options)  # the last one now
+            return servers[options][0]
+        if len(servers) == MOST_SERVERS:
+            servers.pop(next(iter(servers)))[1].close()
+        model = "" if "-model_dir" in options else "-model_dir /models/uncased_L-12_H-768_A-12"
+        with ExitStack() as running:
             server = running.enter_context(Command(*real_paths(f"{options} {model} -cpu").split()))
-            servers[options] = server, running
-            server.wait_until_ready()
-        return servers[options][0]
+            servers[options] = server.wait_until_ready(), running.pop_all()
+        return server
 
     yield get
     for _, running in servers.values():

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -17,7 +16,8 @@ import numpy as np
 import pytest
 import readme
 from command import Command
-from folders import TINY
+from fake_command import start_command
+from fake_command import wait_until_ready as wait_for_ready_line
 from gateway_support import wait_until_ready
 from ports import free_ports
 from readme import Block
@@ -101,24 +101,26 @@ def test_shell_command(
     if "-curve_dir" in options:
         make_keys(tmp_path / "keys", ["alice"])
     if name == "bert-serving-start":
-        with Command(*options, "-cpu") as server:
-            server.wait_until_ready()
+        ports = map(str, free_ports(2))
+        rehearse = [*installed(name), *options, "-cpu", "-dry_run", "-port", next(ports), "-port_out", next(ports)]
+        subprocess.run(rehearse, check=True, timeout=120)
     elif name == "bert-serving-keygen":
         subprocess.run([*installed(name), *options], check=True, timeout=60)
         assert (tmp_path / "keys" / "for_clients" / "alice" / "client.key_secret").is_file()
     elif name == "bert-serving-terminate":
-        with Command("-cpu", "-model_dir", str(TINY)) as server:
-            server.wait_until_ready()
-            real = [readme.with_ports(option, server.port, server.port_out) for option in options]
+        port, port_out = free_ports(2)
+        with start_command([port, port_out]) as server:
+            wait_for_ready_line(server)
+            real = [readme.with_ports(option, port, port_out) for option in options]
             subprocess.run([*installed(name), *real], check=True, timeout=60)
-            assert server.wait_for_end() == 0
+            server.communicate(timeout=60)
+        assert server.returncode == 0
     elif name == "bert-serving-benchmark":
-        with ExitStack() as opened:
-            if "-target" in options:
-                server = opened.enter_context(Command("-cpu", "-model_dir", str(TINY))).wait_until_ready()
-                options = [readme.with_ports(option, server.port, server.port_out) for option in options]
-            quick = [f"-test_{varied}" for varied in (*CLIENT_PARAMETERS, *SERVER_PARAMETERS)]
-            subprocess.run([*installed(name), *options, *quick, *QUICK_BENCHMARK], check=True, timeout=240)
+        if "-target" in options:
+            target = server_with("")
+            options = [readme.with_ports(option, target.port, target.port_out) for option in options]
+        quick = [f"-test_{varied}" for varied in (*CLIENT_PARAMETERS, *SERVER_PARAMETERS)]
+        subprocess.run([*installed(name), *options, *quick, *QUICK_BENCHMARK], check=True, timeout=240)
     elif name == "bert-serving-encode":
         Path("reviews.csv").write_text("id,body\n1,good\n2,bad\n")
         Path("texts").mkdir()

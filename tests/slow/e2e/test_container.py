@@ -34,15 +34,15 @@ def test_a_container_is_healthy_when_it_is_ready_and_stops_in_time(tmp_path: Pat
     command = [str(DOCKER / "entrypoint.sh"), "2", "-http_host", "127.0.0.1"]
     with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
-            said = set()
+            said, begin_s = set(), time.monotonic()
             while (checked := health()).returncode:
                 assert server.poll() is None
                 said.add(checked.stderr.strip())
             assert any("loading" in text for text in said)
-            begin_s = time.monotonic()
+            ready_s = time.monotonic()
             server.send_signal(signal.SIGTERM)
             assert server.wait(30) == 0
-            assert time.monotonic() - begin_s < 10
+            assert time.monotonic() - ready_s < ready_s - begin_s, "to stop took longer than to load the model"
         finally:
             server.kill()
 

@@ -1,4 +1,4 @@
-"""A Ray cluster for the tests of a module."""
+"""The Ray cluster of a session. Who takes a machine away puts another in its place."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from ray_machines import Machines, ray_machines
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def cluster() -> Iterator[Machines]:
     """A head without room for workers, and two machines with one core each."""
     pytest.importorskip("ray")

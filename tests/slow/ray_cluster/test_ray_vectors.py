@@ -1,4 +1,4 @@
-"""What workers on a Ray cluster of three machines answer: 1.10's vectors to the 1.10 client, and the local launcher's.
+"""What workers on a Ray cluster of three machines answer: 1.10's vectors to its client, and sentence-transformers' own.
 
 Each start takes seconds, so these are a few of the golden cases' settings, one at least for every part of the engine
 that a worker brings along: tokenizer, lengths, mask, vectors of tokens, a fine-tuned checkpoint. BERT_EVERY_SETTING=1
@@ -53,13 +53,15 @@ def test_golden_cases_through_the_published_client(setting: str, cluster: Machin
     assert names
 
 
-def test_a_real_model_gives_the_local_launchers_vectors(cluster: Machines, minilm: Path) -> None:
+def test_a_real_model_gives_the_vectors_of_sentence_transformers(cluster: Machines, minilm: Path) -> None:
+    """As it does by the local launcher: tests/slow/e2e/test_real_model.py."""
     by_language = json.loads((GOLDEN / "minilm_texts.json").read_text("utf-8"))
     texts = [text for texts in by_language.values() for text in texts]
-    found = []
-    for launcher in ([], on(cluster)):
-        with Command("-model_dir", str(minilm), "-cpu", "-pooling_layer", "-1", *launcher) as server:
-            server.wait_until_ready()
-            with BertClient(**server.ports, check_length=False) as client:
-                found.append(client.encode(texts))
-    np.testing.assert_allclose(found[1], found[0], rtol=0, atol=1e-5)
+    with np.load(GOLDEN / "minilm.npz") as golden:
+        expected = np.concatenate([golden[language] for language in by_language])
+    options = ["-model_dir", str(minilm), "-cpu", "-pooling_layer", "-1", "-no_normalize", *on(cluster)]
+    with (
+        Command(*options) as server,
+        BertClient(**server.wait_until_ready().ports, check_length=False) as client,
+    ):
+        np.testing.assert_allclose(client.encode(texts), expected, rtol=0, atol=1e-5)
