@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 import pytest
 import zmq
-from fake_command import start_command, wait_until_ready
+from command import FakeCommand
 from fake_engine import vector_of
 from family import Family
 from ports import free_ports, is_free
@@ -179,12 +179,12 @@ def test_ipc_that_is_refused_is_replaced_by_loopback(
 # -- the command ------------------------------------------------------------------------------------------------------
 
 
-def by_signal(number: signal.Signals) -> Callable[[subprocess.Popen[str], int], None]:
-    return lambda process, port: process.send_signal(number)
+def by_signal(number: signal.Signals) -> Callable[[FakeCommand], None]:
+    return lambda server: server.stop(number)
 
 
-def by_terminate(process: subprocess.Popen[str], port: int) -> None:
-    command = [sys.executable, "-m", "bert_serving.server.cli.terminate", "-port", str(port)]
+def by_terminate(server: FakeCommand) -> None:
+    command = [sys.executable, "-m", "bert_serving.server.cli.terminate", "-port", str(server.port)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
@@ -192,15 +192,14 @@ def test_20_cycles_on_the_same_ports_leave_nothing(socket_folder: Path, family: 
     ports = free_ports(2)
     ways = [by_signal(signal.SIGTERM), by_signal(signal.SIGINT), by_terminate]
     for cycle in range(15):
-        with start_command(ports, num_worker=2, graph_tmp_dir=str(socket_folder)) as process:
-            wait_until_ready(process)
-            children = psutil.Process(process.pid).children(recursive=True)
+        with FakeCommand(ports, num_worker=2, graph_tmp_dir=str(socket_folder)) as server:
+            server.wait_until_ready()
+            children = psutil.Process(server.pid).children(recursive=True)
             assert len(children) == 4
-            with BertClient(port=ports[0], port_out=ports[1]) as client:
+            with BertClient(**server.ports) as client:
                 np.testing.assert_array_equal(client.encode(["a"]), [vector_of("a")])
-            ways[cycle % 3](process, ports[0])
-            _, log = process.communicate(timeout=30)
-            assert process.returncode == 0, log
+            ways[cycle % 3](server)
+            assert server.wait_for_end(30) == 0, server.log
         assert not any(child.is_running() for child in children)
         assert all(map(is_free, ports))
         assert list(socket_folder.iterdir()) == []
@@ -214,11 +213,11 @@ def test_20_cycles_on_the_same_ports_leave_nothing(socket_folder: Path, family: 
 
 
 def test_children_end_when_the_server_is_killed() -> None:
-    with start_command(free_ports(2)) as process:
-        wait_until_ready(process)
-        children = psutil.Process(process.pid).children(recursive=True)
-        process.kill()
-        process.communicate()
+    with FakeCommand() as server:
+        server.wait_until_ready()
+        children = psutil.Process(server.pid).children(recursive=True)
+        server.stop(signal.SIGKILL)
+        server.wait_for_end()
     gone, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
     assert gone
@@ -233,8 +232,7 @@ def test_children_end_when_the_server_is_killed() -> None:
     ids=lambda value: value["model_dir"] if isinstance(value, dict) else "",
 )
 def test_the_last_line_is_the_reason(options: dict[str, Any], last_line: str) -> None:
-    with start_command(free_ports(2), **options) as process:
-        _, log = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert log.splitlines()[-1].startswith(last_line)
-    assert "Traceback" not in log
+    with FakeCommand(**options) as server:
+        assert server.wait_for_end(60) == 1
+    assert server.last_line.startswith(last_line)
+    assert "Traceback" not in server.log

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_engine import vector_of
+from fake_engine import expected
 from raw_client import RawClient
 from serving import Serve, open_requests, status
 from subscription_gate import SubscriptionGate
@@ -21,7 +21,7 @@ from bert_serving.client.wire import Command, decode_reply, encode_command
 from bert_serving.server import BertServer
 
 TEXTS = [f"!slow 0.01 {number}" for number in range(100)]
-VECTORS = np.stack([vector_of(text) for text in TEXTS])
+VECTORS = expected(TEXTS)
 
 Calls = Callable[[dict[str, Any], threading.Event], Any]
 """Encodes one text, sets the event, and returns the vectors of TEXTS."""

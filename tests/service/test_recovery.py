@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_command import start_command, wait_until_ready
+from command import FakeCommand
 from fake_engine import expected
 from family import Family
 from ports import free_ports
@@ -144,19 +144,17 @@ def test_a_call_survives_a_cut_of_the_network(serve: Serve) -> None:
 def test_a_call_survives_a_restart_of_the_whole_server(in_order: bool) -> None:
     ports = free_ports(2)
     with ThreadPoolExecutor(1) as pool:
-        with start_command(ports, drain_timeout=0) as first:
-            wait_until_ready(first)
-            client = BertClient(port=ports[0], port_out=ports[1], connect_timeout=60_000)
+        with FakeCommand(ports, drain_timeout=0) as first:
+            first.wait_until_ready()
+            client = BertClient(**first.ports, connect_timeout=60_000)
             running = pool.submit(client.encode, SLOW)
             while client.server_status["queue"]["open_requests"] == 0:
                 pass
-            first.terminate() if in_order else first.kill()
-            first.communicate(timeout=30)
-        with start_command(ports) as second, client:
-            wait_until_ready(second)
+            first.stop(signal.SIGTERM if in_order else signal.SIGKILL)
+            first.wait_for_end(30)
+        with FakeCommand(ports) as second, client:
+            second.wait_until_ready()
             np.testing.assert_array_equal(running.result(60), expected(SLOW))
-            second.terminate()
-            second.communicate(timeout=30)
 
 
 # -- the end ----------------------------------------------------------------------------------------------------------

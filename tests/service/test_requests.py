@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_engine import vector_of
+from fake_engine import expected, vector_of
 from raw_client import RawClient
 from serving import Connect, Serve, fake_config, ports_of
 
@@ -24,7 +24,7 @@ def texts_of(number: int, tag: str) -> list[str]:
 
 
 def assert_rows(array: Any, texts: list[str]) -> None:
-    np.testing.assert_array_equal(array, np.stack([vector_of(text) for text in texts]))
+    np.testing.assert_array_equal(array, expected(texts))
 
 
 @pytest.mark.parametrize(("num_worker", "max_batch_size"), [(1, 7), (2, 256), (3, 1)])

@@ -168,19 +168,13 @@ def main() -> None:
     with Command(*arguments) as server:
         legacy_python = str(python_of(LEGACY_CLIENT)) if options.legacy else ""
         server.wait_until_ready()
-        reader = threading.Thread(target=server.wait_for_end, args=(A_DAY_S,))  # a full pipe would stop it
-        reader.start()
-        try:
+        with server.reading():
             chaos = Chaos(server, options, legacy_python)
             before = psutil.Process(server.pid).memory_info().rss
             begin_s = time.monotonic()
             chaos.run()
             took_s = time.monotonic() - begin_s
             grown_mib = (psutil.Process(server.pid).memory_info().rss - before) / 2**20
-        finally:
-            with suppress(ProcessLookupError):
-                os.kill(server.pid, signal.SIGTERM)
-            reader.join()
     if options.log:
         print(server.log, file=sys.stderr)
     show(chaos, took_s, grown_mib, options.json)

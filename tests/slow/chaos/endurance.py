@@ -14,12 +14,11 @@ import os
 import random
 import signal
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 import gateway_support
@@ -29,8 +28,7 @@ import httpx
 import numpy as np
 import psutil
 import zmq
-from command import Command
-from fake_command import start_command, wait_until_ready
+from command import Command, FakeCommand, Started
 from fake_engine import vector_of
 from folders import TINY
 from ports import free_ports
@@ -60,32 +58,20 @@ class Running:
 
 
 @contextmanager
-def fake_server(**options: Any) -> Iterator[Running]:
+def running(started: Started) -> Iterator[Running]:
+    """The server, once it is ready."""
+    with started as server, server.wait_until_ready().reading():
+        yield Running(server.pid, server.port, server.port_out)
+
+
+def fake_server(**options: Any) -> AbstractContextManager[Running]:
     """With an engine that computes nothing."""
-    ports = free_ports(2)
-    process = start_command(ports, **options)
-    try:
-        wait_until_ready(process)
-        assert process.stderr is not None
-        threading.Thread(target=process.stderr.read, daemon=True).start()  # a full pipe would stop it
-        yield Running(process.pid, *ports)
-    finally:
-        process.terminate()
-        process.wait(60)
+    return running(FakeCommand(**options))
 
 
-@contextmanager
-def tiny_server() -> Iterator[Running]:
+def tiny_server() -> AbstractContextManager[Running]:
     """With a BERT of two small layers."""
-    with Command("-model_dir", str(TINY), "-cpu", "-max_seq_len", "64") as server:
-        server.wait_until_ready()
-        reader = threading.Thread(target=server.wait_for_end, args=(86_400,))
-        reader.start()
-        try:
-            yield Running(server.pid, server.port, server.port_out)
-        finally:
-            os.kill(server.pid, signal.SIGTERM)
-            reader.join()
+    return running(Command("-model_dir", str(TINY), "-cpu", "-max_seq_len", "64"))
 
 
 def p95_ms(seconds: list[float]) -> float:
@@ -182,14 +168,14 @@ def cycles(number: int) -> tuple[str, bool]:
     ports = free_ports(2)
     before = len(os.listdir("/tmp"))
     for turn in range(number):
-        process = start_command(ports)
-        wait_until_ready(process)
-        children = psutil.Process(process.pid).children(recursive=True)
-        with BertClient(port=ports[0], port_out=ports[1]) as client:
-            assert np.array_equal(client.encode([f"{turn}"]), [vector_of(f"{turn}")])
-        process.send_signal(random.choice([signal.SIGTERM, signal.SIGINT]))
-        process.communicate(timeout=60)
-        assert process.returncode == 0, f"exit status {process.returncode} in cycle {turn}"
+        with FakeCommand(ports) as server:
+            server.wait_until_ready()
+            children = psutil.Process(server.pid).children(recursive=True)
+            with BertClient(**server.ports) as client:
+                assert np.array_equal(client.encode([f"{turn}"]), [vector_of(f"{turn}")])
+            server.stop(random.choice([signal.SIGTERM, signal.SIGINT]))
+            status = server.wait_for_end(60)
+        assert status == 0, f"exit status {status} in cycle {turn}"
         assert not any(child.is_running() for child in children)
     return f"{number} cycles, all ended with 0; {len(os.listdir('/tmp')) - before} new entries in /tmp", True
 

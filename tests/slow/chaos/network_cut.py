@@ -11,9 +11,9 @@ import argparse
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-from folders import SUPPORT
-
+SUPPORT = Path(__file__).resolve().parents[2] / "support"
 NAMES = ("bert-cut-server", "bert-cut-client")
 ADDRESSES = ("10.213.7.1", "10.213.7.2")
 ROWS = 40

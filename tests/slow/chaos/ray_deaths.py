@@ -22,14 +22,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 from checked_load import CheckedLoad
-from fake_command import start_command, wait_until_ready
+from command import FakeCommand
 from fake_engine import vector_of
-from ports import free_ports
 from ray_machines import Machines, add_machine, ray_machines
 
 from bert_serving.client import BertClient
@@ -102,22 +102,13 @@ class Deaths:
 @contextmanager
 def served(machines: Machines, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A server with a worker on each machine; its ports."""
-    port, port_out = free_ports(2)
     values = {"launcher": "ray", "ray_address": machines.address, "host": "127.0.0.1", "num_worker": WORKERS}
     if options.model:
         values |= {"engine": "bert_serving.server.engine.bert_engine", "model_dir": options.model}
-    process = start_command([port, port_out], **values)
-    wait_until_ready(process)
-    log = open(options.log, "w") if options.log else open(os.devnull, "w")  # noqa: SIM115 - the reader closes it
-    reader = threading.Thread(target=lambda: log.writelines(process.stderr or ()))  # a full pipe would stop it
-    reader.start()
-    try:
-        yield {"port": port, "port_out": port_out}
-    finally:
-        process.terminate()
-        process.wait(60)
-        reader.join()
-        log.close()
+    with FakeCommand(**values) as server, server.wait_until_ready().reading():
+        yield server.ports
+    if options.log:
+        Path(options.log).write_text(server.log)
 
 
 def main() -> None:

@@ -15,9 +15,7 @@ import httpx
 import numpy as np
 import pytest
 import readme
-from command import Command
-from fake_command import start_command
-from fake_command import wait_until_ready as wait_for_ready_line
+from command import Command, FakeCommand
 from gateway_support import wait_until_ready
 from ports import free_ports
 from readme import Block
@@ -108,13 +106,11 @@ def test_shell_command(
         subprocess.run([*installed(name), *options], check=True, timeout=60)
         assert (tmp_path / "keys" / "for_clients" / "alice" / "client.key_secret").is_file()
     elif name == "bert-serving-terminate":
-        port, port_out = free_ports(2)
-        with start_command([port, port_out]) as server:
-            wait_for_ready_line(server)
-            real = [readme.with_ports(option, port, port_out) for option in options]
+        with FakeCommand() as fake:
+            fake.wait_until_ready()
+            real = [readme.with_ports(option, fake.port, fake.port_out) for option in options]
             subprocess.run([*installed(name), *real], check=True, timeout=60)
-            server.communicate(timeout=60)
-        assert server.returncode == 0
+            assert fake.wait_for_end(60) == 0
     elif name == "bert-serving-benchmark":
         if "-target" in options:
             target = server_with("")

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from fake_engine import vector_of
+from fake_engine import expected
 from ray_machines import Machines
 from serving import fake_config, ports_of
 
@@ -50,7 +50,7 @@ def test_actors_come_with_the_load_and_give_their_room_back(cluster: Machines) -
             running = pool.submit(client.encode, texts)
             wait_until(lambda: states() == ["ready", "ready"])
             assert ray.available_resources().get("CPU", 0) == 0
-            np.testing.assert_array_equal(running.result(LIMIT_S), np.stack([vector_of(text) for text in texts]))
+            np.testing.assert_array_equal(running.result(LIMIT_S), expected(texts))
         wait_until(lambda: states() == ["ready"])
         wait_until(lambda: ray.available_resources().get("CPU", 0) == 1)
-        assert client.encode(["again"]).tolist() == [vector_of("again").tolist()]
+        assert client.encode(["again"]).tolist() == expected(["again"]).tolist()

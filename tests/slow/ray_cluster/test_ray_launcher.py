@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_command import start_command, wait_until_ready
-from fake_engine import vector_of
+from command import FakeCommand, Started
+from fake_engine import expected
 from folders import SUPPORT, TINY
 from ports import free_ports
 from ray_machines import Machines, add_machine, ray_machines
@@ -30,7 +29,7 @@ from bert_serving.server.transport.curve import make_keys
 pytestmark = pytest.mark.filterwarnings("default")  # Ray has warnings of its own
 
 TEXTS = [f"text {number}" for number in range(300)]
-EXPECTED = np.stack([vector_of(text) for text in TEXTS])
+EXPECTED = expected(TEXTS)
 
 
 @contextmanager
@@ -85,7 +84,7 @@ def test_nothing_is_lost_when_machines_and_actors_die(cluster: Machines) -> None
             else:
                 os.kill(workers(server)[0]["pid"], 9)
             for texts, answer in zip(slow, running, strict=True):
-                np.testing.assert_array_equal(answer.result(60), np.stack([vector_of(text) for text in texts]))
+                np.testing.assert_array_equal(answer.result(60), expected(texts))
             wait_until(server, lambda shown: all(worker["state"] == "ready" for worker in shown))
         assert sum(worker["restarts"] for worker in workers(server)) >= 2
         np.testing.assert_array_equal(client.encode(TEXTS), EXPECTED)
@@ -116,19 +115,16 @@ def test_a_worker_starts_where_the_model_folder_is_not(launcher: str, cluster: M
 
 
 def test_a_request_under_way_is_finished_at_the_end(cluster: Machines) -> None:
-    ports = free_ports(2)
     options = {"launcher": "ray", "ray_address": cluster.address, "host": "127.0.0.1"}
-    with start_command(ports, **options) as process, ThreadPoolExecutor(1) as pool:
-        wait_until_ready(process)
-        with BertClient(port=ports[0], port_out=ports[1]) as client:
+    with FakeCommand(**options) as server, ThreadPoolExecutor(1) as pool:
+        with BertClient(**server.wait_until_ready().ports) as client:
             slow = [f"!slow 0.02 {number}" for number in range(300)]
             running = pool.submit(client.encode, slow)
             while client.server_status["queue"]["open_requests"] == 0:
                 pass
-            process.terminate()
-            np.testing.assert_array_equal(running.result(60), np.stack([vector_of(text) for text in slow]))
-        process.communicate(timeout=60)
-        assert process.returncode == 0
+            server.stop()
+            np.testing.assert_array_equal(running.result(60), expected(slow))
+        assert server.wait_for_end(60) == 0
 
 
 def test_what_cannot_start_says_why(cluster: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,13 +163,11 @@ def test_without_the_head_it_ends_and_says_so() -> None:
     with ray_machines(head_cpus=1, others=0) as machines:
         values = {"port": port, "port_out": port_out, "launcher": "ray", "ray_address": machines.address}
         command = [sys.executable, "-c", IMPATIENT, json.dumps({**values, "host": "127.0.0.1"})]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-            wait_until_ready(process)
-            with BertClient(port=port, port_out=port_out) as client:
+        with Started(command, (port, port_out)) as server:
+            with BertClient(**server.wait_until_ready().ports) as client:
                 machines.head_node.kill_gcs_server()
                 np.testing.assert_array_equal(client.encode(TEXTS), EXPECTED)  # its worker is still there
-            _, log = process.communicate(timeout=55)
+            assert server.wait_for_end(55) == 1
         machines.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
         machines.head_node = None  # in order it would take half a minute
-    assert process.returncode == 1
-    assert "error: the head of the Ray cluster at" in log.splitlines()[-1], log
+    assert "error: the head of the Ray cluster at" in server.last_line, server.log
