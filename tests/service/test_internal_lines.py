@@ -180,17 +180,12 @@ def test_the_folder_of_ipc_sockets_is_private_wherever_it_is(
         assert Path(address.removeprefix("ipc://")).parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_folder_that_all_may_write_to_is_a_good_parent(
-    serve: Serve, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shared = tmp_path / "shared"
-    shared.mkdir()
-    shared.chmod(0o777)
-    monkeypatch.setenv("ZEROMQ_SOCK_TMP_DIR", str(shared))
+def test_a_folder_that_all_may_write_to_is_a_good_parent(serve: Serve, connect: Connect, socket_folder: Path) -> None:
+    socket_folder.chmod(0o777)
     good = connect(serve())
     for address in addresses(good):
         folder = Path(address.removeprefix("ipc://")).parent
-        assert folder.parent == shared
+        assert folder.parent == socket_folder
         assert folder.stat().st_mode & 0o777 == 0o700
 
 

@@ -30,15 +30,6 @@ from bert_serving.client.wire import Command, JsonReply, RowsReply, decode_reply
 from bert_serving.server import BertServer, ConfigError, ServiceError, StartError
 
 
-@pytest.fixture
-def socket_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where this test's servers make their folders."""
-    folder = tmp_path / "s"
-    folder.mkdir()
-    monkeypatch.setenv("ZEROMQ_SOCK_TMP_DIR", str(folder))
-    return folder
-
-
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -151,8 +151,9 @@ def test_token_vectors_are_padded(serve: Serve, connect: Connect, options: dict[
 def test_frames_that_are_no_request_get_an_error(
     server: BertServer, connect: Connect, frames: list[bytes], says: str
 ) -> None:
-    with RawClient(server, b"me") as raw:
-        reply = raw.ask(b"me", *frames)
+    name = says.encode()  # an answer to one that had this name before would be lost
+    with RawClient(server, name) as raw:
+        reply = raw.ask(name, *frames)
         assert says in str(getattr(reply, "error", reply))
     assert_rows(connect(server).encode(["still here"]), ["still here"])
 
