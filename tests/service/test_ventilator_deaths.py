@@ -7,26 +7,19 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from fake_engine import vector_of
 from raw_client import RawClient
-from serving import Connect, Serve, open_requests, pids, processes
+from serving import Connect, Serve, open_requests, pids, processes, wait_until
 
 from bert_serving.client.errors import ServerRestarted
 from bert_serving.client.wire import Command, ErrorReply, JsonReply, RowsReply, encode_command, encode_request
 from bert_serving.server import BertServer
 
 PATIENCE_S = 30.0
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < end_s, "it did not come"
 
 
 def end_ventilator(server: BertServer, victim: int = 0) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,12 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import Command
-from folders import GOLDEN
+from minilm import MINILM_TEXTS, minilm_vectors
 
 from bert_serving.client import BertClient
-
-BY_LANGUAGE: dict[str, list[str]] = json.loads((GOLDEN / "minilm_texts.json").read_text("utf-8"))
-TEXTS = [text for texts in BY_LANGUAGE.values() for text in texts]
 
 
 @pytest.fixture(scope="module")
@@ -38,23 +34,22 @@ def test_the_folder_brings_its_length_along(server: Command, client: BertClient)
 
 
 def test_vectors_equal_those_of_sentence_transformers(client: BertClient) -> None:
-    with np.load(GOLDEN / "minilm.npz") as golden:
-        expected = np.concatenate([golden[language] for language in BY_LANGUAGE])
-    got = client.encode(TEXTS)
+    expected = minilm_vectors()
+    got = client.encode(MINILM_TEXTS)
     lengths = np.linalg.norm(got, axis=1) * np.linalg.norm(expected, axis=1)
     assert ((got * expected).sum(axis=1) / lengths).min() > 0.99999
     np.testing.assert_allclose(got, expected, atol=1e-5, rtol=0)
 
 
 def test_a_row_does_not_depend_on_its_batch(server: Command, client: BertClient) -> None:
-    together = client.encode(TEXTS)
-    alone = np.concatenate([client.encode([text]) for text in TEXTS[:40]])
+    together = client.encode(MINILM_TEXTS)
+    alone = np.concatenate([client.encode([text]) for text in MINILM_TEXTS[:40]])
     np.testing.assert_allclose(together[:40], alone, atol=1e-5, rtol=0)
 
     def one_client(number: int) -> None:
-        order = np.random.default_rng(number).permutation(len(TEXTS))[: 10 + 5 * number]
+        order = np.random.default_rng(number).permutation(len(MINILM_TEXTS))[: 10 + 5 * number]
         with BertClient(**server.ports, check_length=False) as other:
-            mixed = other.encode([TEXTS[position] for position in order])
+            mixed = other.encode([MINILM_TEXTS[position] for position in order])
         np.testing.assert_allclose(mixed, together[order], atol=1e-5, rtol=0)
 
     with ThreadPoolExecutor(8) as pool:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from fake_engine import expected
 from ray_machines import Machines
-from serving import fake_config, ports_of
+from serving import fake_config, ports_of, wait_until
 
 from bert_serving.client import BertClient
 from bert_serving.server import BertServer
@@ -18,14 +16,6 @@ from bert_serving.server import BertServer
 pytestmark = pytest.mark.filterwarnings("default")  # Ray has warnings of its own
 
 LIMIT_S = 120
-POLL_S = 0.1
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    end_s = time.monotonic() + LIMIT_S
-    while not is_so():
-        assert time.monotonic() < end_s
-        time.sleep(POLL_S)
 
 
 def test_actors_come_with_the_load_and_give_their_room_back(cluster: Machines) -> None:

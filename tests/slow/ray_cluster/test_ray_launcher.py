@@ -6,8 +6,7 @@ import json
 import os
 import shutil
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ from fake_engine import expected
 from folders import SUPPORT, TINY
 from ports import free_ports
 from ray_machines import Machines, add_machine, ray_machines
-from serving import fake_config, ports_of, processes
+from serving import fake_config, ports_of, processes, wait_until
 
 from bert_serving.client import BertClient
 from bert_serving.server import BertServer, ConfigError, ServerConfig, StartError
@@ -42,13 +41,6 @@ def serving(cluster: Machines, **options: Any) -> Iterator[tuple[BertServer, Ber
 
 def workers(server: BertServer) -> list[dict[str, Any]]:
     return [process for process in processes(server) if process["name"].startswith("worker-")]
-
-
-def wait_until(server: BertServer, is_so: Callable[[list[dict[str, Any]]], bool]) -> None:
-    end_s = time.monotonic() + 90
-    while not is_so(workers(server)):
-        assert time.monotonic() < end_s, workers(server)
-        time.sleep(0.1)
 
 
 def test_workers_are_actors_on_several_machines(cluster: Machines) -> None:
@@ -85,7 +77,7 @@ def test_nothing_is_lost_when_machines_and_actors_die(cluster: Machines) -> None
                 os.kill(workers(server)[0]["pid"], 9)
             for texts, answer in zip(slow, running, strict=True):
                 np.testing.assert_array_equal(answer.result(60), expected(texts))
-            wait_until(server, lambda shown: all(worker["state"] == "ready" for worker in shown))
+            wait_until(lambda: all(worker["state"] == "ready" for worker in workers(server)))
         assert sum(worker["restarts"] for worker in workers(server)) >= 2
         np.testing.assert_array_equal(client.encode(TEXTS), EXPECTED)
     assert not ray.is_initialized()
@@ -110,7 +102,7 @@ def test_a_worker_starts_where_the_model_folder_is_not(launcher: str, cluster: M
         shutil.rmtree(model)
         (worker,) = workers(server)
         os.kill(worker["pid"], 9)
-        wait_until(server, lambda shown: shown[0]["state"] == "ready" and shown[0]["restarts"] == 1)
+        wait_until(lambda: [(one["state"], one["restarts"]) for one in workers(server)] == [("ready", 1)])
         np.testing.assert_allclose(client.encode(TEXTS), before, rtol=0, atol=1e-5)
 
 

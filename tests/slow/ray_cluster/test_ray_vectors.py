@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from command import Command
 from folders import GOLDEN, TINY, TUNED
+from minilm import MINILM_TEXTS, minilm_vectors
 from ray_machines import Machines
 
 from bert_serving.client import BertClient
@@ -55,13 +56,9 @@ def test_golden_cases_through_the_published_client(setting: str, cluster: Machin
 
 def test_a_real_model_gives_the_vectors_of_sentence_transformers(cluster: Machines, minilm: Path) -> None:
     """As it does by the local launcher: tests/slow/e2e/test_real_model.py."""
-    by_language = json.loads((GOLDEN / "minilm_texts.json").read_text("utf-8"))
-    texts = [text for texts in by_language.values() for text in texts]
-    with np.load(GOLDEN / "minilm.npz") as golden:
-        expected = np.concatenate([golden[language] for language in by_language])
     options = ["-model_dir", str(minilm), "-cpu", "-pooling_layer", "-1", "-no_normalize", *on(cluster)]
     with (
         Command(*options) as server,
         BertClient(**server.wait_until_ready().ports, check_length=False) as client,
     ):
-        np.testing.assert_allclose(client.encode(texts), expected, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(client.encode(MINILM_TEXTS), minilm_vectors(), rtol=0, atol=1e-5)
