@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 SOURCES := client server tests example
 
 # Two files of tests at a time; the tests of one share its servers.
-BESIDE := -n 2 --dist loadgroup
+BESIDE := -n 2
 
 .PHONY: help demo test test-slow lint unit compare scaling chaos clean
 
@@ -40,7 +40,7 @@ lint: $(VENV)/.tools
 	@$(BIN)/lint-imports
 
 unit: $(VENV)/.tools
-	@$(BIN)/pytest tests/unit
+	@$(BIN)/pytest tests/unit $(BESIDE)
 
 # What to compare with gets environments of its own in .venv-peers, which take minutes and gigabytes the first time.
 compare: $(VENV)/.tools

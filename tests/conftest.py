@@ -15,6 +15,7 @@ from gateway_support import wait_until_ready
 from minilm import minilm_folder
 from ports import free_ports
 from serving import Connect, Serve, fake_config, ports_of
+from xdist.scheduler import LoadScopeScheduling
 
 from bert_serving.client import BertClient
 from bert_serving.server import BertServer
@@ -22,20 +23,26 @@ from bert_serving.server import BertServer
 pytest_plugins = ["model_fixtures"]
 
 
-SHARING = ("slow/docs", "slow/ray_cluster")
+SHARING = ("tests/slow/docs", "tests/slow/ray_cluster")
 """Folders whose files share what is dear: servers with a real model, a Ray cluster."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The folder gives each test its marker: unit, service, engine or slow.
-
-    With pytest-xdist the tests of a file go to one process, and so do those of a folder that shares.
-    """
+    """The folder gives each test its marker: unit, service, engine or slow."""
     for item in items:
-        file = item.path.relative_to(TESTS)
-        item.add_marker(file.parts[0])
-        folder = str(file.parent)
-        item.add_marker(pytest.mark.xdist_group(folder if folder in SHARING else str(file)))
+        item.add_marker(item.path.relative_to(TESTS).parts[0])
+
+
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+    """The tests of a file go to one process of pytest-xdist, and so do those of a folder that shares."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::")[0]
+        return next((folder for folder in SHARING if file.startswith(folder)), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
