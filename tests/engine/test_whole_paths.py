@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -15,29 +14,20 @@ import pytest
 from command import Command
 from encode_command import Encode
 from family import Family
-from folders import GOLDEN, TINY
+from folders import TINY
+from golden_cases import assert_answers, cases_of
 
 from bert_serving.client import BertClient
 
 
 def test_a_started_server_answers_as_1_10_did_and_is_stopped() -> None:
-    content = json.loads((GOLDEN / "cases.json").read_text("utf-8"))
-    cases = [case for case in content["cases"] if not case["args"]]
+    assert {case["texts"] for case in cases_of("")} == {"plain", "odd", "pairs", "tokenized"}
     with Command("-model_dir", str(TINY), "-cpu", "-show_tokens_to_client") as server:
-        server.wait_until_ready()
-        with (
-            BertClient(**server.ports, check_length=False) as client,
-            np.load(GOLDEN / "vectors.npz") as vectors,
-        ):
-            for case in cases:
-                texts = content["texts"][case["texts"]]
-                found, tokens = client.encode(texts, is_tokenized=case["is_tokenized"], show_tokens=True)
-                assert tokens == case["tokens"]
-                np.testing.assert_allclose(found, vectors[case["name"]], atol=1e-5, rtol=0)
+        with BertClient(**server.wait_until_ready().ports, check_length=False) as client:
+            assert_answers(client, "")
         terminate = [sys.executable, "-m", "bert_serving.server.cli.terminate", "-port", str(server.port)]
         subprocess.run(terminate, check=True, stdout=subprocess.DEVNULL, timeout=60)
         assert server.wait_for_end() == 0
-    assert {case["texts"] for case in cases} == {"plain", "odd", "pairs", "tokenized"}
 
 
 def cut_checkpoint(folder: Path) -> list[str]:

@@ -99,9 +99,11 @@ def test_shell_command(
     if "-curve_dir" in options:
         make_keys(tmp_path / "keys", ["alice"])
     if name == "bert-serving-start":
-        ports = map(str, free_ports(2))
-        rehearse = [*installed(name), *options, "-cpu", "-dry_run", "-port", next(ports), "-port_out", next(ports)]
-        subprocess.run(rehearse, check=True, timeout=120)
+        port, port_out, http_port = map(str, free_ports(3))
+        ports = ["-port", port, "-port_out", port_out]
+        if "-http_port" in options:
+            ports += ["-http_port", http_port]
+        subprocess.run([*installed(name), *options, "-cpu", "-dry_run", *ports], check=True, timeout=120)
     elif name == "bert-serving-keygen":
         subprocess.run([*installed(name), *options], check=True, timeout=60)
         assert (tmp_path / "keys" / "for_clients" / "alice" / "client.key_secret").is_file()

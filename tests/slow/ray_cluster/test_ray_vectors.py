@@ -7,7 +7,6 @@ takes all.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 from command import Command
 from folders import GOLDEN, TINY, TUNED
+from golden_cases import CONTENT, cases_of
 from minilm import MINILM_TEXTS, minilm_vectors
 from ray_machines import Machines
 
@@ -24,7 +24,6 @@ from bert_serving.client import BertClient
 pytestmark = pytest.mark.filterwarnings("default")  # Ray has warnings of its own
 
 HERE = Path(__file__).parent
-CASES = json.loads((GOLDEN / "cases.json").read_text())["cases"]
 FEW = [
     "",
     "-cased_tokenization -max_seq_len NONE",
@@ -32,7 +31,9 @@ FEW = [
     "-pooling_strategy NONE -no_special_token",
     "-tuned_model_dir @TUNED -ckpt_name model.ckpt-343 -pooling_strategy CLS_POOLED",
 ]
-SETTINGS = sorted({" ".join(case["args"]) for case in CASES}) if os.environ.get("BERT_EVERY_SETTING") else FEW
+SETTINGS = (
+    sorted({" ".join(case["args"]) for case in CONTENT["cases"]}) if os.environ.get("BERT_EVERY_SETTING") else FEW
+)
 
 
 def on(cluster: Machines) -> list[str]:
@@ -42,7 +43,7 @@ def on(cluster: Machines) -> list[str]:
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting or "defaults")
 def test_golden_cases_through_the_published_client(setting: str, cluster: Machines, legacy_client_python: str) -> None:
-    names = [case["name"] for case in CASES if " ".join(case["args"]) == setting]
+    names = [case["name"] for case in cases_of(setting)]
     arguments = ["-model_dir", str(TINY), "-cpu", "-show_tokens_to_client", *on(cluster)]
     arguments += setting.replace("@TUNED", str(TUNED)).split()
     with Command(*arguments) as server:
