@@ -74,10 +74,12 @@ $(VENV)/.tools: tests/requirements.txt $(VENV)/.service
 	@touch $@
 
 # What tests need beside the tools: torch and transformers from where pip is told to look, programs of Debian where this
-# user may install them. Where one cannot be had, the tests that need it are skipped and say so.
+# user may install them. Where one cannot be had, the tests that need it are skipped and say so. Torch brings triton along,
+# which compiles for GPUs alone, and crashes a process that has loaded TensorFlow.
 $(VENV)/.slow: tests/requirements-slow.txt $(VENV)/.tools
 	@echo "installing torch, transformers, Chromium and docker-compose for the slow tests ..."
 	@$(PIP) -r tests/requirements-slow.txt || echo "torch and transformers cannot be installed here"
+	@$(BIN)/python -m pip --disable-pip-version-check uninstall -qq -y triton
 	@{ command -v chromium && command -v docker-compose; } > /dev/null || { apt-get update -qq && \
 	  apt-get install -y -qq --no-install-recommends chromium docker-compose; } > /dev/null || \
 	  echo "Chromium and docker-compose cannot be installed here"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +22,11 @@ from bert_serving.client import BertClient
 from bert_serving.server import BertServer
 
 pytest_plugins = ["model_fixtures"]
+
+
+def pytest_configure() -> None:
+    """A shell lets what it starts in the background ignore SIGINT, and so would all that tests start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 SHARING = ("tests/slow/docs", "tests/slow/ray_cluster")
