@@ -12,8 +12,9 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from folders import ROOT
+
 from compare import sources
-from compare.environments import ROOT
 from compare.processes import environment
 
 GIT_TIMEOUT_S = 60

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from environments import CTRANSLATE2, ONNXRUNTIME, TORCH, Missing, Peer, python_of, versions_of
 
-from compare.environments import CTRANSLATE2, ONNXRUNTIME, TORCH, Missing, Peer, python_of, versions_of
 from compare.processes import Contestant, Server, environment, our_start
 from compare.protocol import cores
 from compare.setup import Setup

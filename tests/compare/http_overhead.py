@@ -65,10 +65,7 @@ async def measure(server: Command, rounds: int) -> None:
     limits = httpx.Limits(max_connections=CLIENTS)
     where = f"http://127.0.0.1:{server.http_port}"
     async with httpx.AsyncClient(base_url=where, timeout=600, limits=limits) as http:
-        clients = [
-            await AsyncBertClient.connect(port=server.port, port_out=server.port_out, check_length=False)
-            for _ in range(CLIENTS)
-        ]
+        clients = [await AsyncBertClient.connect(**server.ports, check_length=False) for _ in range(CLIENTS)]
         asks: dict[str, list[Ask]] = {"ZeroMQ": [client.encode for client in clients]}
         asks |= {name: [by_http(http, name)] for name in FORMATS}
         for load, name_of_load in ((bulk, f"1 x {BULK_ROWS} texts"), (many, f"{CLIENTS} clients x 1 text")):

@@ -20,14 +20,14 @@ from types import TracebackType
 from typing import Any
 
 import psutil
+from environments import Missing
+from folders import TESTS
 from ports import free_ports
 
 from compare import sources as whose
-from compare.environments import Missing
 from compare.protocol import CORE
 
-TESTS = Path(__file__).resolve().parents[1]
-LEGACY_START = TESTS / "compat" / "legacy_tensorflow.py"
+LEGACY_START = TESTS / "slow" / "compat" / "legacy_tensorflow.py"
 READY = "all set, ready to serve request!"
 START_TIMEOUT_S = 300
 STOP_TIMEOUT_S = 20

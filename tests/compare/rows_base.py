@@ -15,10 +15,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from environments import Missing
+
 from compare import rows_inside, rows_legacy
 from compare.commits import Commit
 from compare.contenders import ALL_LAYERS
-from compare.environments import Missing
 from compare.noop_engine import WORKERS
 from compare.processes import Contestant, Server
 from compare.setup import CLIENTS, MESSAGE_CLIENTS, QUICK, Setup, Sizes

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from environments import ONNXRUNTIME, Missing
+
 from compare.contenders import (
     KINDS,
     Contender,
@@ -16,7 +18,6 @@ from compare.contenders import (
     start_service,
     worst_cosine,
 )
-from compare.environments import ONNXRUNTIME, Missing
 from compare.setup import Setup, no_bfloat16
 from compare.table import QUALITY, PeerResult, Row, Side, fastest
 

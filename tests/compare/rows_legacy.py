@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from contextlib import ExitStack
 
-from compare.environments import LEGACY, python_of, versions_of
+from environments import LEGACY, python_of, versions_of
+
 from compare.processes import Contestant, Server, legacy_start, our_start
 from compare.setup import CLIENTS, Setup, no_bfloat16
 from compare.table import Row, Side

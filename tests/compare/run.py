@@ -25,8 +25,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from environments import Missing, versions_of
+from folders import ROOT
+
 from compare import commits, rows_base, rows_engines, rows_inside, rows_legacy, texts
-from compare.environments import ROOT, Missing, versions_of
 from compare.protocol import cores
 from compare.setup import QUICK, Setup, Sizes
 from compare.sources import WrongSources

@@ -15,8 +15,6 @@ import pytest
 
 from bert_serving.server.engine.contract import Row
 
-pytestmark = pytest.mark.tensorflow
-
 IS_EXACT = "avx512f" in Path("/proc/cpuinfo").read_text().split()
 NEARLY, NEARLY_BFLOAT16 = 5e-6, 2e-2
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "looked", "while", "rain", "fell", "over", "green", "hills"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from folders import TINY, TUNED
 from model_folders import copy_tiny
 
 from bert_serving.server.config import ServerConfig
@@ -17,8 +18,6 @@ from bert_serving.server.engine.file_hashes import sha256_of
 from bert_serving.server.engine.fingerprint import ModelContent
 from bert_serving.server.engine.model_folder import find_model
 
-GOLDEN = Path(__file__).parents[1] / "golden"
-TINY, TUNED = GOLDEN / "tiny_bert", GOLDEN / "tiny_bert_tuned"
 TUNED_OPTIONS = {"tuned_model_dir": str(TUNED), "ckpt_name": "model.ckpt-343"}
 
 

@@ -8,18 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from model_folders import TINY, Folder, Load, Weights, assert_same, resolve, vectors, write_tokenizer_json
+from folders import TINY
+from model_folders import Folder, Load, Weights, assert_same, resolve, vectors, write_tokenizer_json
 
 from bert_serving.server.engine.model_folder import find_model
 from bert_serving.server.engine.tokenization import load_tokenizer
 
 
-@pytest.mark.tensorflow
 def test_hugging_face(torch_folder: Folder, load_engine: Load) -> None:
     assert_same(torch_folder(), load_engine)
 
 
-@pytest.mark.tensorflow
 def test_hugging_face_with_prefix_old_names_buffers_and_heads(
     torch_folder: Folder, torch_weights: Weights, load_engine: Load
 ) -> None:
@@ -32,7 +31,6 @@ def test_hugging_face_with_prefix_old_names_buffers_and_heads(
     assert_same(torch_folder(old), load_engine)
 
 
-@pytest.mark.tensorflow
 def test_shards(torch_folder: Folder, torch_weights: Weights, load_engine: Load) -> None:
     from safetensors.numpy import save_file
 
@@ -46,7 +44,6 @@ def test_shards(torch_folder: Folder, torch_weights: Weights, load_engine: Load)
     assert_same(folder, load_engine)
 
 
-@pytest.mark.tensorflow
 def test_vocabulary_out_of_tokenizer_json(torch_folder: Folder, load_engine: Load) -> None:
     folder = torch_folder()
     write_tokenizer_json(folder)
@@ -65,7 +62,6 @@ def write_bfloat16(path: Path, tensors: Weights) -> None:
     path.write_bytes(len(text).to_bytes(8, "little") + text + data)
 
 
-@pytest.mark.tensorflow
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_short_floats_are_widened(dtype: str, torch_folder: Folder, torch_weights: Weights, load_engine: Load) -> None:
     if dtype == "float16":
@@ -76,13 +72,11 @@ def test_short_floats_are_widened(dtype: str, torch_folder: Folder, torch_weight
     assert_same(folder, load_engine, atol=0.01 if dtype == "float16" else 0.08)
 
 
-@pytest.mark.tensorflow
 def test_layer_norm_epsilon_is_read(torch_folder: Folder, load_engine: Load) -> None:
     strange = load_engine(model_dir=str(torch_folder(layer_norm_eps=0.5)), pooling_layer=[-1])
     assert np.abs(vectors(strange) - vectors(load_engine(pooling_layer=[-1]))).max() > 0.1
 
 
-@pytest.mark.tensorflow
 @pytest.mark.parametrize("activation", ["gelu_new", "relu"])
 def test_other_activations_are_built(activation: str, torch_folder: Folder, load_engine: Load) -> None:
     other = load_engine(model_dir=str(torch_folder(hidden_act=activation)), pooling_layer=[-1])

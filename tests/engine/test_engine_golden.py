@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from folders import GOLDEN, TINY, TUNED
 
 from bert_serving.server.engine.contract import Row
 from bert_serving.server.engine.tensorflow_engine import TensorFlowEngine
+from bert_serving.server.options import get_args_parser
 
-pytestmark = pytest.mark.tensorflow
-
-GOLDEN = Path(__file__).parents[1] / "golden"
 CASES = json.loads((GOLDEN / "cases.json").read_text("utf-8"))["cases"]
 
 
 def options_of(arguments: list[str]) -> dict[str, Any]:
-    """The options that a case's arguments stand for."""
-    parser = argparse.ArgumentParser(argument_default=argparse.SUPPRESS)
-    parser.add_argument("-max_seq_len", type=lambda text: None if text == "NONE" else int(text))
-    parser.add_argument("-pooling_layer", type=int, nargs="+")
-    for name in ("pooling_strategy", "tuned_model_dir", "ckpt_name"):
-        parser.add_argument(f"-{name}")
-    for name in ("mask_cls_sep", "cased_tokenization", "no_special_token", "no_position_embeddings"):
-        parser.add_argument(f"-{name}", action="store_true")
-    return vars(
-        parser.parse_args([str(GOLDEN / "tiny_bert_tuned") if text == "@TUNED" else text for text in arguments])
-    )
+    """The options that a case's arguments give, as the command reads them."""
+    words = ["-model_dir", str(TINY), *(str(TUNED) if word == "@TUNED" else word for word in arguments)]
+    given, without = (vars(get_args_parser().parse_args(some)) for some in (words, words[:2]))
+    return {name: value for name, value in given.items() if value != without[name]}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: " ".join([case["name"], case["texts"], *case["args"]]))

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from folders import TINY
 from model_folders import resolve
 
 from bert_serving.server.config import PoolingStrategy, ServerConfig
@@ -25,10 +26,7 @@ from bert_serving.server.engine.tensorflow_engine import TensorFlowEngine
 from bert_serving.server.engine.weights import load_weights
 from bert_serving.server.errors import StartError
 
-pytestmark = pytest.mark.tensorflow
-
 Load = Callable[..., TensorFlowEngine]
-TINY = Path(__file__).parents[1] / "golden" / "tiny_bert"
 WHOLLY_HIDDEN = "\u0007"  # no tokens but [CLS] and [SEP]
 TEXTS = ["hello world!", WHOLLY_HIDDEN, "First do it ||| then do it right", "the quick brown fox " * 5, "x", "你好么?"]
 

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from folders import TINY
 from model_folders import copy_tiny
 
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine import graph_cache, tensorflow_engine
 from bert_serving.server.engine.fingerprint import ModelContent
 from bert_serving.server.engine.model_folder import find_model
-
-TINY = Path(__file__).parents[1] / "golden" / "tiny_bert"
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +90,6 @@ def test_a_folder_that_others_can_write_to_is_not_used(folder: Path, tmp_path: P
     assert graph_cache.find("key") is None
 
 
-@pytest.mark.tensorflow
 def test_a_second_start_builds_no_graph(tmp_path: Path) -> None:
     config = ServerConfig(model_dir=str(TINY), cpu=True, graph_tmp_dir=str(tmp_path))
     said: list[str] = []

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
+from minilm import TEXTS_BY_LANGUAGE, vectors_by_language
 
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine import tensorflow_engine
 from bert_serving.server.engine.contract import Row
 from bert_serving.server.engine.tensorflow_engine import TensorFlowEngine
 
-pytestmark = pytest.mark.tensorflow
-
-GOLDEN = Path(__file__).parents[1] / "golden"
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-TEXTS: dict[str, list[str]] = json.loads((GOLDEN / "minilm_texts.json").read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
 def expected() -> dict[str, Any]:
-    return {language: array.astype(np.float64) for language, array in np.load(GOLDEN / "minilm.npz").items()}
+    return {language: array.astype(np.float64) for language, array in vectors_by_language().items()}
 
 
 def encode(engine: TensorFlowEngine, texts: list[str]) -> Any:
@@ -49,16 +45,16 @@ def test_the_weights_are_those_that_the_vectors_were_made_with(minilm: Path) -> 
 
 
 def test_texts_are_many_and_of_many_lengths() -> None:
-    assert {language: len(set(texts)) for language, texts in TEXTS.items()} == dict.fromkeys(
+    assert {language: len(set(texts)) for language, texts in TEXTS_BY_LANGUAGE.items()} == dict.fromkeys(
         ["en", "de", "zh", "ru"], 50
     )
 
 
-@pytest.mark.parametrize("language", TEXTS)
+@pytest.mark.parametrize("language", TEXTS_BY_LANGUAGE)
 def test_vectors_of_sentence_transformers(
     language: str, minilm: Path, expected: dict[str, Any], load_engine: Callable[..., TensorFlowEngine]
 ) -> None:
-    found = encode(load_engine(model_dir=str(minilm), no_normalize=True), TEXTS[language])
+    found = encode(load_engine(model_dir=str(minilm), no_normalize=True), TEXTS_BY_LANGUAGE[language])
     assert cosines(found, expected[language]).min() > 0.99999
     np.testing.assert_allclose(found, expected[language], rtol=0, atol=1e-5)
 
@@ -66,13 +62,13 @@ def test_vectors_of_sentence_transformers(
 def test_normalized_as_the_folder_says(
     minilm: Path, expected: dict[str, Any], load_engine: Callable[..., TensorFlowEngine]
 ) -> None:
-    found = encode(load_engine(model_dir=str(minilm)), TEXTS["en"])
+    found = encode(load_engine(model_dir=str(minilm)), TEXTS_BY_LANGUAGE["en"])
     unit = expected["en"] / np.linalg.norm(expected["en"], axis=1, keepdims=True)
     np.testing.assert_allclose(found, unit, rtol=0, atol=1e-6)
 
 
 def test_half_precision(minilm: Path, expected: dict[str, Any], load_engine: Callable[..., TensorFlowEngine]) -> None:
-    found = encode(load_engine(model_dir=str(minilm), no_normalize=True, fp16=True), TEXTS["de"][:20])
+    found = encode(load_engine(model_dir=str(minilm), no_normalize=True, fp16=True), TEXTS_BY_LANGUAGE["de"][:20])
     assert cosines(found, expected["de"][:20]).min() > 0.9999
 
 
@@ -115,7 +111,7 @@ def test_the_same_weights_in_a_checkpoint(
     checkpoint_folder: Path, expected: dict[str, Any], load_engine: Callable[..., TensorFlowEngine]
 ) -> None:
     engine = load_engine(model_dir=str(checkpoint_folder), pooling_layer=[-1], max_seq_len=256)
-    np.testing.assert_allclose(encode(engine, TEXTS["zh"]), expected["zh"], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(encode(engine, TEXTS_BY_LANGUAGE["zh"]), expected["zh"], rtol=0, atol=1e-5)
 
 
 def test_the_folder_as_a_config(minilm: Path) -> None:

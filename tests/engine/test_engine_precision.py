@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from folders import TINY
 
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine import precision
 from bert_serving.server.engine.model_folder import find_model
-
-TINY = Path(__file__).parents[1] / "golden" / "tiny_bert"
 
 
 def config(**options: Any) -> ServerConfig:
@@ -65,7 +63,6 @@ def test_the_worst_row_counts() -> None:
     assert precision.worst_cosine(left, right) == pytest.approx(0.5**0.5)
 
 
-@pytest.mark.tensorflow
 @pytest.mark.parametrize("strategy", ["REDUCE_MEAN", "NONE"])
 def test_bfloat16_stays_close(load_engine: Any, strategy: str) -> None:
     found = []

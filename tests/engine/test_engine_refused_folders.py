@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from model_folders import TINY, Folder, copy_tiny, resolve, write_tokenizer_json
+from folders import TINY
+from model_folders import Folder, copy_tiny, resolve, write_tokenizer_json
 
 from bert_serving.server.errors import ConfigError, StartError
 

@@ -11,39 +11,33 @@ from model_folders import Folder, Weights, copy_tiny, prepare
 from bert_serving.server.errors import StartError
 
 
-@pytest.mark.tensorflow
 def test_missing_variable_is_named(google_folder: Folder) -> None:
     name = "bert/encoder/layer_1/output/dense/bias"
     with pytest.raises(StartError, match=rf"has no variable {name}, expected with shape \[48\]"):
         prepare(google_folder(without=name))
 
 
-@pytest.mark.tensorflow
 def test_missing_variable_above_what_is_needed_is_none(google_folder: Folder) -> None:
     assert prepare(google_folder(without="bert/encoder/layer_3/output/dense/bias"), pooling_layer=[-2])
 
 
-@pytest.mark.tensorflow
 def test_shape_of_a_variable(google_folder: Folder) -> None:
     name = "bert/encoder/layer_0/intermediate/dense/kernel"
     with pytest.raises(StartError, match=rf"{name} has shape \[48, 95\], but expected is \[48, 96\]"):
         prepare(google_folder(changed={name: np.zeros((48, 95), np.float32)}))
 
 
-@pytest.mark.tensorflow
 def test_unknown_variable_of_the_encoder(google_folder: Folder) -> None:
     name = "bert/encoder/layer_0/adapter/kernel"
     with pytest.raises(StartError, match=f"variable {name} has no place"):
         prepare(google_folder(changed={name: np.zeros(3, np.float32)}))
 
 
-@pytest.mark.tensorflow
 def test_layers_that_the_config_does_not_know(google_folder: Folder) -> None:
     with pytest.raises(StartError, match=r"variable bert/encoder/layer_3/.* has no place"):
         prepare(google_folder(num_hidden_layers=3))
 
 
-@pytest.mark.tensorflow
 def test_leftovers_of_training_are_fine(google_folder: Folder) -> None:
     slots = [
         "global_step",
@@ -54,7 +48,6 @@ def test_leftovers_of_training_are_fine(google_folder: Folder) -> None:
     assert prepare(google_folder(changed={name: np.zeros(3, np.float32) for name in slots}))
 
 
-@pytest.mark.tensorflow
 def test_head_of_another_size(tmp_path: Path) -> None:
     with pytest.raises(
         StartError, match=r"output_weights has shape \[3, 48\], but expected is \[2, 48\].*-num_labels 3"
@@ -62,13 +55,11 @@ def test_head_of_another_size(tmp_path: Path) -> None:
         prepare(copy_tiny(tmp_path), pooling_strategy="CLASSIFICATION")
 
 
-@pytest.mark.tensorflow
 def test_no_head(google_folder: Folder) -> None:
     with pytest.raises(StartError, match=r"no variable output_weights.*need a fine-tuned checkpoint"):
         prepare(google_folder(without="output_weights"), pooling_strategy="CLASSIFICATION", num_labels=3)
 
 
-@pytest.mark.tensorflow
 @pytest.mark.parametrize("file", ["bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001"])
 def test_broken_checkpoint(file: str, tmp_path: Path) -> None:
     folder = copy_tiny(tmp_path)
@@ -78,7 +69,6 @@ def test_broken_checkpoint(file: str, tmp_path: Path) -> None:
         prepare(folder)
 
 
-@pytest.mark.tensorflow
 @pytest.mark.parametrize("keep", [0.0, 0.001, 0.5])
 def test_broken_safetensors(keep: float, torch_folder: Folder) -> None:
     folder = torch_folder()
@@ -88,7 +78,6 @@ def test_broken_safetensors(keep: float, torch_folder: Folder) -> None:
         prepare(folder)
 
 
-@pytest.mark.tensorflow
 def test_safetensors_with_a_missing_and_an_unknown_variable(torch_folder: Folder, torch_weights: Weights) -> None:
     name = "encoder.layer.0.attention.self.key.weight"
     with pytest.raises(StartError, match=f"has no variable {name}"):
@@ -97,7 +86,6 @@ def test_safetensors_with_a_missing_and_an_unknown_variable(torch_folder: Folder
         prepare(torch_folder({**torch_weights, "bert.encoder.layer.0.extra": np.zeros(2, np.float32)}))
 
 
-@pytest.mark.tensorflow
 def test_quantized_safetensors(torch_folder: Folder, torch_weights: Weights) -> None:
     name = "encoder.layer.0.output.dense.weight"
     with pytest.raises(StartError, match=f"{name} is stored as I8"):

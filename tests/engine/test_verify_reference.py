@@ -1,40 +1,20 @@
-"""The references of `bert-serving-verify` without a server: NumPy against 1.10, and transformers against NumPy."""
+"""The reference of `bert-serving-verify` by NumPy, without a server, against 1.10."""
 
 from __future__ import annotations
 
-import shlex
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from model_folders import TINY, Folder, Weights
+from folders import GOLDEN, TINY, TUNED
 
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine import tensorflow_engine
 from bert_serving.server.engine.model_folder import find_model
 from bert_serving.server.options import get_args_parser
-from bert_serving.server.verify.hugging_face import TransformersBert
 from bert_serving.server.verify.plain_bert import ACTIVATIONS, PlainBert
-from bert_serving.server.verify.reference import find_encoder, reference_vectors
-from bert_serving.server.verify.sentences import SENTENCES
-
-GOLDEN = Path(__file__).parents[1] / "golden"
-SETTINGS = [
-    "",
-    "-pooling_strategy NONE -max_seq_len NONE",
-    "-pooling_strategy NONE -fixed_embed_length -mask_cls_sep",
-    "-pooling_strategy REDUCE_MEAN_MAX -pooling_layer -1 -3 -normalize",
-    "-pooling_strategy SEP_TOKEN -max_seq_len 12",
-    "-pooling_strategy SEP_TOKEN -max_seq_len 13",
-    "-pooling_strategy REDUCE_MAX -mask_cls_sep",
-    "-pooling_strategy CLS_TOKEN -cased_tokenization",
-    "-no_position_embeddings",
-    "-pooling_strategy CLS_POOLED",
-    "-pooling_strategy CLASSIFICATION -num_labels 3",
-    "-pooling_strategy REGRESSION",
-]
+from bert_serving.server.verify.reference import reference_vectors
 
 
 def resolved(folder: Path, words: list[str]) -> ServerConfig:
@@ -42,15 +22,14 @@ def resolved(folder: Path, words: list[str]) -> ServerConfig:
     return tensorflow_engine.resolve(ServerConfig.from_mapping(vars(args)))
 
 
-@pytest.mark.tensorflow
 def test_numpy_gives_the_vectors_of_1_10(golden: dict[str, Any]) -> None:
     plain = [case for case in golden["cases"] if not case["is_tokenized"]]
     assert len(plain) > 20
     with np.load(GOLDEN / "vectors.npz") as vectors:
         for case in plain:
-            words = [word.replace("@TUNED", str(GOLDEN / "tiny_bert_tuned")) for word in case["args"]]
+            words = [word.replace("@TUNED", str(TUNED)) for word in case["args"]]
             config = resolved(TINY, words)
-            found = reference_vectors(config, find_encoder(config), golden["texts"][case["texts"]])
+            found = reference_vectors(config, PlainBert(config, find_model(config)), golden["texts"][case["texts"]])
             np.testing.assert_allclose(np.stack(found), vectors[case["name"]], atol=1e-5, rtol=0, err_msg=str(case))
 
 
@@ -59,49 +38,3 @@ def test_activations_at_points_that_one_can_look_up() -> None:
     assert ACTIVATIONS["gelu"](x) == pytest.approx([-0.158655, 0, 0.841345, 1.954500], abs=1e-6)
     assert ACTIVATIONS["gelu_new"](x) == pytest.approx([-0.158808, 0, 0.841192, 1.954598], abs=1e-6)
     assert ACTIVATIONS["relu"](x).tolist() == [0, 0, 1, 2]
-
-
-@pytest.mark.parametrize("words", SETTINGS, ids=lambda words: words or "defaults")
-def test_transformers_and_numpy_agree(words: str, torch_folder: Folder, torch_weights: Weights) -> None:
-    pytest.importorskip("torch")
-    pytest.importorskip("transformers")
-    assert_agree(resolved(torch_folder(with_head(torch_weights, words)), shlex.split(words)))
-
-
-@pytest.mark.parametrize("activation", ["gelu_new", "gelu_pytorch_tanh", "relu"])
-def test_transformers_and_numpy_agree_on_activations(activation: str, torch_folder: Folder) -> None:
-    pytest.importorskip("torch")
-    pytest.importorskip("transformers")
-    assert_agree(resolved(torch_folder(hidden_act=activation, layer_norm_eps=1e-3), []))
-
-
-@pytest.mark.parametrize("words", ["", "-no_normalize -max_seq_len NONE -pooling_layer -6 -1"])
-def test_transformers_and_numpy_agree_on_a_real_model(words: str, minilm: Path) -> None:
-    pytest.importorskip("torch")
-    pytest.importorskip("transformers")
-    assert_agree(resolved(minilm, shlex.split(words)))
-
-
-def with_head(weights: Weights, words: str) -> Weights:
-    """The weights, prefixed and with a classifier as transformers saves it, if the options ask for one."""
-    labels = 3 if "CLASSIFICATION" in words else 1
-    if labels == 1 and "REGRESSION" not in words:
-        return weights
-    rng = np.random.default_rng(0)
-    head = {
-        "classifier.weight": rng.standard_normal((labels, 48)).astype(np.float32),
-        "classifier.bias": rng.standard_normal(labels).astype(np.float32),
-    }
-    return {**{f"bert.{name}": value for name, value in weights.items()}, **head}
-
-
-def assert_agree(config: ServerConfig) -> None:
-    model = find_model(config)
-    by_transformers = reference_vectors(config, TransformersBert(config, model), SENTENCES)
-    by_numpy = reference_vectors(config, PlainBert(config, model), SENTENCES)
-    for text, found, expected in zip(SENTENCES, by_transformers, by_numpy, strict=True):
-        assert found.shape == expected.shape
-        np.testing.assert_allclose(found, expected, atol=1e-5, rtol=0, err_msg=text)
-    unlike = replace(config, no_position_embeddings=not config.no_position_embeddings)
-    other = reference_vectors(unlike, TransformersBert(unlike, model), SENTENCES)
-    assert max(np.abs(np.subtract(*pair)).max() for pair in zip(other, by_numpy, strict=True)) > 1e-3

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from folders import TESTS
 
-SCRIPT = Path(__file__).parents[1] / "compat" / "legacy_load.py"
+SCRIPT = TESTS / "slow" / "compat" / "legacy_load.py"
 
 
 class LegacyLoad:
-    """A process with clients of 1.10; `python` is an interpreter that has them, see `legacy_environment`.
+    """A process with clients of 1.10; `python` is an interpreter that has them, see `environments.LEGACY_CLIENT`.
 
     `counts` says what became of their requests, once `wait` has returned; names in brackets are no requests.
     """

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from folders import TINY
 
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine import tensorflow_engine
 from bert_serving.server.engine.tensorflow_engine import TensorFlowEngine
 
-TINY = Path(__file__).parents[1] / "golden" / "tiny_bert"
 TEXTS = ["hello world!", "First do it ||| then do it right", "Café 你好"]
 
 Load = Callable[..., TensorFlowEngine]

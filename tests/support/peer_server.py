@@ -54,12 +54,6 @@ def answer_nothing(peer: PeerServer, request: EncodeRequest) -> list[Frames]:
     return []
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 class PeerServer:
     """PULL on `port`, XPUB on `port_out`, as a context manager.
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+
+from folders import SUPPORT
 
 STORE_BYTES = 200 << 20
 Machines = Any
@@ -18,7 +19,7 @@ Machines = Any
 def ray_machines(head_cpus: int, others: int) -> Iterator[Machines]:
     """A head with room for so many workers, and other machines with room for one each."""
     # where these machines find the fake engine
-    variables = {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(Path(__file__).parent)}
+    variables = {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(SUPPORT)}
     with patch.dict(os.environ, variables):
         from ray.cluster_utils import Cluster
 

@@ -14,18 +14,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, fields
-from pathlib import Path
 from typing import Any
+
+from folders import ROOT, TINY, TUNED
 
 from bert_serving.server.config import PoolingStrategy, ServerConfig
 
-README = Path(__file__).resolve().parents[2] / "README.md"
-GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+README = ROOT / "README.md"
 
-TINY = str(GOLDEN / "tiny_bert")
 STANDS_FOR = {
-    "/models/uncased_L-12_H-768_A-12": TINY,
-    "/models/tuned": str(GOLDEN / "tiny_bert_tuned"),
+    "/models/uncased_L-12_H-768_A-12": str(TINY),
+    "/models/tuned": str(TUNED),
 }
 """Folders that the page speaks of, and those that take their place in tests."""
 

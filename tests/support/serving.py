@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,19 @@ def fake_config(**options: Any) -> ServerConfig:
     port, port_out = free_ports(2)
     values = {"model_dir": "fake", "engine": "fake_engine", "cpu": True, "port": port, "port_out": port_out}
     return ServerConfig.from_mapping({**values, **options})
+
+
+def ports_of(server: BertServer) -> dict[str, Any]:
+    """What tells a client of it."""
+    return {"port": server.config.port, "port_out": server.config.port_out}
+
+
+def wait_until(is_so: Callable[[], bool], patience_s: float = 120.0) -> None:
+    """AssertionError if it does not come."""
+    end_s = time.monotonic() + patience_s
+    while not is_so():
+        assert time.monotonic() < end_s, "it did not come"
+        time.sleep(0.01)
 
 
 def pids(server: BertServer) -> dict[str, int]:

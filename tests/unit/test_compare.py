@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from environments import Missing
 
 from bert_serving.server.engine import contract
 from bert_serving.server.worker.encoder import CPU_BATCH_TOKENS
@@ -18,32 +19,15 @@ from compare import rows_base, texts
 from compare.checkpoint import BERT_BASE, MINILM, Size, google_name, shapes
 from compare.commits import Commit, NoCommit, check_out, here
 from compare.contenders import worst_cosine
-from compare.environments import ROOT, Missing
 from compare.matrix_products import flops
 from compare.noop_engine import DIM, NoopEngine
 from compare.own_engine import micro_batches
 from compare.peer import mean, padded
 from compare.processes import READY, Contestant, Server, environment
 from compare.run import TITLES
-from compare.setup import Setup, Sizes
 from compare.sources import WrongSources
 from compare.table import PeerResult, Report, Row, Side, chosen_rows, fastest
 from compare.verdict import Beside, BesideReport, Figures, Verdict, gain, spread, turns, verdict
-
-
-def test_texts_are_many_of_mixed_length_and_always_the_same() -> None:
-    found = texts.passages()
-    counts = texts.word_counts(found)
-    assert len(found) == len(set(found)) >= texts.LEAST
-    assert 12 <= counts["p50"] <= 25
-    assert counts["p90"] >= 55
-    assert found == texts.passages()
-
-
-def test_texts_without_fortunes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(texts, "FORTUNES", tmp_path)
-    assert len(texts.passages()) >= texts.LEAST
-    assert texts.source() == "Python's own documentation strings"
 
 
 def test_sentences_are_the_short_texts() -> None:
@@ -318,18 +302,3 @@ def test_cpu_time_of_a_server_is_that_of_all_its_processes_but_some() -> None:
         most_s = server.cpu_s(but={worker})
         assert most_s >= 0.2
         assert server.cpu_s() - most_s >= 0.6
-
-
-def test_messages_of_two_commits_are_measured_side_by_side(tmp_path: Path) -> None:
-    sizes = Sizes(messages=8, message_bulks=1, message_calls=1)
-    setup = Setup(rounds=1, sizes=sizes, folder=tmp_path)
-    setup.passages = ["one two three"] * sizes.messages
-    commits = {side: Commit(side, ROOT) for side in rows_base.SIDES}
-    found = rows_base.rows(setup, {12}, commits)
-    assert [row.number for row in found] == ["12a", "12b", "12c", "12d"]
-    for row in found:
-        assert row.figures is not None
-        assert [side.name for side in (row.figures.base, row.figures.ours, row.figures.again)] == list(rows_base.SIDES)
-        assert all(value > 0 for side in (row.figures.base, row.figures.ours) for value in side.figures)
-        assert len(row.figures.again.figures) == 1
-        assert row.verdict is not None

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any
 
 import psutil
+from folders import SUPPORT, TINY
 from ports import free_ports
 from zmtp import HERE
 
@@ -24,8 +25,7 @@ from bert_serving.client import BertClient
 from strangers.attack import Attack, Target
 from strangers.good_client import same_imports
 
-START = Path(__file__).parents[1] / "run_fake_server.py"
-TINY = Path(__file__).parents[2] / "golden" / "tiny_bert"
+START = SUPPORT / "run_fake_server.py"
 READY = "all set, ready to serve request!"
 START_S = 120.0
 STOP_S = 30.0
