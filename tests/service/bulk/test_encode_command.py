@@ -19,6 +19,7 @@ from folders import TINY
 from serving import Serve
 
 from bert_serving.server import BertServer
+from bert_serving.server.bulk.spool import Kind, Spool
 
 
 @pytest.fixture
@@ -201,7 +202,7 @@ def test_outputs_that_are_to_be_replaced_never_count_as_complete(server: BertSer
     done = run("texts", "out", "-resume", "-on_error", "skip", *where(server))
     assert done.returncode == 0, done.stderr
     np.testing.assert_array_equal(np.load(out / "a.npy"), expected(["new"]))
-    np.testing.assert_array_equal(np.load(out / "c.npy"), expected(["new"]))
+    np.testing.assert_array_equal(np.load(out / "c.npy"), expected(["new, too"]))
 
 
 @pytest.mark.parametrize(
@@ -235,3 +236,67 @@ def test_without_ray(run: Encode, tmp_path: Path, package: str) -> None:
     failed = run(*arguments, env={**os.environ, "PYTHONPATH": str(tmp_path)})
     reason = f"-engine ray needs {package}: pip install './server[ray]'"
     assert (failed.returncode, failed.stderr) == (1, f"bert-serving-encode: error: {reason}\n")
+
+
+def test_names_that_are_no_utf_8(server: BertServer, run: Encode, tmp_path: Path) -> None:
+    """As old archives bring them."""
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    for name in (b"caf\xe9.txt", b"plain.txt"):
+        (texts / os.fsdecode(name)).write_text("one\ntwo\n")
+    done = run("texts", "out", *where(server))
+    assert (done.returncode, done.stderr.count("Traceback")) == (0, 0), done.stderr
+    assert r"out/caf\xe9.npy: 2 vectors" in done.stdout
+    found = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert found == sorted([os.fsdecode(b"caf\xe9.npy"), "plain.npy"])
+    again = run("texts", "out", "-resume", *where(server))
+    assert again.stdout == "out/caf\\xe9.npy is complete\nout/plain.npy is complete\n"
+
+
+def test_standard_input(server: BertServer, run: Encode, tmp_path: Path) -> None:
+    for content, arguments in ((b"one\ntwo\n", []), (b"id;text\n1;one\n2;two\n", ["-input_format", "csv"])):
+        with (tmp_path / "piped").open("wb") as piped:
+            piped.write(content)
+        with (tmp_path / "piped").open("rb") as piped:
+            done = run("-", "out.npy", "-overwrite", *arguments, *where(server), stdin=piped)
+        assert done.returncode == 0, done.stderr
+        np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected(["one", "two"]))
+
+
+def test_what_is_about_to_be_encoded_is_shown_first(server: BertServer, run: Encode, tmp_path: Path) -> None:
+    (tmp_path / "lines.txt").write_text('{"text": "one"}\n{"text": "' + "x" * 500 + '"}\n')
+    done = run("lines.txt", "out.npy", *where(server))
+    shown = done.stderr.splitlines()[0]
+    assert shown.startswith("lines.txt: jsonl (read as jsonl, as it begins; -input_format text reads it otherwise)")
+    assert f"which begins: 'one', '{'x' * 60}...'" in shown
+
+
+def test_a_file_that_changes_meanwhile_is_found_out(server: BertServer, run: Encode, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.txt"
+    pipe.write_text("one\ntwo\n")
+    with Spool(tmp_path / "out.npy.part", about_of(pipe, server), (DIM,)) as spool:
+        spool.append([Kind.VECTOR] * 3, list(expected(["one", "two", "three"])))
+    done = run("pipe.txt", "out.npy", "-resume", *where(server))
+    assert done.returncode == 1
+    assert "pipe.txt had 2 records at first, and 3 were read: it was changed meanwhile" in done.stderr
+
+
+def about_of(path: Path, server: BertServer) -> dict[str, Any]:
+    """As the spool of an earlier run says it."""
+    return {"input_bytes": path.stat().st_size, "column": "text", "model": fingerprint_of(server.config)}
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [
+        ("-delimiter", "ab", "must be one character"),
+        ("-delimiter", '"', "must be one character"),
+        ("-encoding", "nonsense", "an encoding that Python knows"),
+        ("-encoding", "base64", "an encoding that Python knows"),
+        ("-quotes", "maybe", "invalid choice"),
+    ],
+)
+def test_options_of_reading(run: Encode, option: str, value: str, reason: str) -> None:
+    done = run("in.txt", "out.npy", option, value)
+    assert done.returncode == 2
+    assert reason in done.stderr

@@ -13,6 +13,7 @@ from serving import Connect, Serve, fake_config
 
 from bert_serving.server.bulk.by_server import ServerEncoder
 from bert_serving.server.bulk.encoding import Block, Rest, joined
+from bert_serving.server.bulk.formats import Reading
 from bert_serving.server.bulk.in_process import InProcess
 from bert_serving.server.bulk.locations import LocalPath
 from bert_serving.server.bulk.records import Record, open_source
@@ -65,7 +66,7 @@ def test_matrices_are_as_long_as_those_of_a_server(
     options = {"pooling_strategy": "NONE", **options}
     path = tmp_path / "in.txt"
     path.write_text("one\ntwenty one\n")
-    source = open_source(LocalPath(path), "text")
+    source = open_source(LocalPath(path), Reading())
     encoder = ServerEncoder(connect(serve(**options)), [Rest(source, 0)], 8)
     (served,) = encoder.blocks(0)
     found = load(**options).block(list(source.read()))

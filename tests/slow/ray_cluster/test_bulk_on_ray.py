@@ -21,6 +21,7 @@ from serving import fake_config
 from bert_serving.server import StartError
 from bert_serving.server.bulk.encoding import Block, Rest
 from bert_serving.server.bulk.errors import BulkError
+from bert_serving.server.bulk.formats import Reading
 from bert_serving.server.bulk.locations import LocalPath
 from bert_serving.server.bulk.records import open_source
 
@@ -36,7 +37,7 @@ def rests_of(folder: Path, *files: list[str], done: int = 0) -> list[Rest]:
     for number, texts in enumerate(files):
         path = folder / f"{number}.txt"
         path.write_text("\n".join(texts))
-        rests.append(Rest(open_source(LocalPath(path), "text"), done))
+        rests.append(Rest(open_source(LocalPath(path), Reading()), done))
     return rests
 
 

@@ -11,6 +11,7 @@ import pytest
 from pyarrow.fs import FileSystem, LocalFileSystem, SubTreeFileSystem
 
 from bert_serving.server.bulk.errors import BulkError
+from bert_serving.server.bulk.formats import Reading
 from bert_serving.server.bulk.locations import LocalPath, Location, StorePath, location_of
 from bert_serving.server.bulk.records import open_source
 from bert_serving.server.bulk.tasks import Task, Wanted, tasks_of
@@ -27,7 +28,7 @@ def texts(tmp_path: Path) -> Path:
 
 
 def tasks(given: Any, output: Any, **wanted: Any) -> list[Task]:
-    values = {"column": "text", "input_format": None, "output_format": None, "spools": Path("spools"), **wanted}
+    values: dict[str, Any] = {"reading": Reading(), "output_format": None, "spools": Path("spools"), **wanted}
     return tasks_of(Wanted(str(given), str(output), **values))
 
 
@@ -128,13 +129,13 @@ def test_a_place_gives_what_it_received(tmp_path: Path, kind: str) -> None:
     for content in ("eins\nzwölf\n", "zwei\n"):
         (tmp_path / "beside").write_text(content, encoding="utf-8")
         place.receive(tmp_path / "beside")
-        assert [record.text for record in open_source(place, "text").read()] == content.split()
+        assert [record.text for record in open_source(place, Reading()).read()] == content.split()
         assert place.size() == len(content.encode())
     assert [one.last for one in place.parent().files()] == ["in.txt"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a b"]
     pyarrow.parquet.write_table(pyarrow.table({"text": ["eins"]}), tmp_path / "a b" / "table.parquet")
     table = folder.child("a b").child("table.parquet")
-    assert [record.text for record in open_source(table, "text").read()] == ["eins"]
+    assert [record.text for record in open_source(table, Reading()).read()] == ["eins"]
     place.delete()
     place.delete()
     assert not place.exists()

@@ -5,16 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from bert_serving.client.stream import progress_bar
 from bert_serving.server.bulk.encoding import Block, Encoder, Rest
 from bert_serving.server.bulk.errors import BulkError
 from bert_serving.server.bulk.outputs import write_output
+from bert_serving.server.bulk.records import Source
 from bert_serving.server.bulk.spool import Kind, Spool, rows_in
 from bert_serving.server.bulk.tasks import Task
 
 MOST_NAMED = 20
 """Records of a file without a vector that are named one by one; the others are counted."""
+SHOWN_TEXTS, SHOWN_CHARACTERS = 3, 60
+"""Of each file, before work begins."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,20 @@ def _is_done(task: Task, rules: Rules) -> bool:
 def rests_of(tasks: Sequence[Task]) -> list[Rest]:
     """What is left to do of each. Raises BulkError if a file cannot be read, or a spool is none."""
     for task in tasks:
-        next(task.source.read(), None)
+        _show(task.source)
     return [Rest(task.source, rows_in(task.part)) for task in tasks]
+
+
+def _show(source: Source) -> None:
+    """What is about to be encoded, so that who sees another thing than texts can stop it before long work."""
+    texts = [record.text for record in islice(source.read(), SHOWN_TEXTS) if record.trouble is None]
+    shown = ", ".join(_quoted(text) for text in texts) or "no text among the first"
+    note = f" ({source.reading.note})" if source.reading.note else ""
+    print(f"{source.name}: {source.reading.format}{note}, which begins: {shown}", file=sys.stderr)
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}...")
 
 
 def encode_files(tasks: Sequence[Task], encoder: Encoder, rules: Rules) -> None:
@@ -87,6 +103,11 @@ def _encode_rest(task: Task, blocks: Iterator[Block], spool: Spool, rules: Rules
                 if num_bad <= MOST_NAMED:
                     print(f"{task.source.name}, line {block.records[index].line}: {trouble}", file=sys.stderr)
             bar.update(len(block.records))
+    if spool.count != total:
+        raise BulkError(
+            f"{task.source.name} had {total} records at first, and {spool.count} were read: it was changed meanwhile; "
+            f"delete {spool.path} and begin anew"
+        )
     if num_bad > MOST_NAMED:
         print(f"and {num_bad - MOST_NAMED} more", file=sys.stderr)
     return num_cut

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -93,7 +94,7 @@ class LocalPath:
 
     @property
     def name(self) -> str:
-        return str(self.path)
+        return os.fsencode(self.path).decode("utf-8", "backslashreplace")  # a name may be in any encoding
 
     @property
     def last(self) -> str:

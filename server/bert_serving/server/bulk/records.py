@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from io import TextIOWrapper
-from pathlib import PurePath
-from typing import Any
+from typing import IO, Any, Literal
 
 from bert_serving.server.bulk.errors import BulkError, require
+from bert_serving.server.bulk.formats import Reading, no_column, settled
 from bert_serving.server.bulk.locations import Location
+from bert_serving.server.bulk.opened import opened_bytes, opened_text
+
+_CHUNK = 1 << 16
+_BLANKS = re.compile(r"[ \t\n\r]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One text. `line` is that of the file, or the number of the row, from 1; `trouble` says why it is none."""
+    """One text. `line` is that of the file, or the number of the row or element, from 1; `trouble`: why it is none."""
 
     line: int
     text: str
@@ -26,16 +30,21 @@ class Record:
 
 
 class Source(ABC):
-    """A file of texts, which can be read again and again."""
+    """A file of texts, which can be read again and again. `reading` is `settled` for this file."""
 
-    def __init__(self, location: Location, column: str) -> None:
+    def __init__(self, location: Location, reading: Reading) -> None:
         self.location = location
-        self.column = column
+        self.reading = reading
 
     @property
     def name(self) -> str:
         """Of the file."""
         return self.location.name
+
+    @property
+    def column(self) -> str:
+        """Where the texts are."""
+        return self.reading.column
 
     @abstractmethod
     def read(self) -> Iterator[Record]:
@@ -45,6 +54,13 @@ class Source(ABC):
         """How many records there are."""
         return sum(1 for _ in self.read())
 
+    def _lines(self) -> Iterator[tuple[int, str]]:
+        """Numbered from 1."""
+        encoding, newline = self.reading.encoding or "utf-8", self.reading.newline
+        with opened_text(self.location, encoding, newline) as file:
+            for number, line in enumerate(file, 1):
+                yield number, line.rstrip("\r\n")
+
     def _judged(self, line: int, value: Any) -> Record:
         if value is None:
             return Record(line, "", f"it has no {self.column!r}")
@@ -53,57 +69,176 @@ class Source(ABC):
         if not value.strip():
             return Record(line, value, "the text is blank")
         if not _is_unicode(value):
-            return Record(line, "", "it is not UTF-8")
+            return Record(line, "", self._not_unicode)
         return Record(line, value)
+
+    @property
+    def _not_unicode(self) -> str:
+        encoding = self.reading.encoding or "utf-8"
+        if encoding.startswith("utf-8"):
+            return "it is not UTF-8: name the file's encoding, such as -encoding cp1252"
+        return f"it is not {encoding}: name the file's encoding by -encoding"
+
+    def _value(self, number: int, content: Any) -> Record:
+        """What JSON has for one text: a string, or an object with the column in it."""
+        if isinstance(content, str):
+            return self._judged(number, content)
+        if not isinstance(content, dict):
+            return Record(number, "", f"it is no JSON object but of the type {type(content).__name__}")
+        return self._judged(number, content.get(self.column))
 
 
 class _Lines(Source):
     """Plain text, a text a line."""
 
     def read(self) -> Iterator[Record]:
-        for number, line in _lines(self.location):
+        for number, line in self._lines():
             yield self._judged(number, line)
 
 
 class _JsonLines(Source):
-    """A JSON object a line."""
+    """A JSON object or string a line."""
 
     def read(self) -> Iterator[Record]:
-        for number, line in _lines(self.location):
+        for number, line in self._lines():
             yield self._parsed(number, line)
 
     def _parsed(self, number: int, line: str) -> Record:
         if not line.strip():
             return Record(number, "", "the line is blank")
         try:
-            content = json.loads(line)
+            return self._value(number, json.loads(line))
         except (json.JSONDecodeError, RecursionError) as error:
             return Record(number, "", f"it is not JSON: {error}")
-        if not isinstance(content, dict):
-            return Record(number, "", f"it is no JSON object but of the type {type(content).__name__}")
-        return self._judged(number, content.get(self.column))
+
+
+class _JsonList(Source):
+    """One JSON list of objects or strings."""
+
+    def read(self) -> Iterator[Record]:
+        number = 0
+        with opened_text(self.location, self.reading.encoding or "utf-8", newline="") as file:
+            try:
+                for number, value in enumerate(_elements(file), 1):
+                    yield self._value(number, value)
+            except (ValueError, RecursionError) as error:
+                if isinstance(error, UnicodeError):
+                    raise
+                raise BulkError(f"{self.name} is no JSON list of texts from element {number + 1} on: {error}") from None
+
+
+def _elements(file: IO[str]) -> Iterator[Any]:
+    """The elements of a list, each read when its turn comes. Raises ValueError or RecursionError."""
+    decoder, text, position, size = json.JSONDecoder(), file.read(_CHUNK), 0, _CHUNK
+
+    def more() -> bool:
+        """Read on, twice as much each time until an element is whole."""
+        nonlocal text, position, size
+        added = file.read(size)
+        text, position, size = text[position:] + added, 0, 2 * size
+        return bool(added)
+
+    def sign() -> str:
+        """The next character that is not blank."""
+        nonlocal position
+        while True:
+            found = _BLANKS.match(text, position)
+            position = found.end() if found else position
+            if position < len(text) or not more():
+                return text[position : position + 1]
+
+    if sign() != "[":
+        begin = text[position : position + 20]
+        raise ValueError(f"it begins with {begin!r}, where a list, or a file with an object a line, is expected")
+    position += 1
+    if sign() == "]":
+        return
+    while True:
+        sign()
+        try:
+            value, end = decoder.raw_decode(text, position)
+        except ValueError:
+            if not more():
+                raise
+            continue
+        position, size = end, _CHUNK
+        yield value
+        after = sign()
+        position += 1
+        if after == "]":
+            break
+        if after != ",":
+            raise ValueError(f"a comma is missing before {text[position - 1 : position + 19]!r}")
+    if sign():
+        raise ValueError(f"after its end comes {text[position : position + 20]!r}")
 
 
 class _Table(Source):
-    """Comma- or tab-separated values under a line of names. A cell may hold several lines."""
+    """Values under a line of names, with a delimiter between. A cell in quotes may hold several lines."""
 
     def read(self) -> Iterator[Record]:
         csv.field_size_limit(sys.maxsize)
-        with _opened(self.location, newline="") as file:
-            reader = csv.reader(file, delimiter="\t" if self.location.last.endswith(".tsv") else ",")
-            names = next(reader, [])
-            if self.column not in names:
-                raise _no_column(self, names)
-            index, line = names.index(self.column), reader.line_num + 1
+        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if self.reading.quotes == "yes" else csv.QUOTE_NONE
+        with opened_text(self.location, self.reading.encoding or "utf-8", newline="") as file:
+            seen = _Seen(file)
+            reader = csv.reader(seen, delimiter=self._delimiter, quoting=quoting, strict=True)
             try:
-                for row in reader:
-                    if row:
-                        yield self._judged(line, row[index] if index < len(row) else None)
-                    else:
-                        yield Record(line, "", "the line is blank")
-                    line = reader.line_num + 1
+                names = next(reader, [])
+                if self.column not in names:
+                    raise no_column(self.location, self.column, names)
+                yield from self._rows(reader, seen, names)
             except csv.Error as error:
-                raise BulkError(f"{self.name}, line {line}: {error}") from None
+                raise BulkError(
+                    f"{self.name}, line {seen.number}: {error}; if quotes are a part of the texts, say -quotes no"
+                ) from None
+
+    def _rows(self, reader: Any, seen: _Seen, names: list[str]) -> Iterator[Record]:
+        index, line = names.index(self.column), reader.line_num + 1
+        seen.row.clear()
+        for row in reader:
+            if trouble := self._trouble_of(row, seen.row, len(names)):
+                yield Record(line, "", trouble)
+            else:
+                yield self._judged(line, row[index] if index < len(row) else None)
+            line = reader.line_num + 1
+            seen.row.clear()
+
+    def _trouble_of(self, row: list[str], lines: list[str], width: int) -> str | None:
+        """Why these lines are no row, if the cells are not what they were meant to be."""
+        if not row:
+            return "the line is blank"
+        if any(map(str.strip, row[width:])):
+            return f"it has {len(row)} cells, and the first line of the file {width}: see -delimiter and -quotes"
+        inner = lines[1:-1]
+        look_like_rows = width > 1 and all(line.count(self._delimiter) == width - 1 for line in inner)
+        if self.reading.doubts_quotes and inner and look_like_rows:
+            return (
+                f"its quotes enclose {len(lines)} lines that look like rows of their own: if quotes are a part of the "
+                "texts say -quotes no, else -quotes yes"
+            )
+        return None
+
+    @property
+    def _delimiter(self) -> str:
+        return self.reading.delimiter or ","
+
+
+class _Seen:
+    """Lines of a file, of which those of the row that is being read are remembered."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = iter(lines)
+        self.row: list[str] = []
+        self.number = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.number += 1
+        self.row.append(line)
+        return line
 
 
 class _Parquet(Source):
@@ -114,49 +249,38 @@ class _Parquet(Source):
         from pyarrow import ArrowException
 
         try:
-            with self.location.open() as opened, parquet.ParquetFile(opened) as file:
+            with opened_bytes(self.location) as opened, parquet.ParquetFile(opened) as file:
                 if self.column not in file.schema_arrow.names:
-                    raise _no_column(self, file.schema_arrow.names)
+                    raise no_column(self.location, self.column, file.schema_arrow.names)
                 line = 0
                 for batch in file.iter_batches(columns=[self.column]):
                     for value in batch.column(0):
                         line += 1
-                        yield self._value(line, value)
+                        yield self._text_of(line, value)
         except ArrowException as error:
             raise BulkError(f"{self.name} cannot be read as Parquet: {error}") from None
 
-    def _value(self, line: int, value: Any) -> Record:
+    def _text_of(self, line: int, value: Any) -> Record:
         try:
             return self._judged(line, value.as_py())
         except UnicodeDecodeError:
             return Record(line, "", "it is not UTF-8")
 
 
-_SOURCES: dict[str, type[Source]] = {"text": _Lines, "jsonl": _JsonLines, "csv": _Table, "parquet": _Parquet}
-_BY_SUFFIX = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
-INPUT_FORMATS = tuple(_SOURCES)
+_SOURCES: dict[str, type[Source]] = {
+    "text": _Lines, "jsonl": _JsonLines, "json": _JsonList, "csv": _Table, "tsv": _Table, "parquet": _Parquet,
+}  # fmt: skip
 
 
-def open_source(location: Location, column: str, kind: str | None = None) -> Source:
-    """The file as a source; `kind` is one of INPUT_FORMATS, by default what the name ends in. Raises BulkError."""
+def open_source(location: Location, wanted: Reading) -> Source:
+    """The file as a source. Raises BulkError if it is none, or if it cannot be told how to read it."""
     if not location.is_file():
         raise BulkError(f"{location.name} is not a file" if location.exists() else f"{location.name} is not there")
-    kind = kind or _BY_SUFFIX.get(PurePath(location.last).suffix.lower(), "text")
-    if kind == "parquet":
+    reading = settled(location, wanted)
+    assert reading.format is not None
+    if reading.format == "parquet":
         require("pyarrow", "Parquet")
-    return _SOURCES[kind](location, column)
-
-
-def _opened(location: Location, newline: str) -> TextIOWrapper:
-    """Bytes that are not UTF-8 become halves of surrogates."""
-    return TextIOWrapper(location.open(), encoding="utf-8-sig", errors="surrogateescape", newline=newline)
-
-
-def _lines(location: Location) -> Iterator[tuple[int, str]]:
-    """Numbered from 1."""
-    with _opened(location, newline="\n") as file:
-        for number, line in enumerate(file, 1):
-            yield number, line.rstrip("\r\n")
+    return _SOURCES[reading.format](location, reading)
 
 
 def _is_unicode(text: str) -> bool:
@@ -165,10 +289,3 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _no_column(source: Source, names: list[str]) -> BulkError:
-    has = ", ".join(map(repr, names)) or "none"
-    return BulkError(
-        f"{source.name} has no column {source.column!r}, but {has}: name the one with the texts by -column"
-    )

@@ -6,10 +6,12 @@ import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from bert_serving.server.bulk.errors import BulkError
+from bert_serving.server.bulk.formats import Reading
 from bert_serving.server.bulk.locations import LocalPath, Location, has_pattern, location_of
+from bert_serving.server.bulk.opened import plain_name
 from bert_serving.server.bulk.outputs import output_kind
 from bert_serving.server.bulk.records import Source, open_source
 
@@ -33,8 +35,7 @@ class Wanted:
 
     input: str
     output: str
-    column: str
-    input_format: str | None
+    reading: Reading
     output_format: str | None
     spools: Path
 
@@ -62,7 +63,7 @@ def _tasks_of_several(inputs: Sequence[Location], folder: Location, wanted: Want
     for location in inputs:
         if location.parent().key == folder.key:
             raise BulkError(f"{location.name} is in {folder.name}: name another folder for the vectors")
-        last = f"{PurePath(location.last).stem}.{kind}"
+        last = f"{plain_name(location.last).stem}.{kind}"
         if last in tasks:
             raise BulkError(
                 f"{tasks[last].source.name} and {location.name} would both become {last}: rename one of them"
@@ -74,7 +75,7 @@ def _tasks_of_several(inputs: Sequence[Location], folder: Location, wanted: Want
 def _task(location: Location, output: Location, kind: str, wanted: Wanted) -> Task:
     if output.is_folder():
         raise BulkError(f"{output.name} is a folder: name a file in it")
-    return Task(open_source(location, wanted.column, wanted.input_format), output, kind, _part(output, wanted.spools))
+    return Task(open_source(location, wanted.reading), output, kind, _part(output, wanted.spools))
 
 
 def _part(output: Location, spools: Path) -> Path:

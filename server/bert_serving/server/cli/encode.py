@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import importlib
 import signal
 import sys
@@ -16,9 +17,10 @@ from bert_serving.client.stream import STREAM_BATCH_SIZE
 from bert_serving.server.bulk.by_server import ServerEncoder
 from bert_serving.server.bulk.encoding import Encoder, Rest
 from bert_serving.server.bulk.errors import BulkError, require
+from bert_serving.server.bulk.formats import INPUT_FORMATS, QUOTES, Reading
 from bert_serving.server.bulk.job import Rules, encode_files, rests_of, undone
 from bert_serving.server.bulk.outputs import OUTPUT_FORMATS
-from bert_serving.server.bulk.records import INPUT_FORMATS
+from bert_serving.server.bulk.standard_input import input_of
 from bert_serving.server.bulk.tasks import Wanted, tasks_of
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.errors import BertServerError
@@ -65,8 +67,8 @@ def get_encode_parser() -> argparse.ArgumentParser:
     model_dir.required = False
     files = parser.add_argument_group("Files and what encodes them")
     files.add_argument(
-        "input", metavar="IN", help="text, JSON lines, CSV, TSV or Parquet: a file, a folder, a pattern in quotes such "
-        "as 'texts/*.jsonl', or a URL of any of these: s3://, gs://, abfs://, file://",
+        "input", metavar="IN", help="text, JSON, CSV, TSV or Parquet, also compressed: a file, a folder, a pattern in "
+        "quotes such as 'texts/*.jsonl', a URL of any of these: s3://, gs://, abfs://, file://; -: standard input",
     )  # fmt: skip
     files.add_argument(
         "output", metavar="OUT", help=".npy, .npz, .jsonl, .parquet or .tfrecord, or a URL of one; if IN stands for "
@@ -77,7 +79,12 @@ def get_encode_parser() -> argparse.ArgumentParser:
         files.add_argument(f"-{name}", f"--{name}", help=text, **about)
 
     add("column", "where the texts are in JSON, CSV and Parquet (default: text)", default="text")
-    add("input_format", "if the names of IN do not say it", choices=INPUT_FORMATS)
+    add("input_format", "if neither names nor content of IN say it", choices=INPUT_FORMATS)
+    add("delimiter", "what stands between the cells of a table, if its first line does not say it; \\t is a tab",
+        type=_delimiter, metavar="SIGN")  # fmt: skip
+    add("quotes", "whether quotes enclose cells of a table; auto: yes, but between tabs no (default: auto)",
+        choices=QUOTES, default="auto")  # fmt: skip
+    add("encoding", "of IN where it has no byte order mark, such as cp1252 (default: utf-8)", type=_encoding)
     add("output_format", "if the name of OUT does not say it (default for a folder: npy)", choices=OUTPUT_FORMATS)
     add("resume", "go on where an earlier run has ended; a file whose output is there is complete", action="store_true")
     add("overwrite", "replace what is in the place of OUT", action="store_true")
@@ -97,6 +104,24 @@ def get_encode_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _delimiter(text: str) -> str:
+    sign = "\t" if text == "\\t" else text
+    if len(sign) != 1 or sign in '\r\n"':
+        raise argparse.ArgumentTypeError(f"must be one character, and no quote or line end, not {text!r}")
+    return sign
+
+
+def _encoding(text: str) -> str:
+    try:
+        if codecs.lookup(text)._is_text_encoding:
+            return text
+    except LookupError:
+        pass
+    raise argparse.ArgumentTypeError(
+        f"must be an encoding that Python knows, such as utf-16-le or cp1252, not {text!r}"
+    )
+
+
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
@@ -105,7 +130,12 @@ def _positive(text: str) -> int:
 
 def _encode(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     rules = Rules(args.resume, args.overwrite, args.on_error)
-    wanted = Wanted(args.input, args.output, args.column, args.input_format, args.output_format, args.spool_dir)
+    reading = Reading(args.column, args.input_format, args.delimiter, args.quotes, args.encoding)
+    with input_of(args.input) as given:
+        _encode_from(parser, args, Wanted(given, args.output, reading, args.output_format, args.spool_dir), rules)
+
+
+def _encode_from(parser: argparse.ArgumentParser, args: argparse.Namespace, wanted: Wanted, rules: Rules) -> None:
     tasks = undone(tasks_of(wanted), rules)
     rests = rests_of(tasks)
     if tasks:
