@@ -74,7 +74,7 @@ $(VENV)/.tools: tests/requirements.txt $(VENV)/.service
 	@touch $@
 
 # What tests need beside the tools: torch and transformers from where pip is told to look, programs of Debian where this
-# user may install them. Where one cannot be had, the tests that need it are skipped and say so. Torch brings triton along,
+# user may install them. Where one cannot be had, the tests that need it are skipped and say so. Torch brings triton,
 # which compiles for GPUs alone, and crashes a process that has loaded TensorFlow.
 $(VENV)/.slow: tests/requirements-slow.txt $(VENV)/.tools
 	@echo "installing torch, transformers, Chromium and docker-compose for the slow tests ..."

@@ -13,6 +13,7 @@ import pytest
 from family import Family
 from folders import TESTS
 from gateway_support import wait_until_ready
+from hypothesis import settings
 from minilm import minilm_folder
 from ports import free_ports
 from serving import Connect, Serve, fake_config, ports_of
@@ -28,6 +29,10 @@ def pytest_configure() -> None:
     """A shell lets what it starts in the background ignore SIGINT, and so would all that tests start."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+# no verdict hangs on how fast the machine is just now
+settings.register_profile("without a clock", deadline=None)
+settings.load_profile("without a clock")
 
 SHARING = ("tests/slow/docs", "tests/slow/ray_cluster")
 """Folders whose files share what is dear: servers with a real model, a Ray cluster."""

@@ -46,7 +46,7 @@ class Whole(TextTokenizer):
         return self.encode(texts)
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 @given(st.lists(NASTY, max_size=3), NORMALIZATIONS, st.integers(1, 40), st.integers(2, 60))
 @example(["a" * 200 + "\u0301" * 200 + "b a"], Normalization(), 3, 16)
 @example(["a b" * 9 + " " * 99], Normalization(), 40, 2)
@@ -58,7 +58,7 @@ def test_the_first_ids_are_those_of_the_whole_text(
     assert cutting._long_texts.first_ids(texts, number, size) == whole
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(NASTY, NASTY, st.integers(3, 30), st.booleans(), st.integers(2, 60))
 def test_rows_are_those_of_the_whole_text(first: str, second: str, limit: int, lowercase: bool, size: int) -> None:
     pipeline = word_piece(TOKENS, Normalization(lowercase))
@@ -70,7 +70,7 @@ def test_rows_are_those_of_the_whole_text(first: str, second: str, limit: int, l
     assert rows == FeatureMaker(Whole(pipeline), limit).rows(texts)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     st.lists(st.sampled_from(["a", "b", "z", "|||"]), max_size=60)
     | st.lists(st.integers(-1, len(TOKENS)), max_size=60),
@@ -91,7 +91,7 @@ def test_ready_tokens_give_the_rows_that_all_of_them_give(tokens: Any, limit: in
             assert rows(limit + 1) == [f"the vocabulary has the token ids 0 to {len(TOKENS) - 1}, and not {strange[0]}"]
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(NASTY | st.text("a| \n\r", max_size=40))
 def test_pairs_are_split_as_by_the_expression_of_1_10(text: str) -> None:
     found = OLD_PAIR.match(text.strip())

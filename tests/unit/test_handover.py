@@ -134,4 +134,4 @@ def open_jobs(files: tuple[int, int]) -> set[int]:
 
 
 TestHandover = Handover.TestCase
-TestHandover.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestHandover.settings = settings(max_examples=150, stateful_step_count=40)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import zmq
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from key_folder import OTHER, key_of, text_of
 
@@ -86,7 +86,6 @@ def test_a_file_that_is_being_written_comes_in_when_it_is_whole(
     assert OTHER in folder.look(time.time()).known
 
 
-@settings(deadline=None)
 @given(st.integers(0, 200), st.binary(max_size=3))
 @example(0, b"")
 def test_a_cut_file_holds_its_key_or_none(end: int, more: bytes) -> None:
@@ -97,7 +96,6 @@ def test_a_cut_file_holds_its_key_or_none(end: int, more: bytes) -> None:
     assert found.public.decode() == OTHER
 
 
-@settings(deadline=None)
 @given(st.one_of(st.binary(max_size=200), st.binary(max_size=60).map(lambda key: b'public-key = "' + key + b'"')))
 def test_whatever_stands_in_it_is_a_key_or_a_value_error(content: bytes) -> None:
     try:

@@ -199,7 +199,7 @@ class WorkLife(RuleBasedStateMachine):
 
 
 TestWorkLife = WorkLife.TestCase
-TestWorkLife.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestWorkLife.settings = settings(max_examples=150, stateful_step_count=40)
 
 
 def test_a_full_queue_says_so_and_has_room_after_an_answer_or_a_deadline() -> None:

@@ -16,7 +16,7 @@ def test_no_request_makes_the_server_fail(http: httpx.Client) -> None:
         described: Any = operation
 
         @given(case=described.ok().as_strategy())
-        @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=60, suppress_health_check=list(HealthCheck))
         def check(case: Any) -> None:
             answer = case.call(base_url=str(http.base_url))
             assert answer.status_code < 500, answer.text

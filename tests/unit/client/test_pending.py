@@ -99,7 +99,7 @@ class PendingMachine(RuleBasedStateMachine):
 
 
 TestPending = PendingMachine.TestCase
-TestPending.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestPending.settings = settings(max_examples=100, stateful_step_count=40)
 
 
 def test_ids_count_from_one() -> None:

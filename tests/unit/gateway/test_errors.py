@@ -142,7 +142,7 @@ ODD = st.sampled_from(
     ),
     st.binary(max_size=20) | st.just(b""),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_body_makes_the_gateway_fail(path: str, fields: list[tuple[bytes, bytes]], after: bytes) -> None:
     content = b"{%s}%s" % (b",".join(b'"%s":%s' % field for field in fields), after)
     answer = asyncio.run(asked(backend_with(FakeClient()), "POST", path, content=content))

@@ -70,7 +70,7 @@ def test_who_is_slow_makes_room_and_nobody_else_does() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 4 * MB), st.sampled_from(["hold", "release", "whole"]))))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_more_is_held_than_may_be(steps: list[tuple[int, int, str]]) -> None:
     bodies = Bodies(8 * MB)
     some = [body([]) for _ in range(6)]
@@ -111,7 +111,7 @@ SIMPLE = st.recursive(
 
 
 @given(st.lists(SIMPLE, max_size=20), st.integers(1, 7))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_what_stands_in_texts_does_not_count(content: list[Any], slice_bytes: int) -> None:
     def expected(value: Any) -> int:
         if not isinstance(value, (list, dict)):

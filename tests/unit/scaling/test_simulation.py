@@ -91,7 +91,7 @@ def test_nothing_is_lost_or_doubled_when_workers_end(noticed_s: float) -> None:
     assert found.rows_per_s < calm.rows_per_s
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.tuples(st.floats(0, 2), st.integers(1, 300), st.integers(0, 2)), min_size=1, max_size=12),
     st.lists(st.tuples(st.floats(0, 3), st.floats(0.05, 1), st.integers(0, 2)), max_size=1),
