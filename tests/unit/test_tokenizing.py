@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.contract import Row
 from bert_serving.server.engine.contract import Texts as EngineTexts
+from bert_serving.server.message.envelope import Envelope
+from bert_serving.server.message.messages import Part
 from bert_serving.server.message.tickets import PartKey
 from bert_serving.server.worker import encoder, tokenizing
 from bert_serving.server.worker.batcher import Limits
@@ -56,14 +58,18 @@ def at_work(engine: fake_engine.FakeEngine, *, show_tokens: bool = False) -> Ite
         lanes.close()
 
 
+def part_of(job: int, count: int, texts: bytes, *, urgent: bool = False) -> Part:
+    return Part(Envelope(job, count, b"me", b"1"), 0, count, urgent, None, texts)
+
+
 def part(job: int, texts: list[Any], *, urgent: bool = False, deadline_s: float = inf) -> Texts:
-    return Texts(PartKey(job, 0), len(texts), urgent, deadline_s, json.dumps(texts).encode())
+    return Texts(part_of(job, len(texts), json.dumps(texts).encode(), urgent=urgent), deadline_s)
 
 
 def made_of(tokenizing: Tokenizing, *jobs: Texts) -> dict[int, list[Made]]:
     """What is made of these parts, until each has all."""
-    found: dict[int, list[Made]] = {texts.key.job: [] for texts in jobs}
-    missing = sum(texts.count for texts in jobs)
+    found: dict[int, list[Made]] = {texts.part.key.job: [] for texts in jobs}
+    missing = sum(texts.part.count for texts in jobs)
     while missing > 0:
         made = tokenizing.made.get(timeout=OVERDUE_S)
         found[made.key.job].append(made)
@@ -88,8 +94,8 @@ def test_every_text_of_every_part_becomes_a_row() -> None:
             tokenizing.put(one)
         found = made_of(tokenizing, *parts)
         for one in parts:
-            assert rows_of(found[one.key.job]) == engine.features(json.loads(one.content))
-        rows = sum(one.count for one in parts)
+            assert rows_of(found[one.part.key.job]) == engine.features(json.loads(one.part.texts))
+        rows = sum(one.part.count for one in parts)
         while rows:
             rows -= len(lanes.outcomes.get(timeout=OVERDUE_S).rows)
 
@@ -110,7 +116,7 @@ def test_a_text_on_which_the_tokenizer_fails_is_blamed_alone(place: int) -> None
 def test_a_list_that_cannot_be_read_fails_and_the_thread_lives_on(content: bytes) -> None:
     engine = fake_engine.FakeEngine(ServerConfig(model_dir="M"), lanes=1)
     with at_work(engine) as (tokenizing, _):
-        tokenizing.put(broken := Texts(PartKey(1, 0), 3, False, inf, content))
+        tokenizing.put(broken := Texts(part_of(1, 3, content), inf))
         assert any(isinstance(row, str) for row in rows_of(made_of(tokenizing, broken)[1]))
         tokenizing.put(fine := part(2, ["a"]))
         assert rows_of(made_of(tokenizing, fine)[2]) == engine.features(["a"])

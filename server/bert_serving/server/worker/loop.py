@@ -172,7 +172,7 @@ class Worker:
             raise RuntimeError("a part came before the model was loaded")
         self._open[part.key] = _OpenPart(part, Assembly(part.count))
         deadline_s = deadline_of(part.timeout_ms, time.monotonic())
-        self._tokenizing.put(Texts(part.key, part.count, part.urgent, deadline_s, part.texts))
+        self._tokenizing.put(Texts(part, deadline_s))
 
     def _end_if_hung(self, now_s: float) -> None:
         """HungError if a thread does not end what it has begun: nothing but the end of the process ends a thread."""

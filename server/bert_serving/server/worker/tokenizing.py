@@ -17,6 +17,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from bert_serving.server.engine.contract import Engine, Row
+from bert_serving.server.message.messages import Part
 from bert_serving.server.message.tickets import PartKey
 from bert_serving.server.worker.encoder import failed_texts, features_of, placed
 from bert_serving.server.worker.lanes import Lanes, PlacedRow
@@ -36,13 +37,10 @@ _between = re.compile(r"[,\s]*")
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """A part to tokenize: `count` texts, as a JSON list. After `deadline_s` nobody needs its rows."""
+    """A part to tokenize. After `deadline_s` nobody needs its rows."""
 
-    key: PartKey
-    count: int
-    urgent: bool
+    part: Part
     deadline_s: float
-    content: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +67,19 @@ class _Reading:
 
     @property
     def over(self) -> bool:
-        return self.first >= self.texts.count
+        return self.first >= self.texts.part.count
 
     def skip_rest(self) -> int:
         """Nothing more comes of it; returns where that begins."""
-        first, self.first = self.first, self.texts.count
+        first, self.first = self.first, self.texts.part.count
         return first
 
     def slice(self) -> list[Any]:
         """The next texts. ValueError if the list ends before its time."""
-        self._coming = self._coming or read_list(self.texts.content)
+        self._coming = self._coming or read_list(self.texts.part.texts)
         some: list[Any] = []
         length = 0
-        while len(some) < min(SLICE_ROWS, self.texts.count - self.first) and length < _SLICE_LENGTH:
+        while len(some) < min(SLICE_ROWS, self.texts.part.count - self.first) and length < _SLICE_LENGTH:
             some.append(text := next(self._coming, None))
             if text is None:
                 raise ValueError("the list of texts is too short")
@@ -120,9 +118,9 @@ class Tokenizing:
 
     def put(self, texts: Texts) -> None:
         """Let these become rows."""
-        desk = self._large if len(texts.content) > LARGE_PART_BYTES else self._small
+        desk = self._large if len(texts.part.texts) > LARGE_PART_BYTES else self._small
         with self._lock:
-            desk.turns.add(_Reading(texts, self._generation), urgent=texts.urgent)
+            desk.turns.add(_Reading(texts, self._generation), urgent=texts.part.urgent)
             desk.changed.notify()
 
     def drop_waiting(self) -> None:
@@ -169,7 +167,7 @@ class Tokenizing:
                 self._hand_on(wanted)
                 for reading, _ in wanted:
                     if not reading.over:
-                        desk.turns.add(reading, urgent=reading.texts.urgent)
+                        desk.turns.add(reading, urgent=reading.texts.part.urgent)
                 desk.watch.end("slice", time.monotonic())
 
     def _take(self, desk: _Desk) -> list[_Reading]:
@@ -192,7 +190,7 @@ class Tokenizing:
     def _made(self, reading: _Reading, some: list[Any] | Exception | None, rows: Iterator[Row | str]) -> Made:
         """What became of a slice, whose rows are next."""
         if some is None:
-            return Made(reading.texts.key, reading.skip_rest(), None)
+            return Made(reading.texts.part.key, reading.skip_rest(), None)
         if isinstance(some, Exception):
             return _rest_failed(reading, some)
         made = list(islice(rows, len(some)))
@@ -203,7 +201,7 @@ class Tokenizing:
             return _rest_failed(reading, error)
         first = reading.first
         reading.first += len(made)
-        return Made(reading.texts.key, first, made, tokens)
+        return Made(reading.texts.part.key, first, made, tokens)
 
     def _hand_on(self, made: list[tuple[_Reading, Made]]) -> None:
         """Tell the I/O thread first: it must know of a row before its vector comes. Rows of several parts come to the
@@ -213,7 +211,7 @@ class Tokenizing:
         for reading, some in made:
             self.made.put(some)
             good = placed(some.key, some.first, some.rows or (), reading.texts.deadline_s)
-            to_run[reading.texts.urgent] += good
+            to_run[reading.texts.part.urgent] += good
             is_all = is_all and len(good) == len(some.rows or (None,))
         for urgent, rows in to_run.items():
             if rows:
@@ -226,8 +224,8 @@ def _together(turns: Turns[_Reading]) -> Iterator[_Reading]:
     """Those whose turn it is, as long as their texts are about a slice."""
     rows = length = 0
     while rows < SLICE_ROWS and length < _SLICE_LENGTH and (reading := turns.next()) is not None:
-        rows += reading.texts.count - reading.first
-        length += len(reading.texts.content)
+        rows += reading.texts.part.count - reading.first
+        length += len(reading.texts.part.texts)
         yield reading
 
 
@@ -243,7 +241,7 @@ def _slice_of(reading: _Reading) -> list[Any] | Exception | None:
 
 def _rest_failed(reading: _Reading, error: Exception) -> Made:
     first = reading.skip_rest()
-    return Made(reading.texts.key, first, failed_texts(reading.texts.count - first, error))
+    return Made(reading.texts.part.key, first, failed_texts(reading.texts.part.count - first, error))
 
 
 def read_list(content: bytes) -> Iterator[Any]:
