@@ -45,6 +45,36 @@ def test_pickles_are_refused(torch_folder: Folder) -> None:
         resolve(folder)
 
 
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 90868376\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["bert_config.json", "vocab.txt", "bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001"]
+)
+def test_pointers_of_git_lfs_in_a_checkpoint(name: str, tmp_path: Path) -> None:
+    folder = copy_tiny(tmp_path)
+    (folder / name).write_text(POINTER)
+    with pytest.raises(StartError, match=f"{name} is a Git LFS pointer.*git lfs pull"):
+        resolve(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "vocab.txt", "model.safetensors", "tokenizer_config.json"])
+def test_pointers_of_git_lfs_in_a_folder_of_hugging_face(name: str, torch_folder: Folder) -> None:
+    folder = torch_folder()
+    (folder / name).write_text(POINTER)
+    with pytest.raises(StartError, match=f"{name} is a Git LFS pointer.*git lfs pull"):
+        resolve(folder)
+
+
+@pytest.mark.parametrize(("where", "line"), [(0, 1), (7, 8)])
+def test_blank_lines_in_a_vocabulary_are_counted(tmp_path: Path, where: int, line: int) -> None:
+    folder = copy_tiny(tmp_path)
+    lines = (folder / "vocab.txt").read_text("utf-8").split("\n")
+    (folder / "vocab.txt").write_text("\n".join([*lines[:where], "", "", *lines[where:]]), "utf-8")
+    with pytest.raises(StartError, match=f"it has 2 blank lines more, the first is line {line}; take them out"):
+        resolve(folder)
+
+
 def test_missing_shard(torch_folder: Folder) -> None:
     folder = torch_folder()
     (folder / "model.safetensors").unlink()

@@ -86,6 +86,14 @@ def test_safetensors_with_a_missing_and_an_unknown_variable(torch_folder: Folder
         prepare(torch_folder({**torch_weights, "bert.encoder.layer.0.extra": np.zeros(2, np.float32)}))
 
 
+@pytest.mark.parametrize("prefix", ["model.", "encoder.bert.", "module."])
+def test_names_with_a_prefix_are_told(prefix: str, torch_folder: Folder, torch_weights: Weights) -> None:
+    """As trainers write them."""
+    name = "embeddings.word_embeddings.weight"
+    with pytest.raises(StartError, match=f"no variable {name}.*, but {prefix}{name}.*without the '{prefix}'"):
+        prepare(torch_folder({f"{prefix}{key}": value for key, value in torch_weights.items()}))
+
+
 def test_quantized_safetensors(torch_folder: Folder, torch_weights: Weights) -> None:
     name = "encoder.layer.0.output.dense.weight"
     with pytest.raises(StartError, match=f"{name} is stored as I8"):

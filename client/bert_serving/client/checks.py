@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from bert_serving.client.errors import InvalidInput, InvalidInputType, InvalidInputValue
+from bert_serving.client.errors import InvalidInput, InvalidInputType, InvalidInputValue, quoted
 from bert_serving.client.wire import Texts
 
 _SHOWN_INDICES = 5
@@ -20,6 +20,14 @@ _CJK = (
     "\U00020000-\U0002a6df\U0002a700-\U0002b73f\U0002b740-\U0002b81f\U0002b820-\U0002ceaf\U0002f800-\U0002fa1f"
 )
 _WORD = re.compile(rf"[{_CJK}]|[^\s{_CJK}]+")
+
+
+_VISIBLE = re.compile(
+    r"[^\s\x00-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u202a-\u202e"
+    r"\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb\ufffd\U000110bd\U000110cd\U00013430-\U0001343f"
+    r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f]"
+)
+"""A character that tokenizers do not leave out: none of white space, control and format characters, and U+FFFD."""
 
 
 class TruncationWarning(UserWarning):
@@ -61,6 +69,8 @@ def _check_text(text: Any, place: str, index: int) -> None:
             raise InvalidInputType(f"{place} is a list, but texts[0] is a str: send plain and tokenized texts apart")
         raise InvalidInputType(f"{place} is a list: pass is_tokenized=True if texts holds lists of tokens")
     _check_str(text, place)
+    if is_blank(text):
+        raise InvalidInputValue(f"{place} must not be blank, but is {quoted(text)}, of which nothing can be seen")
 
 
 def _check_tokens(tokens: Any, place: str, index: int) -> None:
@@ -89,6 +99,11 @@ def _check_str(text: Any, place: str) -> None:
         raise InvalidInputValue(f"{place} must not be blank, but is {text!r}")
     if not text.isascii():
         _check_unicode(text, place)
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text has nothing in it that would become a token, such as zero-width spaces alone."""
+    return _VISIBLE.search(text) is None
 
 
 def _check_unicode(text: str, place: str) -> None:

@@ -163,6 +163,7 @@ REFUSED = [
     ("no.parquet", b"one\n", {}, "cannot be read as Parquet"),
     ("odd.txt", "one\n".encode("utf-16")[:-1], {}, "broken utf-16"),
     ("blank.txt", b"one\n\ntwo\n", {}, "line 2: the text is blank"),
+    ("nothing to see.txt", "one\n\u200b\u2060\n".encode(), {}, "line 2: the text is blank"),
 ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_serving.client import InvalidInputType, InvalidInputValue
-from bert_serving.client.checks import check_texts, guess_length, guess_truncated, truncation_text
+from bert_serving.client.checks import check_texts, guess_length, guess_truncated, is_blank, truncation_text
 from bert_serving.client.wire import dump_json
 
 REFUSED: list[tuple[Any, bool, type[Exception], str]] = [
@@ -20,6 +21,12 @@ REFUSED: list[tuple[Any, bool, type[Exception], str]] = [
     (["a", "b", ""], False, ValueError, r"texts\[2\] must not be blank"),
     (["a", " \t\n"], False, ValueError, r"texts\[1\] must not be blank"),
     (["a", "\u3000"], False, ValueError, r"texts\[1\] must not be blank"),
+    (["\u200b"], False, ValueError, r"texts\[0\] must not be blank, but is '\\u200b', of which nothing can be seen"),
+    (["a", "\ufeff \u00ad\u200d"], False, ValueError, r"texts\[1\] must not be blank"),
+    (["\x00\x07\x85"], False, ValueError, r"texts\[0\] must not be blank"),
+    (["\ufffd"], False, ValueError, r"texts\[0\] must not be blank"),
+    (["\u2066\u2069"], False, ValueError, r"texts\[0\] must not be blank"),
+    (["\U000e0041\U000e007f"], False, ValueError, r"texts\[0\] must not be blank"),
     (["a", b"b"], False, TypeError, r"texts\[1\] must be a str, not bytes"),
     (["a", None], False, TypeError, r"texts\[1\] must be a str, not NoneType"),
     ([["a"]], False, TypeError, r"texts\[0\] is a list: pass is_tokenized=True"),
@@ -82,3 +89,11 @@ def test_truncation_text_names_a_few() -> None:
     assert "max_seq_len=25" in text
     assert "(indices 0, 1, 2, 3, 4, ..)" in text
     assert "(indices 7)" in truncation_text([7], 20, None)
+
+
+def test_what_is_blank_is_white_space_controls_and_formats_as_unicode_has_them() -> None:
+    """Those that this Python knows: a later one may know more."""
+    known = [one for one in map(chr, range(0x110000)) if unicodedata.category(one) not in ("Cn", "Cs")]
+    blank = {one for one in known if one.isspace() or unicodedata.category(one) in ("Cc", "Cf")} | {"\ufffd"}
+    assert {one for one in known if is_blank(one)} == blank
+    assert not is_blank("\u200bx\u200b")

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any, Literal
 
+from bert_serving.client.checks import is_blank
 from bert_serving.server.bulk.errors import BulkError, require
 from bert_serving.server.bulk.formats import Reading, no_column, settled
 from bert_serving.server.bulk.locations import Location
@@ -66,7 +67,7 @@ class Source(ABC):
             return Record(line, "", f"it has no {self.column!r}")
         if not isinstance(value, str):
             return Record(line, "", f"its {self.column!r} is of the type {type(value).__name__}, not a text")
-        if not value.strip():
+        if is_blank(value):
             return Record(line, value, "the text is blank")
         if not _is_unicode(value):
             return Record(line, "", self._not_unicode)

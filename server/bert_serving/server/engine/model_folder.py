@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.architectures import ARCHITECTURES
@@ -18,6 +18,7 @@ from bert_serving.server.engine.architectures.base import Architecture, EncoderS
 from bert_serving.server.errors import StartError
 
 _CONFIG = "config.json"
+_POINTER = b"version https://git-lfs.github.com/"
 _SAFETENSORS = "model.safetensors"
 _SHARDS = "model.safetensors.index.json"
 
@@ -66,7 +67,27 @@ def find_model(config: ServerConfig) -> ModelFolder:
     path = folder / config_name
     values = read_json(path)
     architecture = _architecture(path, values, kind)
-    return ModelFolder(folder, folder, kind, weights, architecture, architecture.shape_of(path, values))
+    model = ModelFolder(folder, folder, kind, weights, architecture, architecture.shape_of(path, values))
+    for file in model.weight_files():
+        with opened(file) as stream:
+            refuse_pointer(file, stream.read(len(_POINTER)))
+    return model
+
+
+def opened(path: Path) -> BinaryIO:
+    """A file of a model, for reading. Raises StartError."""
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise StartError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def refuse_pointer(path: Path, content: bytes) -> None:
+    """Raises StartError if a file begins like what Git LFS leaves in the place of one that was not fetched."""
+    if content.startswith(_POINTER):
+        raise StartError(
+            f"{path} is a Git LFS pointer, not the file itself: run git lfs pull in its folder, or download it again"
+        )
 
 
 def transformer_path(folder: Path) -> str:
@@ -85,7 +106,9 @@ def transformer_path(folder: Path) -> str:
 def read_json(path: Path, kind: type = dict) -> Any:
     """The JSON value in a file, which must be of the given kind; StartError if it is not."""
     try:
-        value = json.loads(path.read_text("utf-8"))
+        content = path.read_bytes()
+        refuse_pointer(path, content)
+        value = json.loads(content.decode("utf-8"))
     except FileNotFoundError:
         raise StartError(f"{path} is missing: it is expected in the model's folder") from None
     except OSError as error:

@@ -13,7 +13,7 @@ from typing import Any
 
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.long_texts import LONGEST_WORD
-from bert_serving.server.engine.model_folder import ModelFolder, WeightFormat, read_json
+from bert_serving.server.engine.model_folder import ModelFolder, WeightFormat, read_json, refuse_pointer
 from bert_serving.server.errors import StartError
 
 CLS, SEP, UNK = "[CLS]", "[SEP]", "[UNK]"
@@ -52,9 +52,11 @@ def _vocabulary(model: ModelFolder) -> list[str]:
     else:
         raise StartError(f"{plain} is missing: the vocabulary is expected there, one token a line")
     if not _fits(len(tokens), model):
-        raise StartError(
-            f"{path} has {len(tokens)} tokens, but vocab_size is {model.shape.vocab}: it is another model's vocabulary"
-        )
+        cure = "it is another model's vocabulary"
+        blank = [number for number, token in enumerate(tokens, 1) if not token]
+        if blank and _fits(len(tokens) - len(blank), model):
+            cure = f"it has {len(blank)} blank lines more, the first is line {blank[0]}; take them out"
+        raise StartError(f"{path} has {len(tokens)} tokens, but vocab_size is {model.shape.vocab}: {cure}")
     return tokens
 
 
@@ -66,7 +68,9 @@ def _fits(count: int, model: ModelFolder) -> bool:
 
 def _read_lines(path: Path) -> list[str]:
     try:
-        text = path.read_bytes().decode("utf-8")
+        content = path.read_bytes()
+        refuse_pointer(path, content)
+        text = content.decode("utf-8")
     except ValueError as error:
         raise StartError(f"{path} is not UTF-8 ({error}): copy the file again") from error
     lines = text.split("\n")  # not splitlines(): vocabularies hold U+2028 and its like as tokens

@@ -63,10 +63,11 @@ def _check(variable: Variable, stored: str, source: Source, architecture: str) -
     found = source.shapes.get(stored)
     expected = variable.shape[::-1] if _is_torch(variable, stored) else variable.shape
     if found is None:
-        raise StartError(
-            f"{source.where} has no variable {stored}, expected with shape {_sizes(expected)}"
-            f"{_advice(variable, architecture)}"
-        )
+        missing = f"{source.where} has no variable {stored}, expected with shape {_sizes(expected)}"
+        if other := next((name for name in source.shapes if name.endswith((f".{stored}", f"/{stored}"))), None):
+            prefix = other.removesuffix(stored)
+            raise StartError(f"{missing}, but {other}: save the model without the {prefix!r} that its names begin with")
+        raise StartError(f"{missing}{_advice(variable, architecture)}")
     if found != expected:
         shapes = f"has shape {_sizes(found)}, but expected is {_sizes(expected)}"
         raise StartError(f"{source.where}: {stored} {shapes}{_advice(variable, architecture, found)}")
