@@ -50,6 +50,7 @@ GARBAGE = [
     [b"Delivered\0" + b"\xff" * 9],
     [b"Hello\0" + b'[1,{"address":7}]'],
     [b"Hello\0" + b'["x",{},1]'],
+    [b"Hello\0" + b'[1,"ipc:///nowhere",""]'],  # from somebody who is neither a worker nor the sink
     [b"Resize\0" + b'["many",[]]'],
     [b"Ready\0" + b"[[]]"],
     [b"Stage\0" + b'["\\ud800"]'],

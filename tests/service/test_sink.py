@@ -237,6 +237,8 @@ def test_an_answer_of_the_ventilator_for_which_there_is_no_memory_goes_out_later
 
 BROKEN = {
     "beyond the end": {"offset": 2},
+    "before the beginning": {"offset": -1},
+    "of a width below zero": {"dim": -8},
     "of another width": {"dim": 4, "data": bytes(16)},
     "of another number type": {"dtype": "float16", "data": bytes(16)},
     "of no number type": {"dtype": "hello"},

@@ -64,6 +64,24 @@ def test_a_message_that_is_cut_or_changed_is_read_or_refused(message: Message, d
         decode([*frames[:place], bytes(frame), *frames[place + 1 :]])
 
 
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b'Hello\0["x","",""]',
+        b'Hello\0[1,{},""]',
+        b'Hello\0[true,"",""]',
+        b"Ready\0[7,[]]",
+        b"Stage\0[null]",
+        b'Resize\0["many",""]',
+        b'Census\0["ready",{},[],""]',
+        b"Lost\0[[]]",
+    ],
+)
+def test_fields_of_another_type_are_refused(frame: bytes) -> None:
+    with pytest.raises(UnknownMessage):
+        decode([frame])
+
+
 def test_a_part_says_nothing_of_its_request_but_by_the_envelope_which_its_rows_pass_on() -> None:
     part = decode(encode(Part(ENVELOPE, 256, 44, False, None, b'["a"]')))
     assert isinstance(part, Part)

@@ -129,6 +129,11 @@ def _positive(text: str) -> int:
 
 
 def _encode(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    if args.bulk_engine == "ray":  # what is missing is said before a file is read
+        for package in ("ray", "pandas", "pyarrow"):
+            require(package, "-engine ray", extra="ray")
+        if args.model_dir is None:
+            parser.error("-engine ray needs -model_dir: the folder of the model that the actors load")
     rules = Rules(args.resume, args.overwrite, args.on_error)
     reading = Reading(args.column, args.input_format, args.delimiter, args.quotes, args.encoding)
     with input_of(args.input) as given:
@@ -146,10 +151,6 @@ def _encode_from(parser: argparse.ArgumentParser, args: argparse.Namespace, want
 
 @contextmanager
 def _on_ray(parser: argparse.ArgumentParser, args: argparse.Namespace, rests: Sequence[Rest]) -> Iterator[Encoder]:
-    for package in ("ray", "pandas", "pyarrow"):
-        require(package, "-engine ray", extra="ray")
-    if args.model_dir is None:
-        parser.error("-engine ray needs -model_dir: the folder of the model that the actors load")
     from bert_serving.server.bulk.on_ray import ray_encoder  # slow to import
 
     try:

@@ -19,6 +19,7 @@ from bert_serving.server.gateway.held import UNCOUNTED_BYTES, Answers
 from bert_serving.server.gateway.history import History
 from bert_serving.server.gateway.problems import Problem
 from bert_serving.server.gateway.slots import Slots
+from bert_serving.server.transport.meeting import WORKER
 
 log = logging.getLogger(__name__)
 
@@ -237,4 +238,4 @@ class _Answer:
 
 
 def _is_worker(process: dict[str, Any]) -> bool:
-    return str(process["name"]).startswith("worker-")
+    return str(process["name"]).startswith(WORKER)

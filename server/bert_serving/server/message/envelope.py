@@ -8,7 +8,7 @@ from struct import Struct
 from bert_serving.client.options import NO_OPTIONS, Options
 from bert_serving.client.wire import decode_options, encode_options
 
-_HEAD = Struct("<QQHB")  # job, total, bytes of the identity and of the request id; these and the options follow
+_HEAD = Struct("<qqHB")  # job, total, bytes of the identity and of the request id; these and the options follow
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,8 +187,8 @@ class NewSink:
     rows_address: str
 
 
-_JOB = Struct("<Q")
-_PART = Struct("<QQ?Q")  # offset, count, urgent, timeout_ms or 0; the envelope follows
+_JOB = Struct("<q")
+_PART = Struct("<qq?q")  # offset, count, urgent, timeout_ms or 0; the envelope follows
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +252,7 @@ class Void:
 
 
 # offset, count, dim, pad_to or 0, dtype, fingerprint, bytes of the envelope; then it, num_tokens, rest
-_ROWS = Struct("<QQQQ8s32sI")
+_ROWS = Struct("<qqqq8s32sI")
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,10 +285,8 @@ class Rows:
 
     def to_frames(self) -> list[Any]:
         envelope = self.envelope.encode()
-        fixed = _ROWS.pack(
-            self.offset, self.count, self.dim, self.pad_to or 0, self.dtype.encode(), self.fingerprint.encode(),
-            len(envelope),
-        )  # fmt: skip
+        sizes = self.offset, self.count, self.dim, self.pad_to or 0
+        fixed = _ROWS.pack(*sizes, self.dtype.encode(), self.fingerprint.encode(), len(envelope))
         rest = self.lengths, self.tokens, self.truncated, self.failures
         return [b"Rows\0" + fixed + envelope + self.num_tokens + (dump_json(rest) if any(rest) else b""), self.data]
 
@@ -298,8 +296,8 @@ class Rows:
         offset, count, dim, pad_to, dtype, fingerprint, size = _ROWS.unpack_from(head)
         numbers = _ROWS.size + size
         end = numbers + 4 * count
-        if end > len(head):
-            raise ValueError("its numbers are cut")
+        if not numbers <= end <= len(head):
+            raise ValueError("it has no number for each row")
         lengths, tokens, truncated, failures = json.loads(head[end:]) if end < len(head) else _NO_REST
         return Rows(
             Envelope.decode(head[_ROWS.size : numbers]), offset, count, head[numbers:end],
@@ -341,6 +339,8 @@ def decode(frames: Frames) -> Message:
 _Codec = tuple[Callable[[Any], list[Any]], Callable[[bytes, Frames], Message]]
 _FORMATS = {"int": "q", "bool": "?", "float": "d"}
 """Of numbers, by how they are written in the dataclasses."""
+_TYPES = {"int": int, "str": str, "list": list, "dict": dict}
+"""Of what JSON carries, likewise."""
 
 
 def _codec_of(kind: type[Message]) -> _Codec:
@@ -348,7 +348,9 @@ def _codec_of(kind: type[Message]) -> _Codec:
         return kind.to_frames, kind.of_frames
     names = [one.name for one in fields(kind)]
     formats = [_FORMATS.get(str(one.type)) for one in fields(kind)]
-    return _listed(kind, names) if None in formats else _packed(kind, names, Struct("<" + "".join(map(str, formats))))
+    if None not in formats:
+        return _packed(kind, names, Struct("<" + "".join(map(str, formats))))
+    return _listed(kind, names, [_TYPES[str(one.type).partition("[")[0]] for one in fields(kind)])
 
 
 def _packed(kind: type[Message], names: list[str], packing: Struct) -> _Codec:
@@ -366,7 +368,7 @@ def _packed(kind: type[Message], names: list[str], packing: Struct) -> _Codec:
     return to_frames, of_frames
 
 
-def _listed(kind: type[Message], names: list[str]) -> _Codec:
+def _listed(kind: type[Message], names: list[str], types: list[type]) -> _Codec:
     name = kind.__name__.encode() + b"\0"
 
     def to_frames(message: Message) -> list[Any]:
@@ -374,8 +376,8 @@ def _listed(kind: type[Message], names: list[str]) -> _Codec:
 
     def of_frames(head: bytes, more: Frames) -> Message:
         values = json.loads(head)
-        if more or type(values) is not list or len(values) != len(names):
-            raise ValueError("its fields are no list of so many")
+        if more or type(values) is not list or [type(value) for value in values] != types:
+            raise ValueError("its fields are not those of its kind")
         return kind(*values)
 
     return to_frames, of_frames

@@ -28,7 +28,7 @@ from bert_serving.server.service.processes import ChildEnded, Processes
 from bert_serving.server.service.restarts import Restarts
 from bert_serving.server.service.roster import Member, Roster, State
 from bert_serving.server.transport.lines import Lines
-from bert_serving.server.transport.meeting import GATEWAY, SINK, VENTILATOR, Meeting, name_of
+from bert_serving.server.transport.meeting import GATEWAY, SINK, VENTILATOR, WORKER, Meeting, name_of
 from bert_serving.server.transport.orders import OptimizerNeeds, Orders, Role, WorkerNeeds
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class Children:
         log.info("devices: %s", ", ".join(f"worker {n} on {device_name(gpu)}" for n, gpu in enumerate(devices)))
 
     def _start_worker(self, number: int) -> None:
-        name, gpu = f"worker-{number}", self._devices[number]
+        name, gpu = f"{WORKER}{number}", self._devices[number]
         needs = WorkerNeeds(device_name(gpu), lanes_for(gpu, self._config.most_workers))
         environment = device_environment(gpu, self._config.verbose)
         self._start(Orders(Role.WORKER, name, needs, environment), device_name(gpu))
@@ -125,7 +125,7 @@ class Children:
     @property
     def workers(self) -> list[Member]:
         """The workers that are there or on their way, by number."""
-        names = [f"worker-{number}" for number in range(self._config.most_workers)]
+        names = [f"{WORKER}{number}" for number in range(self._config.most_workers)]
         return [self._roster[name] for name in names if self._is_there(name)]
 
     def _is_there(self, name: str) -> bool:
@@ -135,7 +135,7 @@ class Children:
 
     def add_workers(self, count: int) -> None:
         """Start so many more, if so many are left that have not been given up."""
-        free = [number for number in range(self._config.most_workers) if f"worker-{number}" not in self._roster]
+        free = [number for number in range(self._config.most_workers) if f"{WORKER}{number}" not in self._roster]
         for number in free[:count]:
             self._start_worker(number)
 

@@ -8,6 +8,7 @@ from bert_serving.server.config import ServerConfig
 from bert_serving.server.devices import available_bytes, device_name, lanes_for
 from bert_serving.server.engine.contract import Footprint
 from bert_serving.server.transport.listeners import open_listeners
+from bert_serving.server.transport.meeting import WORKER
 
 _BESIDE_BYTES = 150 << 20
 """Ventilator, sink and gateway together, while nothing is asked."""
@@ -16,7 +17,7 @@ _BESIDE_BYTES = 150 << 20
 def rehearsal(config: ServerConfig, devices: Sequence[int | None], footprint: Footprint) -> str:
     """A line for each part of the service. Opens its ports for a moment: raises StartError if one cannot be had."""
     workers = [
-        f"worker-{number}: {device_name(gpu)}, {lanes_for(gpu, config.most_workers)} compute lane(s)"
+        f"{WORKER}{number}: {device_name(gpu)}, {lanes_for(gpu, config.most_workers)} compute lane(s)"
         for number, gpu in enumerate(devices)
     ]
     return "\n".join([f"model: {footprint.model}", *workers, _ports(config), _memory(len(devices), footprint)])

@@ -129,6 +129,9 @@ class Sink:
             if self._ventilator.socket in fired:
                 for message in self._ventilator.hear():
                     self._guard(self._on_ventilator, message)
+            if self._supervisor.socket in fired:
+                for message in self._supervisor.hear():
+                    self._guard(self._on_supervisor, message)
             self._guard(self._turn)
 
     def _take(self, sock: sockets.Socket, handle: Callable[[list[zmq.Frame]], None]) -> None:
@@ -139,8 +142,6 @@ class Sink:
     def _turn(self) -> None:
         now_s = time.monotonic()
         self._supervisor.beat(now_s)
-        for message in self._supervisor.hear():
-            self._on_supervisor(message)
         self._pay_owed()
         self._publisher.turn(now_s)
 
@@ -284,7 +285,7 @@ def _check(assembly: Assembly, message: Rows) -> None:
     total, first, count = message.envelope.total, message.offset, message.count
     if total != assembly.count:
         raise ValueError(f"a part is of {total} rows, those before it were of {assembly.count}")
-    if first + count > total:
+    if not 0 <= first <= first + count <= total or message.dim < 0:
         raise IndexError(f"{count} rows from {first} on are outside of {total}")
     named = [*(position for position, _ in message.failures), *message.truncated]
     if not all(0 <= position < count for position in named):

@@ -54,6 +54,8 @@ class Meeting:
 SINK = "sink"
 VENTILATOR = "ventilator"
 GATEWAY = "gateway"
+WORKER = "worker-"
+"""What the names of workers begin with; a number follows."""
 
 
 def name_of(line: str) -> str:

@@ -239,8 +239,7 @@ class Wakeup:
     def clear(self) -> None:
         """Before it is looked at what there is to do."""
         with suppress(BlockingIOError):
-            while self._reader.recv(4096):
-                pass
+            self._reader.recv(4096)  # all there is: hardly ever more than a byte
         self._is_pending = False
 
     def close(self) -> None:

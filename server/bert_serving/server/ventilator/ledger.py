@@ -17,7 +17,6 @@ from bert_serving.client.wire import encode_options
 from bert_serving.server.message.envelope import Envelope
 from bert_serving.server.message.messages import Part, Rows
 from bert_serving.server.message.tickets import PartKey, Ticket
-from bert_serving.server.ventilator.reading import ReadRequest
 
 
 class RequestKey(NamedTuple):
@@ -29,9 +28,8 @@ class RequestKey(NamedTuple):
     shaping: bytes
 
     @staticmethod
-    def of(request: ReadRequest) -> RequestKey:
-        shaping = request.options.shaping()
-        return RequestKey(request.identity, request.request_id, request.digest, encode_options(shaping))
+    def of(envelope: Envelope, digest: bytes) -> RequestKey:
+        return RequestKey(envelope.identity, envelope.request_id, digest, encode_options(envelope.options))
 
 
 @dataclass(frozen=True, slots=True)

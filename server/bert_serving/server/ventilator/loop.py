@@ -47,7 +47,7 @@ from bert_serving.server.transport.connections import Connections, request_bound
 from bert_serving.server.transport.curve import Gate, open_gate
 from bert_serving.server.transport.guard import Guard
 from bert_serving.server.transport.lines import Lines
-from bert_serving.server.transport.meeting import SINK, Contact, name_of
+from bert_serving.server.transport.meeting import SINK, WORKER, Contact, name_of
 from bert_serving.server.transport.orders import VentilatorNeeds
 from bert_serving.server.ventilator.autoscaler import Autoscaler, Bounds
 from bert_serving.server.ventilator.intake import Intake, Limits, Request
@@ -249,6 +249,9 @@ class Ventilator:
                 self._on_message(line, message, now_s)
 
     def _greet(self, line: str, hello: Hello, now_s: float) -> None:
+        if name_of(line) != SINK and not name_of(line).startswith(WORKER):
+            log.warning("%r has said hello, which is neither a worker nor the sink: nothing is sent to it", line)
+            return
         if (earlier := self._peers.predecessor(line)) is not None:
             self._lose(earlier)  # before the supervisor has told of it
         if name_of(line) == SINK:

@@ -100,15 +100,15 @@ class Work:
 
         False if the very same is open or its answer is kept: then nothing comes of this one. Raises ServerBusy.
         """
-        key = RequestKey.of(request)
+        total, size, answer_bytes = request.total, request.size, request.answer_bytes
+        envelope = Envelope(number, total, request.identity, request.request_id, request.options.shaping())
+        key = RequestKey.of(envelope, request.digest)
         if self._ledger.holds(key):
             return False
-        total, size, answer_bytes = request.total, request.size, request.answer_bytes
         if not self._admission.admit(total, size, answer_bytes):
             raise self._busy(request, now_s)
-        shaping = request.options.shaping()
         job = Job(
-            Envelope(number, total, request.identity, request.request_id, shaping),
+            envelope,
             key,
             total <= self._priority_rows,
             size,

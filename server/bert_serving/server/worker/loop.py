@@ -49,6 +49,10 @@ from bert_serving.server.worker.tokenizing import Texts, Tokenizing
 log = logging.getLogger(__name__)
 
 
+LOOK_INTERVAL_S = 0.1
+"""How often threads that hang are looked for, if there is anything to do at all."""
+
+
 def run(config: ServerConfig, contact: Contact, needs: WorkerNeeds, fetch: Callable[[str], str] = str) -> None:
     """Run a worker until it is told to stop.
 
@@ -106,6 +110,7 @@ class Worker:
         self._lanes: Lanes | None = None
         self._tokenizing: Tokenizing | None = None
         self._open: dict[PartKey, _OpenPart] = {}
+        self._looked_s = 0.0
         self._stopping = False
 
     def loop(self) -> None:
@@ -114,10 +119,14 @@ class Worker:
         threading.Thread(target=self._load, name="loader", daemon=True).start()
         while not self._stopping:
             fired = dict(self._poller.poll(int(1_000 * ALIVE_INTERVAL_S)))
-            self._supervisor.beat(time.monotonic())
-            self._end_if_hung(time.monotonic())
-            for message in self._supervisor.hear():
-                self._on_supervisor(message)
+            now_s = time.monotonic()
+            self._supervisor.beat(now_s)
+            if now_s >= self._looked_s + LOOK_INTERVAL_S:
+                self._looked_s = now_s
+                self._end_if_hung(now_s)
+            if self._supervisor.socket in fired:
+                for message in self._supervisor.hear():
+                    self._on_supervisor(message)
             if self._ventilator.socket in fired:
                 for message in self._ventilator.hear():
                     self._on_ventilator(message)
