@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from bert_serving.server.engine.architectures.base import EncoderShape
+from bert_serving.server.engine.attention import AttentionBias, Rotary
 from bert_serving.server.engine.layer_norm import LayerNorm
 from bert_serving.server.engine.packing import Packing
 from bert_serving.server.engine.tensors import Tensor, load_tensorflow
 from bert_serving.server.engine.weights import Weights
-
-_HIDDEN_BIAS = -10000.0  # as Google's code: hidden tokens keep an equal share if nothing else is visible
-_PADDING_BIAS = -1e9  # far below the other, so that padding never takes part, even where a whole row is hidden
 
 FEW_TOKENS = 80
 """oneDNN packs a float32 weight in one way for some 8 to 64 tokens and in another for more than some 90. Each op keeps
@@ -53,20 +52,22 @@ class Encoder:
         """`by_size`: with copies of the layers for small and for large micro-batches, see FEW_TOKENS."""
         self._tf = load_tensorflow()
         self._shape = shape
-        self._weights = {**weights, **_query_key_value(weights, shape)}
+        self._weights = {**weights, **_side_by_side(weights, shape)}
         self._layer_norm = layer_norm
         self._make_packing = packing
         self.dtype = dtype
         self._positions = positions
         self._by_size = by_size
-        self._activation = _activation(self._tf, shape.activation)
+        self._activation = self.activation(shape.activation)
+        self._rotary = Rotary(shape, dtype)
         self._constants: dict[str, Tensor] = {}
 
     def layers(self, inputs: Inputs, count: int) -> list[Tensor]:
         """Outputs of the lowest `count` layers, float32 `[B, T, H]` each."""
         tf = self._tf
         packing = self._make_packing(inputs.mask, self._shape.heads)
-        bias = self._attention_bias(inputs.mask)
+        relative = self._weights["relative"].astype(np.float64) if self._shape.relative else None
+        bias = AttentionBias(self._shape, inputs.mask, self._score_dtype, relative)
         x = self._embed(inputs, packing)  # (N, H)
         if self._by_size:
             few, many = tf.raw_ops.Switch(data=x, pred=tf.size(packing.positions) > FEW_TOKENS)  # (N, H) each
@@ -76,18 +77,26 @@ class Encoder:
             outputs = self._stack("layers", x, count, bias, packing)  # (N, H) each
         return [tf.cast(packing.unpack(output), tf.float32) for output in outputs]  # (B, T, H) each
 
-    def _stack(self, name: str, x: Tensor, count: int, bias: Tensor, packing: Packing) -> list[Tensor]:
+    @property
+    def _score_dtype(self) -> Any:
+        return self._tf.bfloat16 if self.dtype == self._tf.bfloat16 else self._tf.float32
+
+    def _stack(self, name: str, x: Tensor, count: int, bias: AttentionBias, packing: Packing) -> list[Tensor]:
         outputs = []
         for number in range(count):
             with self._tf.name_scope(f"{name}/layer_{number}"):
-                x = self._layer(f"layer_{number}", x, bias, packing)  # (N, H)
+                x = self._layer(number, x, bias, packing)  # (N, H)
             outputs.append(x)
+        if self._shape.norm_first and count == self._shape.layers:
+            outputs[-1] = self.norm("norm", x)  # (N, H)
         return outputs
 
     def dense(self, name: str, x: Tensor) -> Tensor:
         """A dense layer: `[.., in]` to `[.., out]`, by weights of that name."""
         tf = self._tf
         product = tf.matmul(x, self._constant(f"{name}/kernel"))  # (N, out)
+        if f"{name}/bias" not in self._weights:
+            return product
         return tf.nn.bias_add(product, self._constant(f"{name}/bias"))  # (N, out)
 
     def _constant(self, name: str) -> Tensor:
@@ -96,16 +105,14 @@ class Encoder:
             self._constants[name] = self._tf.constant(self._weights[name], self.dtype, name=name.rpartition("/")[2])
         return self._constants[name]
 
-    def _norm(self, name: str, x: Tensor) -> Tensor:
+    def norm(self, name: str, x: Tensor) -> Tensor:
+        """LayerNorm of the last axis, by weights of that name; an architecture may have none there."""
         tf = self._tf
-        scale, offset = self._weights[f"{name}/scale"], self._weights[f"{name}/offset"]
+        scale = self._weights.get(f"{name}/scale")
+        if scale is None:
+            return x
+        offset = self._weights.get(f"{name}/offset", np.zeros_like(scale))
         return tf.cast(self._layer_norm(tf.cast(x, tf.float32), scale, offset, self._shape.epsilon), self.dtype)
-
-    def _attention_bias(self, mask: Tensor) -> Tensor:
-        tf = self._tf
-        dtype = tf.bfloat16 if self.dtype == tf.bfloat16 else tf.float32
-        per_value = tf.constant([_PADDING_BIAS, 0.0, _HIDDEN_BIAS], dtype)  # by features.PADDING, VISIBLE, HIDDEN
-        return tf.gather(per_value, mask)[:, None, None, :]  # (B, 1, 1, T)
 
     def _embed(self, inputs: Inputs, packing: Packing) -> Tensor:
         tf = self._tf
@@ -114,42 +121,62 @@ class Encoder:
             # a model with one type has none for the second text of a pair
             type_ids = tf.minimum(packing.pack(inputs.type_ids), self._shape.types - 1)  # (N,)
             x += tf.gather(self._constant("embeddings/type"), type_ids)  # (N, H)
-        if self._positions:
-            x += tf.gather(self._constant("embeddings/position"), packing.positions)  # (N, H)
-        return self._norm("embeddings/norm", x)  # (N, H)
+        if self._positions and self._shape.first_position is not None:
+            places = packing.positions + self._shape.first_position  # (N,)
+            x += tf.gather(self._constant("embeddings/position"), places)  # (N, H)
+        x = self.norm("embeddings/norm", x)  # (N, H)
+        return self.dense("embeddings/projection", x) if self._shape.embedding else x  # (N, H)
 
-    def _layer(self, name: str, x: Tensor, bias: Tensor, packing: Packing) -> Tensor:
-        attended = self.dense(f"{name}/attention", self._attend(name, x, bias, packing))  # (N, H)
-        x = self._norm(f"{name}/attention_norm", attended + x)  # (N, H)
-        inner = self._activation(self.dense(f"{name}/intermediate", x))  # (N, I)
-        return self._norm(f"{name}/output_norm", self.dense(f"{name}/output", inner) + x)  # (N, H)
+    def _layer(self, number: int, x: Tensor, bias: AttentionBias, packing: Packing) -> Tensor:
+        name = self._shape.weights_of(number)
+        if self._shape.norm_first:
+            x += self._attend(number, self.norm(f"{name}/attention_norm", x), bias, packing)  # (N, H)
+            return x + self._feed_forward(name, self.norm(f"{name}/output_norm", x))  # (N, H)
+        x = self.norm(f"{name}/attention_norm", self._attend(number, x, bias, packing) + x)  # (N, H)
+        return self.norm(f"{name}/output_norm", self._feed_forward(name, x) + x)  # (N, H)
 
-    def _attend(self, name: str, x: Tensor, bias: Tensor, packing: Packing) -> Tensor:
+    def _feed_forward(self, name: str, x: Tensor) -> Tensor:
+        inner = self.dense(f"{name}/intermediate", x)  # (N, I), or (N, 2I)
+        if not self._shape.gated:
+            return self.dense(f"{name}/output", self._activation(inner))  # (N, H)
+        activated, gate = self._tf.split(inner, 2, axis=-1)  # (N, I) each
+        return self.dense(f"{name}/output", self._activation(activated) * gate)  # (N, H)
+
+    def _attend(self, number: int, x: Tensor, bias: AttentionBias, packing: Packing) -> Tensor:
         tf = self._tf
+        name = self._shape.weights_of(number)
         qkv = self.dense(f"{name}/qkv", x)  # (N, 3H)
         query, key, value = tf.unstack(packing.split_heads(qkv), num=3)  # (B, A, T, D) each
-        scores = tf.cast(tf.matmul(query, key, transpose_b=True), bias.dtype) + bias  # (B, A, T, T)
+        turn = self._rotary.turner(number)
+        scores = tf.matmul(turn(query), turn(key), transpose_b=True)  # (B, A, T, T)
+        scores = tf.cast(scores, self._score_dtype) + bias.of(number)  # (B, A, T, T)
         shares = tf.cast(tf.nn.softmax(scores), self.dtype)  # (B, A, T, T)
-        return packing.join_heads(tf.matmul(shares, value))  # (N, H)
+        return self.dense(f"{name}/attention", packing.join_heads(tf.matmul(shares, value)))  # (N, H)
+
+    def activation(self, name: str) -> Callable[[Tensor], Tensor]:
+        """The function of that name, one of `architectures.base.ACTIVATIONS`."""
+        tf = self._tf
+        exact, nearly = partial(tf.nn.gelu, approximate=False), partial(tf.nn.gelu, approximate=True)
+        table: dict[str, Callable[[Tensor], Tensor]] = {
+            "gelu": exact, "gelu_python": exact,
+            "gelu_new": nearly, "gelu_fast": nearly, "gelu_pytorch_tanh": nearly,
+            "relu": tf.nn.relu, "silu": tf.nn.silu, "swish": tf.nn.silu, "tanh": tf.tanh,
+        }  # fmt: skip
+        return table[name]
 
 
-def _query_key_value(weights: Weights, shape: EncoderShape) -> Weights:
-    """Query, key and value of each layer side by side, `[H, 3H]` and `[3H]`, with the scale folded into the query."""
+def _side_by_side(weights: Weights, shape: EncoderShape) -> Weights:
+    """Kernels (and biases) that take the same input, as one: `[H, 3H]` of query, key and value, `[H, 2I]` of a gate.
+
+    The scale of the scores is folded into the query.
+    """
     merged = {}
     for layer in (name.removesuffix("/query/kernel") for name in weights if name.endswith("/query/kernel")):
         parts = (("query", np.float32(shape.head_size**-0.5)), ("key", np.float32(1)), ("value", np.float32(1)))
-        for kind in ("kernel", "bias"):
+        for kind in ("kernel", "bias") if f"{layer}/query/bias" in weights else ("kernel",):
             sides = [weights[f"{layer}/{part}/{kind}"] * by for part, by in parts]
             merged[f"{layer}/qkv/{kind}"] = np.concatenate(sides, axis=-1)
+        if shape.gated:
+            sides = [weights[f"{layer}/{part}/kernel"] for part in ("activated", "gate")]
+            merged[f"{layer}/intermediate/kernel"] = np.concatenate(sides, axis=-1)
     return merged
-
-
-def _activation(tf: Any, name: str) -> Callable[[Tensor], Tensor]:
-    """The function of that name, one of `architectures.base.ACTIVATIONS`."""
-    table: dict[str, Callable[[Tensor], Tensor]] = {
-        "gelu": lambda x: tf.nn.gelu(x, approximate=False),
-        "gelu_new": lambda x: tf.nn.gelu(x, approximate=True),
-        "gelu_pytorch_tanh": lambda x: tf.nn.gelu(x, approximate=True),
-        "relu": tf.nn.relu,
-    }
-    return table[name]

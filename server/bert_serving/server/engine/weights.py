@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bert_serving.server.engine.architectures.base import Architecture, Extent, Variable
+from bert_serving.server.engine.architectures.base import Architecture, Extent, Rename, Variable
 from bert_serving.server.engine.model_folder import ModelFolder, WeightFormat
 from bert_serving.server.engine.tensors import first_line, load_tensorflow
 from bert_serving.server.errors import StartError
@@ -43,7 +43,7 @@ def load_weights(model: ModelFolder, extent: Extent) -> Weights:
         StartError: a file is broken, or a variable is missing, unknown, or of another shape.
     """
     google = model.format is WeightFormat.GOOGLE
-    source = open_checkpoint(model.weights[0]) if google else open_safetensors(model.weights, model.architecture.prefix)
+    source = open_checkpoint(model.weights[0]) if google else open_safetensors(model.weights, model.architecture)
     wanted = list(model.architecture.variables(model.shape, extent))
     stored = {variable.name: variable.google if google else variable.hugging_face for variable in wanted}
     for variable in wanted:
@@ -147,21 +147,39 @@ class _Stored:
     dtype: str
     shape: tuple[int, ...]
     offset: int
+    size: int
+
+    def split(self, parts: int) -> list[_Stored]:
+        """Equal parts of its rows, as far as they are; what is left over is seen when a shape is compared."""
+        rows, size = self.shape[0] // parts, self.size // parts
+        return [
+            replace(self, shape=(rows, *self.shape[1:]), offset=self.offset + number * size, size=size)
+            for number in range(parts)
+        ] if parts > 1 else [self]
 
 
-def open_safetensors(files: tuple[Path, ...], prefix: str) -> Source:
+def open_safetensors(files: tuple[Path, ...], architecture: Architecture) -> Source:
     """Safetensors files, names in today's form and without the prefix that models with a head have."""
-    tensors = {_today(name.removeprefix(prefix)): stored for file in files for name, stored in _stored_in(file)}
+    tensors: dict[str, _Stored] = {}
+    for file in files:
+        for name, stored in _stored_in(file):
+            tensors.update(_today(name.removeprefix(architecture.prefix), stored, architecture.renames))
     where = str(files[0]) if len(files) == 1 else str(files[0].parent)
     return Source(
         where, {name: stored.shape for name, stored in tensors.items()}, lambda name: _read_stored(name, tensors[name])
     )
 
 
-def _today(name: str) -> str:
+def _today(name: str, stored: _Stored, renames: Sequence[Rename]) -> dict[str, _Stored]:
     for old, new in _OLD_NAMES:
         name = name.replace(old, new)
-    return name
+    parts = {name: stored}
+    for rename in renames:
+        if rename.pattern.search(name):
+            names = [rename.pattern.sub(one, name) for one in rename.names]
+            parts = dict(zip(names, parts[name].split(len(names)), strict=True))
+            name = names[0]
+    return parts
 
 
 def _stored_in(file: Path) -> Iterator[tuple[str, _Stored]]:
@@ -177,7 +195,8 @@ def _stored_in(file: Path) -> Iterator[tuple[str, _Stored]]:
         header = json.loads(stream.read(size))
     header.pop("__metadata__", None)
     for name, about in header.items():
-        yield name, _Stored(file, about["dtype"], tuple(about["shape"]), 8 + size + about["data_offsets"][0])
+        begin, end = about["data_offsets"]
+        yield name, _Stored(file, about["dtype"], tuple(about["shape"]), 8 + size + begin, end - begin)
 
 
 def _read_stored(name: str, stored: _Stored) -> np.ndarray[Any, Any]:

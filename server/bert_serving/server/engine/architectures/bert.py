@@ -16,6 +16,7 @@ from bert_serving.server.engine.architectures.base import (
     activation_in,
     check_heads,
     epsilon_in,
+    output,
     size_in,
 )
 from bert_serving.server.errors import StartError
@@ -23,7 +24,8 @@ from bert_serving.server.errors import StartError
 _EPSILON = 1e-12  # Google's constant; Hugging Face writes it into the config
 
 
-def _shape_of(path: Path, values: Values) -> EncoderShape:
+def bert_shape(path: Path, values: Values) -> EncoderShape:
+    """The shape of BERT, and the ground of those that differ from it in a few things. Raises StartError."""
     positions = values.get("position_embedding_type", "absolute")
     if positions not in ("absolute", None):
         raise StartError(f"{path}: position_embedding_type {json.dumps(positions)} is not supported, only absolute")
@@ -44,19 +46,23 @@ def _shape_of(path: Path, values: Values) -> EncoderShape:
     return shape
 
 
-def _variables(shape: EncoderShape, extent: Extent) -> Iterator[Variable]:
-    hidden = shape.hidden
-    yield _table("embeddings/word", "word_embeddings", shape.vocab, hidden)
-    yield _table("embeddings/position", "position_embeddings", shape.positions, hidden)
-    yield _table("embeddings/type", "token_type_embeddings", shape.types, hidden)
-    yield from _norm("embeddings/norm", "embeddings/LayerNorm", hidden)
-    for layer in range(extent.layers):
+def bert_encoder(shape: EncoderShape, layers: int) -> Iterator[Variable]:
+    """The embeddings and so many layers of BERT, and of those that keep their weights alike."""
+    width = shape.embedding_width
+    yield _table("embeddings/word", "word_embeddings", shape.vocab, width)
+    yield _table("embeddings/position", "position_embeddings", shape.position_rows, width)
+    yield _table("embeddings/type", "token_type_embeddings", shape.types, width)
+    yield from _norm("embeddings/norm", "embeddings/LayerNorm", width)
+    for layer in range(layers):
         yield from _layer(f"layer_{layer}", f"encoder/layer_{layer}", shape)
-    if extent.pooler:
-        yield from _dense("pooler", "pooler/dense", hidden, hidden)
+
+
+def _variables(shape: EncoderShape, extent: Extent) -> Iterator[Variable]:
+    yield from bert_encoder(shape, extent.layers)
+    if extent.pooler or extent.labels:
+        yield from _dense("pooler", "pooler/dense", shape.hidden, shape.hidden)
     if extent.labels:
-        yield Variable("head/kernel", "classifier.weight", "output_weights", (extent.labels, hidden))
-        yield Variable("head/bias", "classifier.bias", "output_bias", (extent.labels,))
+        yield from output("classifier", extent.labels, shape.hidden, google=("output_weights", "output_bias"))
 
 
 def _layer(name: str, path: str, shape: EncoderShape) -> Iterator[Variable]:
@@ -91,7 +97,7 @@ def _dotted(path: str) -> str:
 
 BERT = Architecture(
     name="BERT",
-    shape_of=_shape_of,
+    shape_of=bert_shape,
     variables=_variables,
     prefix="bert.",
     encoder_names=re.compile(r"^(embeddings|encoder|pooler)\."),

@@ -1,0 +1,72 @@
+"""MPNet (https://arxiv.org/abs/2004.09297): BERT without types, with a bias by the distance of two tokens beside positions.
+
+All layers share one table of that bias. No TensorFlow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from bert_serving.server.engine.architectures.base import (
+    Architecture,
+    EncoderShape,
+    Extent,
+    HeadShape,
+    Values,
+    Variable,
+    dense,
+    norm,
+    output,
+    refuse_others,
+    table,
+)
+from bert_serving.server.engine.architectures.bert import bert_shape
+
+_FIRST_POSITION = 2  # the padding token's is 1, whatever the config says
+_DISTANCES = 32
+
+
+def _shape_of(path: Path, values: Values) -> EncoderShape:
+    refuse_others(path, values, {"relative_attention_num_buckets": _DISTANCES})
+    shape = bert_shape(path, {"layer_norm_eps": 1e-12, **values, "type_vocab_size": 1})
+    return replace(
+        shape,
+        positions=shape.positions - _FIRST_POSITION,
+        first_position=_FIRST_POSITION,
+        types=0,
+        relative=_DISTANCES,
+        head=HeadShape(),
+    )
+
+
+def _variables(shape: EncoderShape, extent: Extent) -> Iterator[Variable]:
+    hidden, inner = shape.hidden, shape.intermediate
+    yield table("embeddings/word", "embeddings.word_embeddings", shape.vocab, hidden)
+    yield table("embeddings/position", "embeddings.position_embeddings", shape.position_rows, hidden)
+    yield from norm("embeddings/norm", "embeddings.LayerNorm", hidden)
+    yield table("relative", "encoder.relative_attention_bias", shape.relative, shape.heads)
+    for layer in range(extent.layers):
+        name, path = f"layer_{layer}", f"encoder.layer.{layer}"
+        for part, letter in (("query", "q"), ("key", "k"), ("value", "v"), ("attention", "o")):
+            yield from dense(f"{name}/{part}", f"{path}.attention.attn.{letter}", hidden, hidden)
+        yield from norm(f"{name}/attention_norm", f"{path}.attention.LayerNorm", hidden)
+        yield from dense(f"{name}/intermediate", f"{path}.intermediate.dense", hidden, inner)
+        yield from dense(f"{name}/output", f"{path}.output.dense", inner, hidden)
+        yield from norm(f"{name}/output_norm", f"{path}.output.LayerNorm", hidden)
+    if extent.pooler:
+        yield from dense("pooler", "pooler.dense", hidden, hidden)
+    if extent.labels:
+        yield from dense("head/dense", "classifier.dense", hidden, hidden)
+        yield from output("classifier.out_proj", extent.labels, hidden)
+
+
+MPNET = Architecture(
+    name="MPNet",
+    shape_of=_shape_of,
+    variables=_variables,
+    prefix="mpnet.",
+    encoder_names=re.compile(r"^(embeddings|encoder|pooler)\."),
+)
