@@ -31,6 +31,7 @@ class PoolingStrategy(IntEnum):
     CLS_POOLED = 6
     CLASSIFICATION = 7
     REGRESSION = 8
+    LOGITS = 9
 
     @staticmethod
     def from_name(name: str) -> PoolingStrategy:
@@ -197,7 +198,13 @@ class ServerConfig:
     )
     show_tokens_to_client: bool = _option(False, "send the tokens to clients that ask for them", group=_BERT)
     no_position_embeddings: bool = _option(False, "leave out the position embeddings", group=_BERT, shapes_vectors=True)
-    num_labels: int = _option(2, "number of classes, for CLASSIFICATION", _integer(1), group=_BERT, shapes_vectors=True)
+    num_labels: int = _option(
+        2,
+        "number of classes, for CLASSIFICATION and LOGITS (a fine-tuned model's config.json may name them)",
+        _integer(1),
+        group=_BERT,
+        shapes_vectors=True,
+    )
     fixed_embed_length: bool = _option(
         False, "with pooling NONE: pad every result to the model's longest sequence", group=_BERT, shapes_vectors=True
     )

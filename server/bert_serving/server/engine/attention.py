@@ -34,8 +34,8 @@ class AttentionBias:
         every = tf.gather(per_value, mask)[:, None, None, :]  # (B, 1, 1, T)
         if relative is not None:
             every += self._by_distance(relative[distance_rows(shape.positions, shape.relative)])  # (B, A, T, T)
-        self._by_window = {None: every}
-        for window in set(shape.windows) - {None}:
+        self._by_window: dict[int | None, Tensor] = {None: every}
+        for window in {window for window in shape.windows if window is not None}:
             distances = np.abs(np.arange(1 - shape.positions, shape.positions))[:, None]  # (2P - 1, 1)
             self._by_window[window] = every + self._by_distance(np.where(distances <= window, 0.0, _PADDING_BIAS))
         self._windows = shape.windows
@@ -56,8 +56,9 @@ class AttentionBias:
 def distance_rows(positions: int, rows: int) -> Any:
     """Which row of a table of so many each distance has, from 1 - P to P - 1, key less query: `[2P - 1]`.
 
-    The first half of the table is for keys before the query, the second for those behind it. Of a half, one row belongs
-    to each short distance; longer ones share the rest by their logarithm (https://arxiv.org/abs/1910.10683, section 2.1).
+    The first half of the table is for keys before the query, the second for those behind it. Of a half, one row
+    belongs to each short distance; longer ones share the rest by their logarithm (https://arxiv.org/abs/1910.10683,
+    section 2.1).
     """
     distances = np.arange(1 - positions, positions)
     half = rows // 2

@@ -51,7 +51,7 @@ class Encoder:
     ) -> None:
         """`by_size`: with copies of the layers for small and for large micro-batches, see FEW_TOKENS."""
         self._tf = load_tensorflow()
-        self._shape = shape
+        self.shape = shape
         self._weights = {**weights, **_side_by_side(weights, shape)}
         self._layer_norm = layer_norm
         self._make_packing = packing
@@ -65,9 +65,9 @@ class Encoder:
     def layers(self, inputs: Inputs, count: int) -> list[Tensor]:
         """Outputs of the lowest `count` layers, float32 `[B, T, H]` each."""
         tf = self._tf
-        packing = self._make_packing(inputs.mask, self._shape.heads)
-        relative = self._weights["relative"].astype(np.float64) if self._shape.relative else None
-        bias = AttentionBias(self._shape, inputs.mask, self._score_dtype, relative)
+        packing = self._make_packing(inputs.mask, self.shape.heads)
+        relative = self._weights["relative"].astype(np.float64) if self.shape.relative else None
+        bias = AttentionBias(self.shape, inputs.mask, self._score_dtype, relative)
         x = self._embed(inputs, packing)  # (N, H)
         if self._by_size:
             few, many = tf.raw_ops.Switch(data=x, pred=tf.size(packing.positions) > FEW_TOKENS)  # (N, H) each
@@ -87,7 +87,7 @@ class Encoder:
             with self._tf.name_scope(f"{name}/layer_{number}"):
                 x = self._layer(number, x, bias, packing)  # (N, H)
             outputs.append(x)
-        if self._shape.norm_first and count == self._shape.layers:
+        if self.shape.norm_first and count == self.shape.layers:
             outputs[-1] = self.norm("norm", x)  # (N, H)
         return outputs
 
@@ -112,24 +112,24 @@ class Encoder:
         if scale is None:
             return x
         offset = self._weights.get(f"{name}/offset", np.zeros_like(scale))
-        return tf.cast(self._layer_norm(tf.cast(x, tf.float32), scale, offset, self._shape.epsilon), self.dtype)
+        return tf.cast(self._layer_norm(tf.cast(x, tf.float32), scale, offset, self.shape.epsilon), self.dtype)
 
     def _embed(self, inputs: Inputs, packing: Packing) -> Tensor:
         tf = self._tf
         x = tf.gather(self._constant("embeddings/word"), packing.pack(inputs.ids))  # (N, H)
-        if self._shape.types:
+        if self.shape.types:
             # a model with one type has none for the second text of a pair
-            type_ids = tf.minimum(packing.pack(inputs.type_ids), self._shape.types - 1)  # (N,)
+            type_ids = tf.minimum(packing.pack(inputs.type_ids), self.shape.types - 1)  # (N,)
             x += tf.gather(self._constant("embeddings/type"), type_ids)  # (N, H)
-        if self._positions and self._shape.first_position is not None:
-            places = packing.positions + self._shape.first_position  # (N,)
+        if self._positions and self.shape.first_position is not None:
+            places = packing.positions + self.shape.first_position  # (N,)
             x += tf.gather(self._constant("embeddings/position"), places)  # (N, H)
         x = self.norm("embeddings/norm", x)  # (N, H)
-        return self.dense("embeddings/projection", x) if self._shape.embedding else x  # (N, H)
+        return self.dense("embeddings/projection", x) if self.shape.embedding else x  # (N, H)
 
     def _layer(self, number: int, x: Tensor, bias: AttentionBias, packing: Packing) -> Tensor:
-        name = self._shape.weights_of(number)
-        if self._shape.norm_first:
+        name = self.shape.weights_of(number)
+        if self.shape.norm_first:
             x += self._attend(number, self.norm(f"{name}/attention_norm", x), bias, packing)  # (N, H)
             return x + self._feed_forward(name, self.norm(f"{name}/output_norm", x))  # (N, H)
         x = self.norm(f"{name}/attention_norm", self._attend(number, x, bias, packing) + x)  # (N, H)
@@ -137,14 +137,14 @@ class Encoder:
 
     def _feed_forward(self, name: str, x: Tensor) -> Tensor:
         inner = self.dense(f"{name}/intermediate", x)  # (N, I), or (N, 2I)
-        if not self._shape.gated:
+        if not self.shape.gated:
             return self.dense(f"{name}/output", self._activation(inner))  # (N, H)
         activated, gate = self._tf.split(inner, 2, axis=-1)  # (N, I) each
         return self.dense(f"{name}/output", self._activation(activated) * gate)  # (N, H)
 
     def _attend(self, number: int, x: Tensor, bias: AttentionBias, packing: Packing) -> Tensor:
         tf = self._tf
-        name = self._shape.weights_of(number)
+        name = self.shape.weights_of(number)
         qkv = self.dense(f"{name}/qkv", x)  # (N, 3H)
         query, key, value = tf.unstack(packing.split_heads(qkv), num=3)  # (B, A, T, D) each
         turn = self._rotary.turner(number)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.architectures import ARCHITECTURES
 from bert_serving.server.engine.architectures.base import Architecture, EncoderShape
+from bert_serving.server.engine.labels import is_multi_label, labels_in, score_in
 from bert_serving.server.errors import StartError
 
 _CONFIG = "config.json"
@@ -35,7 +36,7 @@ class ModelFolder:
     """Where everything of a model is.
 
     `weights` holds the checkpoint's prefix (Google) or the safetensors files. `tokenizer_folder` holds vocab.txt or
-    tokenizer.json.
+    tokenizer.json. `labels` are those of a classifier's head, if there is one.
     """
 
     folder: Path
@@ -44,6 +45,7 @@ class ModelFolder:
     weights: tuple[Path, ...]
     architecture: Architecture
     shape: EncoderShape
+    labels: tuple[str, ...] = ()
 
     def weight_files(self) -> list[Path]:
         """All files with weights in them, in the order of their names."""
@@ -67,7 +69,12 @@ def find_model(config: ServerConfig) -> ModelFolder:
     path = folder / config_name
     values = read_json(path)
     architecture = _architecture(path, values, kind)
-    model = ModelFolder(folder, folder, kind, weights, architecture, architecture.shape_of(path, values))
+    shape = architecture.shape_of(path, values)
+    labels = labels_in(path, values)
+    if labels:
+        head = replace(shape.head, score=score_in(path, values), is_multi_label=is_multi_label(values))
+        shape = replace(shape, head=head)
+    model = ModelFolder(folder, folder, kind, weights, architecture, shape, labels)
     for file in model.weight_files():
         with opened(file) as stream:
             refuse_pointer(file, stream.read(len(_POINTER)))
@@ -179,6 +186,6 @@ def _architecture(path: Path, values: Mapping[str, Any], kind: WeightFormat) -> 
     """By the config's `model_type`; Google's configs have none, and old ones of Hugging Face neither."""
     name = "bert" if kind is WeightFormat.GOOGLE else values.get("model_type", "bert")
     if not isinstance(name, str) or name not in ARCHITECTURES:
-        known = " and ".join(ARCHITECTURES)
+        known = ", ".join(ARCHITECTURES)
         raise StartError(f"{path}: model_type is {json.dumps(name)}, and only {known} can be served: use such a model")
     return ARCHITECTURES[name]

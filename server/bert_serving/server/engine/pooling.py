@@ -97,16 +97,31 @@ def _cls_pooled(encoded: EncoderOutput) -> Tensor:
 
 def _logits(encoded: EncoderOutput) -> Tensor:
     tf = load_tensorflow()
+    encoder, head = encoded.encoder, encoded.encoder.shape.head
+    x = tf.cast(_mean_of_all(encoded) if head.of_mean else encoded.top[:, 0], encoder.dtype)  # (B, H)
+    x = encoder.activation(head.activation)(tf.cast(encoder.dense(head.dense, x), tf.float32))  # (B, H)
+    if head.norm:
+        x = tf.cast(encoder.norm("head/norm", x), tf.float32)  # (B, H)
     kernel, bias = encoded.weights["head/kernel"], encoded.weights["head/bias"]  # (L, H), (L,)
-    return tf.matmul(_cls_pooled(encoded), tf.constant(kernel), transpose_b=True) + tf.constant(bias)  # (B, L)
+    return tf.matmul(x, tf.constant(kernel), transpose_b=True) + tf.constant(bias)  # (B, L)
+
+
+def _mean_of_all(encoded: EncoderOutput) -> Tensor:
+    """Of the last layer, hidden tokens too: what pools for a classifier knows of none."""
+    tf = load_tensorflow()
+    real = tf.cast(tf.not_equal(encoded.mask, PADDING), tf.float32)[:, :, None]  # (B, T, 1)
+    return tf.reduce_sum(encoded.top * real, axis=1) / (tf.reduce_sum(real, axis=1) + _TINY)  # (B, H)
 
 
 def _classification(encoded: EncoderOutput) -> Tensor:
-    return load_tensorflow().nn.softmax(_logits(encoded))  # (B, L)
+    tf = load_tensorflow()
+    logits = _logits(encoded)
+    return tf.sigmoid(logits) if encoded.encoder.shape.head.is_multi_label else tf.nn.softmax(logits)  # (B, L)
 
 
 def _regression(encoded: EncoderOutput) -> Tensor:
-    return load_tensorflow().sigmoid(_logits(encoded))  # (B, 1)
+    logits = _logits(encoded)
+    return logits if encoded.encoder.shape.head.score == "identity" else load_tensorflow().sigmoid(logits)  # (B, 1)
 
 
 class Needs(Enum):
@@ -117,7 +132,7 @@ class Needs(Enum):
     POOLER = auto()
     """The pooler on the last layer."""
     HEAD = auto()
-    """A classifier's head on the pooler."""
+    """A classifier's head on the last layer."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +160,7 @@ STRATEGIES = {
     PoolingStrategy.CLS_POOLED: Strategy(_cls_pooled, Needs.POOLER),
     PoolingStrategy.CLASSIFICATION: Strategy(_classification, Needs.HEAD),
     PoolingStrategy.REGRESSION: Strategy(_regression, Needs.HEAD, labels=1),
+    PoolingStrategy.LOGITS: Strategy(_logits, Needs.HEAD),
 }
 
 
@@ -153,8 +169,9 @@ def extent_of(config: ServerConfig, shape: EncoderShape) -> Extent:
     strategy = STRATEGIES[config.pooling_strategy]
     if strategy.needs is Needs.TOKENS:
         return Extent(shape.layers + 1 + max(config.pooling_layer))
-    labels = strategy.labels or config.num_labels
-    return Extent(shape.layers, pooler=True, labels=labels if strategy.needs is Needs.HEAD else 0)
+    if strategy.needs is Needs.POOLER:
+        return Extent(shape.layers, pooler=True)
+    return Extent(shape.layers, labels=strategy.labels or config.num_labels)
 
 
 def width_of(config: ServerConfig, shape: EncoderShape) -> int:

@@ -46,6 +46,8 @@ def resolve(config: ServerConfig) -> ServerConfig:
     require_tensorflow()
     model = find_model(config)
     config = replace(with_folder_defaults(config, model), max_positions=model.shape.positions)
+    if model.labels:
+        config = config.with_model_defaults(num_labels=len(model.labels))
     _check_options(config, model)
     load_tokenizer(config, model)
     return replace(config, max_positions=model.shape.positions, vector_bytes=vector_bytes(config, model.shape))
@@ -174,8 +176,32 @@ def _check_options(config: ServerConfig, model: ModelFolder) -> None:
     deepest = min(config.pooling_layer)
     if deepest < -shape.layers:
         raise ConfigError(f"-pooling_layer {deepest} is below the model's first layer, which is {-shape.layers}")
-    if config.normalize and STRATEGIES[config.pooling_strategy].needs is Needs.HEAD:
-        raise ConfigError(f"-normalize makes no sense with {config.pooling_strategy.name}: leave it out")
+    if config.no_position_embeddings and (shape.first_position is None or shape.relative):
+        raise ConfigError(
+            f"-no_position_embeddings makes no sense with {model.architecture.name}, whose attention knows positions: "
+            "leave it out"
+        )
+    _check_strategy(config, model)
+
+
+def _check_strategy(config: ServerConfig, model: ModelFolder) -> None:
+    strategy, needs = config.pooling_strategy, STRATEGIES[config.pooling_strategy].needs
+    if needs is Needs.POOLER and not model.shape.has_pooler:
+        raise ConfigError(
+            f"-pooling_strategy {strategy.name} needs a pooler, and {model.architecture.name} has none: FIRST_TOKEN is "
+            "the nearest to it"
+        )
+    if needs is not Needs.HEAD:
+        return
+    if config.normalize:
+        raise ConfigError(f"-normalize makes no sense with {strategy.name}: leave it out")
+    if strategy is PoolingStrategy.CLASSIFICATION and len(model.labels) == 1 and "num_labels" not in config.given:
+        raise ConfigError("-pooling_strategy CLASSIFICATION gives 1 for each text with a single label: use REGRESSION")
+    if strategy is PoolingStrategy.REGRESSION and len(model.labels) > 1:
+        raise ConfigError(
+            f"-pooling_strategy REGRESSION needs a model with one label, and this one has {len(model.labels)}: use "
+            "CLASSIFICATION or LOGITS"
+        )
 
 
 def _warm_up(engine: TensorFlowEngine, longest: int) -> None:

@@ -48,7 +48,9 @@ def load_weights(model: ModelFolder, extent: Extent) -> Weights:
     stored = {variable.name: variable.google if google else variable.hugging_face for variable in wanted}
     for variable in wanted:
         _check(variable, stored[variable.name], source, model.architecture.name)
-    everything = model.architecture.variables(model.shape, Extent(model.shape.layers, pooler=True, labels=1))
+    everything = model.architecture.variables(
+        model.shape, Extent(model.shape.layers, pooler=model.shape.has_pooler, labels=1)
+    )
     known = {variable.google if google else variable.hugging_face for variable in everything}
     _check_leftovers(source, known, set(stored.values()), model.architecture, google)
     return {variable.name: _read(variable, stored[variable.name], source, google) for variable in wanted}
@@ -88,7 +90,7 @@ def _advice(variable: Variable, architecture: str, found: tuple[int, ...] | None
         return f": it is not a whole {architecture} of that config"
     if found:
         return f": give -num_labels {found[0]}, or with REGRESSION use a checkpoint with one output"
-    return ": CLASSIFICATION and REGRESSION need a fine-tuned checkpoint, see -tuned_model_dir"
+    return ": CLASSIFICATION, REGRESSION and LOGITS need a fine-tuned model with a classifier, see -tuned_model_dir"
 
 
 def _check_leftovers(source: Source, known: set[str], used: set[str], architecture: Architecture, google: bool) -> None:
@@ -152,10 +154,14 @@ class _Stored:
     def split(self, parts: int) -> list[_Stored]:
         """Equal parts of its rows, as far as they are; what is left over is seen when a shape is compared."""
         rows, size = self.shape[0] // parts, self.size // parts
-        return [
-            replace(self, shape=(rows, *self.shape[1:]), offset=self.offset + number * size, size=size)
-            for number in range(parts)
-        ] if parts > 1 else [self]
+        return (
+            [
+                replace(self, shape=(rows, *self.shape[1:]), offset=self.offset + number * size, size=size)
+                for number in range(parts)
+            ]
+            if parts > 1
+            else [self]
+        )
 
 
 def open_safetensors(files: tuple[Path, ...], architecture: Architecture) -> Source:

@@ -1,4 +1,4 @@
-"""ALBERT (https://arxiv.org/abs/1909.11942): BERT with narrow embeddings, whose layers share their weights. No TensorFlow."""
+"""ALBERT (https://arxiv.org/abs/1909.11942): BERT with narrow embeddings, whose layers share weights. No TensorFlow."""
 
 from __future__ import annotations
 

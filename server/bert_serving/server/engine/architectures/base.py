@@ -24,16 +24,19 @@ Values = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class HeadShape:
-    """What a classifier's head does before its last product.
+    """What a classifier's head does before its last product, and what becomes of its logits.
 
-    Its dense layer is `dense`, followed by an activation, and by LayerNorm with `norm`. It looks at the first token,
-    with `of_mean` at the mean of all. The last product has the names `output`.
+    Its dense layer has the name `dense`; an activation follows, and LayerNorm with `norm`. It looks at the first token,
+    with `of_mean` at the mean of all. `score` is what a single logit goes through, sigmoid or identity. With
+    `is_multi_label` each of several has a probability of its own.
     """
 
     dense: str = "head/dense"
     activation: str = "tanh"
     norm: bool = False
     of_mean: bool = False
+    score: str = "sigmoid"
+    is_multi_label: bool = False
 
 
 @dataclass(frozen=True)
@@ -157,8 +160,9 @@ class Architecture:
     """One row of the table of architectures.
 
     `shape_of` reads a config (its file's path, for errors) and raises StartError for what cannot be served. `variables`
-    is the name table. `prefix` is what files of models with a head put before names. What matches `encoder_names` (Hugging Face) or `google_names`, and is
-    not in the name table, is a part that would be left out.
+    is the name table. `prefix` is what files of models with a head put before names; `renames` are names of other
+    layouts. What matches `encoder_names` (Hugging Face) or `google_names`, and is not in the name table, is a part that
+    would be left out.
     """
 
     name: str

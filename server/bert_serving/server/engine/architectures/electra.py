@@ -1,4 +1,4 @@
-"""ELECTRA's discriminator (https://arxiv.org/abs/2003.10555): BERT with embeddings of a width of their own. No TensorFlow."""
+"""ELECTRA (https://arxiv.org/abs/2003.10555), the discriminator: BERT with narrow embeddings. No TensorFlow."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""MPNet (https://arxiv.org/abs/2004.09297): BERT without types, with a bias by the distance of two tokens beside positions.
+"""MPNet (https://arxiv.org/abs/2004.09297): BERT without types.
 
-All layers share one table of that bias. No TensorFlow.
+Beside positions it has a bias by the distance of two tokens, from one table for all layers. No TensorFlow.
 """
 
 from __future__ import annotations

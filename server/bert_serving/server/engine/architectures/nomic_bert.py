@@ -1,6 +1,7 @@
-"""Nomic's BERT (https://arxiv.org/abs/2402.01613): rotary positions and a gated feed-forward, else as BERT. No TensorFlow.
+"""Nomic's BERT (https://arxiv.org/abs/2402.01613): rotary positions, a gated feed-forward, else as BERT.
 
 Its files come in two layouts: Nomic's own, and that of the transformers library; both have configs of their own too.
+No TensorFlow.
 """
 
 from __future__ import annotations
