@@ -90,8 +90,8 @@ def test_missing_shard(torch_folder: Folder) -> None:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"model_type": "roberta"}, 'model_type is "roberta"'),
-        ({"hidden_act": "swish"}, 'hidden_act "swish"'),
+        ({"model_type": "gpt2"}, 'model_type is "gpt2"'),
+        ({"hidden_act": "mish"}, 'hidden_act "mish"'),
         ({"position_embedding_type": "relative_key"}, 'position_embedding_type "relative_key"'),
         ({"is_decoder": True}, "is_decoder"),
         ({"hidden_size": None}, "hidden_size must be a whole number of at least 1, not null"),

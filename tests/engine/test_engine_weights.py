@@ -56,7 +56,7 @@ def test_head_of_another_size(tmp_path: Path) -> None:
 
 
 def test_no_head(google_folder: Folder) -> None:
-    with pytest.raises(StartError, match=r"no variable output_weights.*need a fine-tuned checkpoint"):
+    with pytest.raises(StartError, match=r"no variable output_weights.*need a fine-tuned model"):
         prepare(google_folder(without="output_weights"), pooling_strategy="CLASSIFICATION", num_labels=3)
 
 

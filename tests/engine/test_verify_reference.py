@@ -13,7 +13,7 @@ from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine import tensorflow_engine
 from bert_serving.server.engine.model_folder import find_model
 from bert_serving.server.options import get_args_parser
-from bert_serving.server.verify.plain_bert import ACTIVATIONS, PlainBert
+from bert_serving.server.verify.plain_encoder import ACTIVATIONS, PlainEncoder
 from bert_serving.server.verify.reference import reference_vectors
 
 
@@ -29,7 +29,7 @@ def test_numpy_gives_the_vectors_of_1_10(golden: dict[str, Any]) -> None:
         for case in plain:
             words = [word.replace("@TUNED", str(TUNED)) for word in case["args"]]
             config = resolved(TINY, words)
-            found = reference_vectors(config, PlainBert(config, find_model(config)), golden["texts"][case["texts"]])
+            found = reference_vectors(config, PlainEncoder(config, find_model(config)), golden["texts"][case["texts"]])
             np.testing.assert_allclose(np.stack(found), vectors[case["name"]], atol=1e-5, rtol=0, err_msg=str(case))
 
 

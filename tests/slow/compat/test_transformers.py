@@ -14,8 +14,8 @@ from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine import tensorflow_engine
 from bert_serving.server.engine.model_folder import find_model
 from bert_serving.server.options import get_args_parser
-from bert_serving.server.verify.hugging_face import TransformersBert
-from bert_serving.server.verify.plain_bert import PlainBert
+from bert_serving.server.verify.hugging_face import TransformersEncoder
+from bert_serving.server.verify.plain_encoder import PlainEncoder
 from bert_serving.server.verify.reference import reference_vectors
 from bert_serving.server.verify.sentences import SENTENCES
 
@@ -73,11 +73,11 @@ def with_head(weights: Weights, words: str) -> Weights:
 
 def assert_agree(config: ServerConfig) -> None:
     model = find_model(config)
-    by_transformers = reference_vectors(config, TransformersBert(config, model), SENTENCES)
-    by_numpy = reference_vectors(config, PlainBert(config, model), SENTENCES)
+    by_transformers = reference_vectors(config, TransformersEncoder(config, model), SENTENCES)
+    by_numpy = reference_vectors(config, PlainEncoder(config, model), SENTENCES)
     for text, found, expected in zip(SENTENCES, by_transformers, by_numpy, strict=True):
         assert found.shape == expected.shape
         np.testing.assert_allclose(found, expected, atol=1e-5, rtol=0, err_msg=text)
     unlike = replace(config, no_position_embeddings=not config.no_position_embeddings)
-    other = reference_vectors(unlike, TransformersBert(unlike, model), SENTENCES)
+    other = reference_vectors(unlike, TransformersEncoder(unlike, model), SENTENCES)
     assert max(np.abs(np.subtract(*pair)).max() for pair in zip(other, by_numpy, strict=True)) > 1e-3

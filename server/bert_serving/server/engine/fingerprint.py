@@ -59,4 +59,4 @@ def _effective(config: ServerConfig, shape: EncoderShape) -> dict[str, Any]:
 
 def _not_at_default(shape: EncoderShape) -> dict[str, Any]:
     values = asdict(shape)
-    return {one.name: values[one.name] for one in fields(shape) if values[one.name] != one.default}
+    return {one.name: values[one.name] for one in fields(shape) if getattr(shape, one.name) != one.default}

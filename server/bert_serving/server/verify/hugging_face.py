@@ -18,7 +18,7 @@ from bert_serving.server.engine.contract import FloatArray
 from bert_serving.server.engine.model_folder import ModelFolder
 from bert_serving.server.engine.tensors import first_line
 from bert_serving.server.errors import ServiceError
-from bert_serving.server.verify.pooling import EncodedText, num_labels
+from bert_serving.server.verify.pooling import EncodedText, answer, num_labels
 
 _PACKAGES = ("transformers", "torch")
 _SPECIAL_OF_ONE, _SPECIAL_OF_PAIR = 2, 3
@@ -29,11 +29,12 @@ def is_installed() -> bool:
     return all(find_spec(name) is not None for name in _PACKAGES)
 
 
-class TransformersBert:
+class TransformersEncoder:
     """A `reference.Encoder`."""
 
     def __init__(self, config: ServerConfig, model: ModelFolder) -> None:
         """Loads the model's folder in float32. Raises ServiceError if the packages or the folder do not load."""
+        self._config, self._head = config, model.shape.head
         self._labels = num_labels(config)
         self._has_pooler = config.pooling_strategy is PoolingStrategy.CLS_POOLED
         self._mask_cls_sep = config.mask_cls_sep
@@ -76,7 +77,7 @@ class TransformersBert:
 
     def _top(self, output: Any) -> FloatArray:
         if self._labels:
-            return np.asarray(output.logits[0])  # (L,)
+            return answer(self._config, self._head, np.asarray(output.logits[0]))  # (L,)
         return np.asarray(output.pooler_output[0]) if self._has_pooler else np.zeros(0)  # (H,)
 
     def _features(self, text: str) -> tuple[list[int], list[int], list[bool]]:

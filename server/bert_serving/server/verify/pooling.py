@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.engine.architectures.base import HeadShape
 from bert_serving.server.engine.contract import FloatArray
 
 
@@ -22,7 +23,7 @@ class EncodedText:
 
     `layers` holds `[T, H]` by the number that `-pooling_layer` has for it, -1 being the last. `visible`, bool `[T]`, is
     False for what `-mask_cls_sep` hides. `top` is what stands on the last layer, if the strategy asks for it: the
-    pooler's output `[H]` for CLS_POOLED, the head's logits `[L]` for CLASSIFICATION and REGRESSION.
+    pooler's output `[H]` for CLS_POOLED, the head's `answer` `[L]` for CLASSIFICATION, REGRESSION and LOGITS.
     """
 
     layers: Mapping[int, FloatArray]
@@ -32,9 +33,23 @@ class EncodedText:
 
 def num_labels(config: ServerConfig) -> int:
     """How many outputs the head has that the strategy asks for; 0 if it asks for none."""
-    return {PoolingStrategy.CLASSIFICATION: config.num_labels, PoolingStrategy.REGRESSION: 1}.get(
-        config.pooling_strategy, 0
-    )
+    asked = {
+        PoolingStrategy.CLASSIFICATION: config.num_labels,
+        PoolingStrategy.REGRESSION: 1,
+        PoolingStrategy.LOGITS: config.num_labels,
+    }
+    return asked.get(config.pooling_strategy, 0)
+
+
+def answer(config: ServerConfig, head: HeadShape, logits: FloatArray) -> FloatArray:
+    """What the strategy makes of a head's logits `[L]`."""
+    strategy = config.pooling_strategy
+    if strategy is PoolingStrategy.LOGITS or (strategy is PoolingStrategy.REGRESSION and head.score == "identity"):
+        return logits
+    if strategy is PoolingStrategy.REGRESSION or head.is_multi_label:
+        probabilities: FloatArray = 1 / (1 + np.exp(-logits))
+        return probabilities
+    return softmax(logits)
 
 
 def pool(config: ServerConfig, encoded: EncodedText) -> FloatArray:
@@ -75,6 +90,7 @@ _STRATEGIES: dict[PoolingStrategy, Callable[[FloatArray, EncodedText], FloatArra
     PoolingStrategy.CLS_TOKEN: lambda tokens, encoded: tokens[0],
     PoolingStrategy.SEP_TOKEN: lambda tokens, encoded: tokens[-1],
     PoolingStrategy.CLS_POOLED: lambda tokens, encoded: encoded.top,
-    PoolingStrategy.CLASSIFICATION: lambda tokens, encoded: softmax(encoded.top),
-    PoolingStrategy.REGRESSION: lambda tokens, encoded: 1 / (1 + np.exp(-encoded.top)),
+    PoolingStrategy.CLASSIFICATION: lambda tokens, encoded: encoded.top,
+    PoolingStrategy.REGRESSION: lambda tokens, encoded: encoded.top,
+    PoolingStrategy.LOGITS: lambda tokens, encoded: encoded.top,
 }

@@ -9,8 +9,8 @@ from bert_serving.server.config import PoolingStrategy, ServerConfig
 from bert_serving.server.engine.contract import FloatArray
 from bert_serving.server.engine.model_folder import WeightFormat, find_model
 from bert_serving.server.verify import hugging_face
-from bert_serving.server.verify.hugging_face import TransformersBert
-from bert_serving.server.verify.plain_bert import PlainBert
+from bert_serving.server.verify.hugging_face import TransformersEncoder
+from bert_serving.server.verify.plain_encoder import PlainEncoder
 from bert_serving.server.verify.pooling import EncodedText, padded, pool
 
 
@@ -32,8 +32,8 @@ def find_encoder(config: ServerConfig) -> Encoder:
     """
     model = find_model(config)
     if model.format is WeightFormat.HUGGING_FACE and hugging_face.is_installed():
-        return TransformersBert(config, model)
-    return PlainBert(config, model)
+        return TransformersEncoder(config, model)
+    return PlainEncoder(config, model)
 
 
 def reference_vectors(config: ServerConfig, encoder: Encoder, texts: Sequence[str]) -> list[FloatArray]:
