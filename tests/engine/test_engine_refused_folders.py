@@ -124,20 +124,27 @@ def test_broken_vocabulary(tmp_path: Path) -> None:
         resolve(folder)
 
 
+FLAGS = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": True, "special": False}
+
+
 @pytest.mark.parametrize(
     ("parts", "sentence"),
     [
-        ({"model": {"type": "BPE"}}, "BPE tokenizer, and only WordPiece"),
-        ({"normalizer": {"type": "Lowercase"}}, "normalizer is Lowercase"),
-        ({"pre_tokenizer": {"type": "Whitespace"}}, "pre_tokenizer is Whitespace"),
-        ({"model": {"type": "WordPiece", "vocab": {"a": 0, "b": 2}}}, "without a gap"),
+        ({"model": {"type": "Morphemes"}}, "no tokenizer of the library"),
+        ({"normalizer": {"type": "Transliterate"}}, "no tokenizer of the library"),
+        ({"model": ["[CLS]"]}, "holds no tokenizer"),
+        (
+            {"post_processor": None, "model": {"type": "WordLevel", "vocab": {"[x]": 0}, "unk_token": "[y]"}},
+            r"Missing \[UNK\] token",
+        ),
+        ({"added_tokens": [{**FLAGS, "id": 10_000, "content": "<more>"}]}, "ids up to 5763, but vocab_size is"),
     ],
 )
 def test_tokenizer_that_cannot_be_served(parts: dict[str, Any], sentence: str, torch_folder: Folder) -> None:
     folder = torch_folder()
     write_tokenizer_json(folder, **parts)
     (folder / "vocab.txt").unlink()
-    with pytest.raises(StartError, match=rf"tokenizer\.json.*{sentence}"):
+    with pytest.raises(StartError, match=rf"{folder}.*{sentence}"):
         resolve(folder)
 
 

@@ -73,6 +73,12 @@ def _fraction(text: str) -> float:
 DTYPES = ("float32", "bfloat16", "float16", "auto")
 
 
+def _special_tokens(text: str) -> str:
+    if text not in ("folder", "text"):
+        raise ValueError(f"must be folder or text, not {text!r}")
+    return text
+
+
 def _dtype(text: str) -> str:
     if text not in DTYPES:
         raise ValueError(f"must be one of {', '.join(DTYPES)}, not {text!r}")
@@ -177,6 +183,13 @@ class ServerConfig:
     )  # fmt: skip
     cased_tokenization: bool = _option(
         False, "keep case and accents, as cased models need it", group=_BERT, shapes_vectors=True
+    )
+    special_tokens: str = _option(
+        "folder",
+        "a special token that is written in a text is what the model's own tokenizer makes of it (folder), or text",
+        _special_tokens,
+        group=_BERT,
+        shapes_vectors=True,
     )
     pooling_layer: tuple[int, ...] = _option(
         (-2,),

@@ -7,7 +7,7 @@ a pair          [CLS] a ... [SEP] b ... [SEP]       from "a ||| b", or from the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -54,7 +54,9 @@ class FeatureMaker:
 
     def rows(self, texts: Texts) -> list[Row | str]:
         """A row for each text, or a sentence that says why there is none."""
-        plain = {index: _split(text) for index, text in enumerate(texts) if isinstance(text, str) and _is_unicode(text)}
+        plain = {
+            index: self._split(text) for index, text in enumerate(texts) if isinstance(text, str) and _is_unicode(text)
+        }
         ids = iter(self._tokenizer.first_ids([side for sides in plain.values() for side in sides], self._enough))
         plain_ids = {index: (next(ids), next(ids)) for index in plain}
         return [
@@ -65,6 +67,9 @@ class FeatureMaker:
             else _NOT_UNICODE
             for index, text in enumerate(texts)
         ]
+
+    def _split(self, text: str) -> tuple[str, str]:
+        return _split(text) if self._tokenizer.rules.strips else _split_pair(text)
 
     def _tokenized_row(self, tokens: Sequence[str] | Sequence[int]) -> Row | str:
         sides = self._sides(tokens)
@@ -77,8 +82,10 @@ class FeatureMaker:
 
     def _sides(self, tokens: Sequence[str] | Sequence[int]) -> Sides | str:
         if not tokens or not isinstance(tokens[0], int):
-            first, second = _split_tokens(cast(Sequence[str], tokens), self._enough)
-            return self._tokenizer.ids(first), self._tokenizer.ids(second)
+            first, second = map(self._tokenizer.ids, _split_tokens(cast(Sequence[str], tokens), self._enough))
+            if isinstance(first, str) or isinstance(second, str):
+                return first if isinstance(first, str) else cast(str, second)
+            return first, second
         ids = cast(Sequence[int], tokens)
         strange = _strange_id(ids, self._tokenizer.size)
         if strange is not None:
@@ -86,15 +93,24 @@ class FeatureMaker:
         return list(ids[: self._enough]), []
 
     def _row(self, sides: Sides) -> Row:
-        first, second = _cut(sides, self._limit)
-        cls, sep = self._tokenizer.cls, self._tokenizer.sep
+        template = self._tokenizer.template
+        if not sides[1]:
+            first = sides[0][: max(0, self._limit - template.special)]
+            ids = [*template.before, *first, *template.after]
+            begin = len(template.before)
+            special = (*range(begin), *range(begin + len(first), len(ids)))
+            return Row(ids, len(ids), special, len(first) < len(sides[0]))
+        cut = _cut_evenly if self._tokenizer.rules.even_pairs else _cut_as_google
+        first, second = cut(sides, max(0, self._limit - template.pair_special))
         truncated = len(first) + len(second) < len(sides[0]) + len(sides[1])
-        ids = [cls, *first, sep]
-        end = len(ids) - 1
         if not second:
-            return Row(ids, len(ids), (0, end), truncated)
-        ids += [*second, sep]
-        return Row(ids, end + 1, (0, end, len(ids) - 1), truncated)
+            return replace(self._row((first, [])), truncated=truncated)
+        ids = [*template.pair_before, *first, *template.between, *second, *template.pair_after]
+        begin = len(template.pair_before)
+        end, again = begin + len(first), begin + len(first) + len(template.between)
+        special = (*range(begin), *range(end, again), *range(again + len(second), len(ids)))
+        is_typed = template.is_typed and self._tokenizer.rules.feeds_types
+        return Row(ids, again if is_typed else len(ids), special, truncated)
 
 
 def _is_unicode(text: str) -> bool:
@@ -109,8 +125,12 @@ def _is_unicode(text: str) -> bool:
 
 
 def _split(text: str) -> tuple[str, str]:
+    """Both sides of a pair, or the text and nothing, without blanks at the ends."""
+    return _split_pair(text.strip())
+
+
+def _split_pair(text: str) -> tuple[str, str]:
     """Both sides of a pair: one line, cut at its last separator. Or the text, and nothing."""
-    text = text.strip()
     first, separator, second = ("", "", "") if "\n" in text else text.rpartition(_PAIR_SEPARATOR)
     return (first, second) if separator else (text, "")
 
@@ -133,15 +153,12 @@ def _strange_id(ids: Sequence[int], size: int) -> int | None:
     return None
 
 
-def _cut(sides: Sides, limit: int) -> Sides:
-    """Both sides, cut on the right so that they and their special tokens fit the limit.
+def _cut_as_google(sides: Sides, room: int) -> Sides:
+    """Both texts of a pair, cut on the right to so many tokens.
 
-    Of a pair the longer side loses a token at a time, the second one on a tie.
+    The longer one loses a token at a time, the second one on a tie, as in run_classifier.py of Google's BERT.
     """
     first, second = sides
-    if not second:
-        return first[: limit - 2], second
-    room = limit - 3
     excess = max(0, len(first) + len(second) - room)
     # first the longer side comes down to the other's length, then they lose tokens in turn, the second one first
     head_start = len(first) - len(second)
@@ -151,6 +168,20 @@ def _cut(sides: Sides, limit: int) -> Sides:
     from_first += left // 2
     from_second += left - left // 2
     return first[: len(first) - from_first], second[: len(second) - from_second]
+
+
+def _cut_evenly(sides: Sides, room: int) -> Sides:
+    """The same as the library `tokenizers` does it: an odd token is left to the text that was longer, else the second.
+
+    See `LongestFirst` in https://github.com/huggingface/tokenizers, tokenizers/src/utils/truncation.rs.
+    """
+    first, second = sides
+    if len(first) + len(second) <= room:
+        return sides
+    shorter = min(len(first), len(second), room // 2)
+    longer = room - shorter
+    is_first_longer = len(first) > len(second)
+    return (first[:longer], second[:shorter]) if is_first_longer else (first[:shorter], second[:longer])
 
 
 def collate(rows: Sequence[Row], *, mask_cls_sep: bool = False, shape: Shape | None = None) -> MicroBatch:
