@@ -21,7 +21,7 @@ def test_no_folder(tmp_path: Path) -> None:
 
 
 def test_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(StartError, match=r"holds no BERT.*bert_model\.ckpt\.index.*model\.safetensors"):
+    with pytest.raises(StartError, match=r"holds no model.*bert_model\.ckpt\.index.*model\.safetensors"):
         resolve(tmp_path)
 
 

@@ -12,9 +12,10 @@ import pytest
 
 from bert_serving.server.cli.verify import get_verify_parser
 from bert_serving.server.config import ServerConfig
+from bert_serving.server.engine.architectures.base import HeadShape
 from bert_serving.server.options import get_args_parser
 from bert_serving.server.verify.comparison import Tolerance, advice, apart, compare, compare_all, table, verdict
-from bert_serving.server.verify.pooling import EncodedText, pool
+from bert_serving.server.verify.pooling import EncodedText, answer, pool
 
 FLOAT32 = Tolerance("float32", most_difference=1e-5)
 HALF = Tolerance("bfloat16", least_cosine=0.999)
@@ -121,7 +122,7 @@ def test_the_precision_decides_the_tolerance(words: str, shown: str) -> None:
         ("-pooling_strategy NONE", [[0, 0], [1, 2], [5, 6], [0, 0]]),
         ("-pooling_strategy REDUCE_MEAN -normalize", [0.6, 0.8]),
         ("-pooling_strategy CLS_POOLED", [0, np.log(3)]),
-        ("-pooling_strategy CLASSIFICATION", [0.25, 0.75]),
+        ("-pooling_strategy CLASSIFICATION", [0, np.log(3)]),
     ],
 )
 def test_pooling_of_numbers_that_one_can_check(words: str, expected: Any) -> None:
@@ -129,6 +130,22 @@ def test_pooling_of_numbers_that_one_can_check(words: str, expected: Any) -> Non
     below = np.array([[9.0, 9], [1, 2], [5, 6], [8, 8]])
     encoded = EncodedText({-2: below, -1: below * 0}, np.array([False, True, True, False]), np.array([0, np.log(3)]))
     assert pool(config, encoded) == pytest.approx(np.array(expected))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "head", "expected"),
+    [
+        ("LOGITS", HeadShape(), [0, np.log(3)]),
+        ("CLASSIFICATION", HeadShape(), [0.25, 0.75]),
+        ("CLASSIFICATION", HeadShape(is_multi_label=True), [0.5, 0.75]),
+        ("REGRESSION", HeadShape(), [0.5, 0.75]),
+        ("REGRESSION", HeadShape(score="identity"), [0, np.log(3)]),
+    ],
+    ids=str,
+)
+def test_what_a_head_answers(strategy: str, head: HeadShape, expected: list[float]) -> None:
+    config = ServerConfig.from_mapping({"model_dir": "M", "pooling_strategy": strategy})
+    assert answer(config, head, np.array([0, np.log(3)])) == pytest.approx(np.array(expected))
 
 
 def test_the_command_takes_the_options_of_a_server() -> None:

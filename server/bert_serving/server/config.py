@@ -168,7 +168,7 @@ class ServerConfig:
     """Every option of the server. Names and defaults are those of 1.10; the metadata feeds parser and help."""
 
     model_dir: str = _option(
-        "", "folder of the BERT model: a TensorFlow checkpoint or a Hugging Face folder", group=_MODEL
+        "", "folder of the model: a TensorFlow checkpoint of BERT or a Hugging Face folder", group=_MODEL
     )
     tuned_model_dir: str | None = _option(
         None, "folder of a fine-tuned checkpoint, whose weights are used instead", group=_MODEL
@@ -353,7 +353,7 @@ class ServerConfig:
 
     def __post_init__(self) -> None:
         if not self.model_dir:
-            raise ConfigError("-model_dir is required: the folder of a BERT model")
+            raise ConfigError("-model_dir is required: the folder of a model")
         if self.port == self.port_out:
             raise ConfigError(f"-port and -port_out are both {self.port}: they must differ")
         if self.normalize and self.no_normalize:

@@ -96,7 +96,7 @@ def test_a_graph_of_another_checkpoint_among_those_of_earlier_starts_is_found_ou
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ("-model_dir /no/such/folder", "-model_dir /no/such/folder is not a folder: give the folder of a BERT model"),
+        ("-model_dir /no/such/folder", "-model_dir /no/such/folder is not a folder: give the folder of a model"),
         ("-pooling_strategy BEST", "-pooling_strategy"),
         ("-max_seq_len 65", "-max_seq_len 65 is above the model's max_position_embeddings 64"),
         ("-port 5 -port_out 5", "they must differ"),

@@ -59,7 +59,7 @@ def find_model(config: ServerConfig) -> ModelFolder:
     """The model that the options point to. Raises StartError that names the file that is missing or broken."""
     top = Path(config.model_dir)
     if not top.is_dir():
-        raise StartError(f"-model_dir {top} is not a folder: give the folder of a BERT model")
+        raise StartError(f"-model_dir {top} is not a folder: give the folder of a model")
     folder = top / transformer_path(top)
     source = Path(config.tuned_model_dir) if config.tuned_model_dir else folder
     if not source.is_dir():
@@ -174,7 +174,7 @@ def _no_weights(source: Path, folder: Path, config: ServerConfig) -> str:
     if (folder / config.config_name).is_file():
         return f"{source / config.ckpt_name}.index is missing: the checkpoint is expected there"
     return (
-        f"{source} holds no BERT: expected is {config.ckpt_name}.index with {config.config_name} and vocab.txt, "
+        f"{source} holds no model: expected is {config.ckpt_name}.index with {config.config_name} and vocab.txt, "
         f"or {_CONFIG} with {_SAFETENSORS} and vocab.txt or tokenizer.json"
     )
 
