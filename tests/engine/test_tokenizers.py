@@ -71,6 +71,24 @@ def test_ids_of_pairs(name: str) -> None:
         assert [place for place, index in enumerate(row.ids) if index in separators] == list(row.special)
 
 
+LONG = ("winter music river", "a market and the", "station history", "blood pressure")
+
+
+@pytest.mark.parametrize("name", KINDS)
+@given(counts=st.tuples(st.integers(1, 60), st.integers(1, 60)), words=st.permutations(LONG), limit=st.integers(8, 40))
+def test_long_pairs_are_cut_as_the_library_does(
+    name: str, counts: tuple[int, int], words: list[str], limit: int
+) -> None:
+    first, second = (" ".join([word] * count) for word, count in zip(words, counts, strict=False))
+    ours = row_of(FOLDER / name, f"{first} ||| {second}", limit)
+    own = tokenizer_of(FOLDER / name)
+    ready = [own.tokens(ids) for ids in own.encode([first, second])]
+    theirs = library(name)
+    theirs.enable_truncation(limit, strategy="longest_first")
+    assert ours.ids == theirs.encode(first, second).ids
+    assert row_of(FOLDER / name, [*ready[0], "|||", *ready[1]], limit) == ours
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_tokens_and_ids_that_are_ready(name: str) -> None:
     own = tokenizer_of(FOLDER / name)

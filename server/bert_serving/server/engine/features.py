@@ -26,6 +26,8 @@ _NOT_UNICODE = "the text is not valid Unicode: it has half of a surrogate pair"
 _STEP = 1 << 16  # characters or token ids that are looked at in one go
 ROW_STEP, TOKEN_STEP = 8, 16
 _FEWEST_TOKENS = 16  # of a row with a fixed shape
+_COMPARED = 16
+"""Of which of two long texts is the longer one, so many times the limit are looked at: beyond, both count as alike."""
 _NO_TOKENS = "the text has no tokens, and -no_special_token adds none"
 
 Sides = tuple[list[int], list[int]]
@@ -58,7 +60,7 @@ class FeatureMaker:
             index: self._split(text) for index, text in enumerate(texts) if isinstance(text, str) and _is_unicode(text)
         }
         ids = iter(self._tokenizer.first_ids([side for sides in plain.values() for side in sides], self._enough))
-        plain_ids = {index: (next(ids), next(ids)) for index in plain}
+        plain_ids = {index: self._compared(plain[index], (next(ids), next(ids))) for index in plain}
         return [
             self._tokenized_row(cast(Sequence[str], text))
             if not isinstance(text, str)
@@ -67,6 +69,13 @@ class FeatureMaker:
             else _NOT_UNICODE
             for index, text in enumerate(texts)
         ]
+
+    def _compared(self, texts: tuple[str, str], sides: Sides) -> Sides:
+        """The same ids, or more of them where it matters which text of a pair is the longer one."""
+        if not self._tokenizer.rules.even_pairs or min(map(len, sides)) < self._enough:
+            return sides
+        first, second = self._tokenizer.first_ids(texts, _COMPARED * self._limit)
+        return first, second
 
     def _split(self, text: str) -> tuple[str, str]:
         return _split(text) if self._tokenizer.rules.strips else _split_pair(text)
@@ -82,7 +91,8 @@ class FeatureMaker:
 
     def _sides(self, tokens: Sequence[str] | Sequence[int]) -> Sides | str:
         if not tokens or not isinstance(tokens[0], int):
-            first, second = map(self._tokenizer.ids, _split_tokens(cast(Sequence[str], tokens), self._enough))
+            number = _COMPARED * self._limit if self._tokenizer.rules.even_pairs else self._enough
+            first, second = map(self._tokenizer.ids, _split_tokens(cast(Sequence[str], tokens), number))
             if isinstance(first, str) or isinstance(second, str):
                 return first if isinstance(first, str) else cast(str, second)
             return first, second

@@ -1,4 +1,4 @@
-"""BERT by Hugging Face's `transformers` and torch, which share neither loader nor tokenizer with the server.
+"""An encoder by Hugging Face's `transformers` and torch, which share neither loader nor tokenizer with the server.
 
 Both packages are optional, slow to import and without types, so they are imported here when an encoder is made.
 """
@@ -21,7 +21,6 @@ from bert_serving.server.errors import ServiceError
 from bert_serving.server.verify.pooling import EncodedText, answer, num_labels
 
 _PACKAGES = ("transformers", "torch")
-_SPECIAL_OF_ONE, _SPECIAL_OF_PAIR = 2, 3
 
 
 def is_installed() -> bool:
@@ -37,9 +36,7 @@ class TransformersEncoder:
         self._config, self._head = config, model.shape.head
         self._labels = num_labels(config)
         self._has_pooler = config.pooling_strategy is PoolingStrategy.CLS_POOLED
-        self._mask_cls_sep = config.mask_cls_sep
         self._limit = config.max_seq_len or model.shape.positions
-        self._second_type = min(1, model.shape.types - 1)
         self._lowercase = _sentence_folder_lowercases(model) and not config.cased_tokenization
         try:
             self._torch = importlib.import_module("torch")
@@ -47,7 +44,7 @@ class TransformersEncoder:
             transformers.logging.set_verbosity_error()
             transformers.logging.disable_progress_bar()
             self._tokenizer = _load_tokenizer(transformers, config, model)
-            self._bert = _load_model(transformers, config, model)
+            self._model = _load_model(transformers, config, model)
         except Exception as error:  # whatever two large libraries raise
             raise ServiceError(
                 f"transformers cannot load {model.folder} ({first_line(error)}): repair that, or uninstall "
@@ -61,45 +58,36 @@ class TransformersEncoder:
         return f"{packages}, float32; they share neither loader nor tokenizer with the server"
 
     def encode(self, text: str) -> EncodedText:
-        """`[CLS] a [SEP]`, or `[CLS] a [SEP] b [SEP]` for "a ||| b", as run_classifier.py of Google's BERT has it."""
-        ids, types, visible = self._features(text)
+        """One text, or a pair for "a ||| b", with the special tokens that the library puts around them."""
         torch = self._torch
+        features = dict(self._features(text))
+        special = np.array(features.pop("special_tokens_mask"), bool)  # (T,)
+        visible = ~special if self._config.mask_cls_sep else np.ones_like(special)  # (T,)
+        features["attention_mask"] = visible.astype(np.int64)
         with torch.no_grad():
-            output = self._bert(
-                input_ids=torch.tensor([ids]),
-                token_type_ids=torch.tensor([types]),
-                attention_mask=torch.tensor([visible], dtype=torch.long),
-                output_hidden_states=True,
-            )
+            inputs = {name: torch.tensor(np.array([values])) for name, values in features.items()}  # (1, T) each
+            output = self._model(**inputs, output_hidden_states=True)
         hidden = output.hidden_states  # those of the embeddings, then those of each layer
         layers = {number: hidden[number][0].numpy() for number in range(1 - len(hidden), 0)}  # (T, H) each
-        return EncodedText(layers, np.array(visible), self._top(output))
+        return EncodedText(layers, visible, self._top(output))
 
     def _top(self, output: Any) -> FloatArray:
         if self._labels:
             return answer(self._config, self._head, np.asarray(output.logits[0]))  # (L,)
         return np.asarray(output.pooler_output[0]) if self._has_pooler else np.zeros(0)  # (H,)
 
-    def _features(self, text: str) -> tuple[list[int], list[int], list[bool]]:
-        """Ids, type ids, and whether attention and pooling see the token."""
-        first, second = self._sides(text)
-        cls, sep = self._tokenizer.cls_token_id, self._tokenizer.sep_token_id
-        ids = [cls, *first, sep, *second, *([sep] if second else [])]
-        types = [0] * (len(first) + 2) + [self._second_type] * (len(ids) - len(first) - 2)
-        special = {0, len(first) + 1, len(ids) - 1} if self._mask_cls_sep else set()
-        return ids, types, [place not in special for place in range(len(ids))]
-
-    def _sides(self, text: str) -> tuple[list[int], list[int]]:
-        """Ids of both texts, or of one and none: the longer one loses a token until they fit, the second on a tie."""
-        left, separator, right = text.strip().rpartition(" ||| ")
-        first, second = (self._ids(left), self._ids(right)) if separator else (self._ids(right), [])
-        room = self._limit - (_SPECIAL_OF_PAIR if second else _SPECIAL_OF_ONE)
-        while len(first) + len(second) > room:
-            (first if len(first) > len(second) else second).pop()
-        return first, second
-
-    def _ids(self, text: str) -> list[int]:
-        return list(self._tokenizer(text.lower() if self._lowercase else text, add_special_tokens=False)["input_ids"])
+    def _features(self, text: str) -> Any:
+        """Ids, type ids if the model takes them, and which tokens are special ones."""
+        text = text.lower() if self._lowercase else text
+        first, separator, second = ("", "", "") if "\n" in text else text.rpartition(" ||| ")
+        return self._tokenizer(
+            first if separator else text,
+            second if separator else None,
+            truncation="longest_first",
+            max_length=self._limit,
+            return_special_tokens_mask=True,
+            split_special_tokens=self._config.special_tokens == "text",
+        )
 
 
 def _load_tokenizer(transformers: Any, config: ServerConfig, model: ModelFolder) -> Any:
