@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_serving.server.engine.contract import Row
-from bert_serving.server.engine.features import FeatureMaker, _cut, collate, common_shape, fixed_shape
+from bert_serving.server.engine.features import FeatureMaker, _lengths, collate, common_shape, fixed_shape
 from bert_serving.server.engine.tokenization import TextTokenizer
-from bert_serving.server.engine.tokenizer_files import Normalization, word_piece
+from bert_serving.server.engine.word_piece import Normalization, word_piece
 from bert_serving.server.errors import StartError
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "c", "##b", "|", "e", "é", "A"]
@@ -62,7 +62,7 @@ def test_pairs_are_cut_a_token_at_a_time(first: list[int], second: list[int], li
     left, right = list(first), list(second)
     while len(left) + len(right) > limit - 3:
         (left if len(left) > len(right) else right).pop()
-    assert _cut((first, second), limit) == (left, right)
+    assert _lengths(len(first), len(second), limit - 3, library=False) == (len(left), len(right))
 
 
 def test_no_special_token() -> None:
@@ -142,8 +142,8 @@ def test_collate_hides_special_tokens() -> None:
 
 
 def test_vocabulary_lines_end_at_line_feeds_alone(tmp_path: Path) -> None:
-    from bert_serving.server.engine.tokenizer_files import _read_lines
+    from bert_serving.server.engine.word_piece import read_lines
 
     path = tmp_path / "vocab.txt"
     path.write_bytes("a\r\n\u2028\nb\n".encode())
-    assert _read_lines(path) == ["a", "", "b"]
+    assert read_lines(path) == ["a", "", "b"]

@@ -17,7 +17,7 @@ from bert_serving.server.engine import features, long_texts
 from bert_serving.server.engine.contract import Row
 from bert_serving.server.engine.features import FeatureMaker, _is_unicode, _split
 from bert_serving.server.engine.tokenization import TextTokenizer
-from bert_serving.server.engine.tokenizer_files import Normalization, word_piece
+from bert_serving.server.engine.word_piece import Normalization, word_piece
 
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "##a", "##b", "|", "e", "é", "A", "!", "字", "##e", ".", "##字"]
 OLD_PAIR = re.compile(r"^(.*) \|\|\| (.*)$")

@@ -78,6 +78,15 @@ def _dtype(text: str) -> str:
     return text
 
 
+SPECIAL_TOKENS = ("folder", "text")
+
+
+def _special_tokens(text: str) -> str:
+    if text not in SPECIAL_TOKENS:
+        raise ValueError(f"must be one of {', '.join(SPECIAL_TOKENS)}, not {text!r}")
+    return text
+
+
 TERMINATE = ("local", "key", "never", "anywhere")
 
 
@@ -195,6 +204,10 @@ class ServerConfig:
     no_special_token: bool = _option(
         False, "add no [CLS] and [SEP] to tokenized texts", group=_BERT, shapes_vectors=True
     )
+    special_tokens: str = _option(
+        "folder", "what a special token is that is written in a text, such as [SEP]: folder: what the tokenizer of the "
+        "model's folder makes of it; text: text", _special_tokens, group=_BERT, shapes_vectors=True,
+    )  # fmt: skip
     show_tokens_to_client: bool = _option(False, "send the tokens to clients that ask for them", group=_BERT)
     no_position_embeddings: bool = _option(False, "leave out the position embeddings", group=_BERT, shapes_vectors=True)
     num_labels: int = _option(2, "number of classes, for CLASSIFICATION", _integer(1), group=_BERT, shapes_vectors=True)

@@ -1,19 +1,19 @@
 """Texts to rows of token ids, and rows to the arrays of one micro-batch. No TensorFlow.
 
-one text        [CLS] a ... [SEP]
-a pair          [CLS] a ... [SEP] b ... [SEP]       from "a ||| b", or from the token "|||" in a tokenized text
+A text, or a pair from "a ||| b" (or from the token "|||" in a tokenized text), between special tokens: see `template`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
 
 from bert_serving.server.engine.contract import Row, Texts
-from bert_serving.server.engine.tokenization import TextTokenizer
+from bert_serving.server.engine.tokenization import TextTokenizer, UnknownToken
 
 IntArray = np.ndarray[Any, np.dtype[np.int32]]
 
@@ -27,6 +27,7 @@ _STEP = 1 << 16  # characters or token ids that are looked at in one go
 ROW_STEP, TOKEN_STEP = 8, 16
 _FEWEST_TOKENS = 16  # of a row with a fixed shape
 _NO_TOKENS = "the text has no tokens, and -no_special_token adds none"
+_NOTHING = "the text has no tokens, and the model's tokenizer adds none"
 
 Sides = tuple[list[int], list[int]]
 """Ids of the first and of the second text; without a second one, the latter is empty."""
@@ -54,24 +55,33 @@ class FeatureMaker:
 
     def rows(self, texts: Texts) -> list[Row | str]:
         """A row for each text, or a sentence that says why there is none."""
-        plain = {index: _split(text) for index, text in enumerate(texts) if isinstance(text, str) and _is_unicode(text)}
+        split = _split_as_written if self._tokenizer.library_pairs else _split
+        plain = {index: split(text) for index, text in enumerate(texts) if isinstance(text, str) and _is_unicode(text)}
         ids = iter(self._tokenizer.first_ids([side for sides in plain.values() for side in sides], self._enough))
         plain_ids = {index: (next(ids), next(ids)) for index in plain}
         return [
             self._tokenized_row(cast(Sequence[str], text))
             if not isinstance(text, str)
-            else self._row(plain_ids[index])
+            else self._row(plain_ids[index], partial(self._lengths, plain[index]))
             if index in plain_ids
             else _NOT_UNICODE
             for index, text in enumerate(texts)
         ]
 
+    def _lengths(self, sides: tuple[str, str]) -> tuple[int, int]:
+        """How many tokens both sides have, all of them."""
+        first, second = self._tokenizer.encode(sides)
+        return len(first), len(second)
+
     def _tokenized_row(self, tokens: Sequence[str] | Sequence[int]) -> Row | str:
-        sides = self._sides(tokens)
+        try:
+            sides = self._sides(tokens)
+        except UnknownToken as error:
+            return f"the vocabulary has no token {str(error)!r}, and no unknown token to put in its place"
         if isinstance(sides, str):
             return sides
         if not self._no_special_token or sides[1]:
-            return self._row(sides)
+            return self._row(sides, lambda: _token_counts(cast(Sequence[str], tokens)))
         ids = sides[0][: self._limit]
         return Row(ids, len(ids), (), truncated=len(sides[0]) > len(ids)) if ids else _NO_TOKENS
 
@@ -80,21 +90,39 @@ class FeatureMaker:
             first, second = _split_tokens(cast(Sequence[str], tokens), self._enough)
             return self._tokenizer.ids(first), self._tokenizer.ids(second)
         ids = cast(Sequence[int], tokens)
-        strange = _strange_id(ids, self._tokenizer.size)
+        strange = self._strange_id(ids)
         if strange is not None:
             return f"the vocabulary has the token ids 0 to {self._tokenizer.size - 1}, and not {strange}"
         return list(ids[: self._enough]), []
 
-    def _row(self, sides: Sides) -> Row:
-        first, second = _cut(sides, self._limit)
-        cls, sep = self._tokenizer.cls, self._tokenizer.sep
-        truncated = len(first) + len(second) < len(sides[0]) + len(sides[1])
-        ids = [cls, *first, sep]
-        end = len(ids) - 1
+    def _strange_id(self, ids: Sequence[int]) -> int | None:
+        """The first id that is no token's."""
+        size, gaps = self._tokenizer.size, self._tokenizer.has_gaps
+        for begin in range(0, len(ids), _STEP):
+            some = ids[begin : begin + _STEP]
+            if gaps or min(some) < 0 or max(some) >= size:
+                found = next((index for index in some if not self._tokenizer.is_token(index)), None)
+                if found is not None:
+                    return found
+        return None
+
+    def _row(self, sides: Sides, lengths: Callable[[], tuple[int, int]]) -> Row | str:
+        """`lengths` tells how many tokens the sides have beyond those that are here."""
+        first, second = sides
+        template = self._tokenizer.pair if second else self._tokenizer.single
+        room = max(0, self._limit - template.size)
         if not second:
-            return Row(ids, len(ids), (0, end), truncated)
-        ids += [*second, sep]
-        return Row(ids, end + 1, (0, end, len(ids) - 1), truncated)
+            kept = first[:room]
+            return template.row([kept], truncated=len(kept) < len(first)) if kept or template.size else _NOTHING
+        library = self._tokenizer.library_pairs
+        numbers = len(first), len(second)
+        if library and room % 2 and min(numbers) == self._enough:
+            numbers = lengths()
+        kept_first, kept_second = _lengths(*numbers, room, library=library)
+        texts = [first[:kept_first], second[:kept_second]]
+        if not kept_second and not library:
+            return self._tokenizer.single.row(texts[:1], truncated=True)
+        return template.row(texts, truncated=sum(map(len, texts)) < len(first) + len(second))
 
 
 def _is_unicode(text: str) -> bool:
@@ -115,6 +143,22 @@ def _split(text: str) -> tuple[str, str]:
     return (first, second) if separator else (text, "")
 
 
+def _split_as_written(text: str) -> tuple[str, str]:
+    """As `_split`, and the blanks around the text stay, which some tokenizers heed."""
+    stripped = text.strip()
+    first, second = _split(stripped)
+    if not second and len(first) == len(stripped):
+        return text, ""
+    begin = text.index(stripped)
+    return text[:begin] + first, second + text[begin + len(stripped) :]
+
+
+def _token_counts(tokens: Sequence[str]) -> tuple[int, int]:
+    """How many tokens both sides of a tokenized pair have."""
+    index = tokens.index(_SEPARATOR)
+    return index, len(tokens) - index - 1
+
+
 def _split_tokens(tokens: Sequence[str], number: int) -> tuple[Sequence[str], Sequence[str]]:
     """The first `number` tokens of each side, cut at the first separator."""
     try:
@@ -124,33 +168,22 @@ def _split_tokens(tokens: Sequence[str], number: int) -> tuple[Sequence[str], Se
     return tokens[: min(index, number)], tokens[index + 1 : index + 1 + number]
 
 
-def _strange_id(ids: Sequence[int], size: int) -> int | None:
-    """The first id that is none of a vocabulary of that size."""
-    for begin in range(0, len(ids), _STEP):
-        some = ids[begin : begin + _STEP]
-        if min(some) < 0 or max(some) >= size:
-            return next(index for index in some if not 0 <= index < size)
-    return None
+def _lengths(first: int, second: int, room: int, *, library: bool) -> tuple[int, int]:
+    """How many tokens stay of each side of a pair, so that both fit: the longer side loses a token at a time.
 
-
-def _cut(sides: Sides, limit: int) -> Sides:
-    """Both sides, cut on the right so that they and their special tokens fit the limit.
-
-    Of a pair the longer side loses a token at a time, the second one on a tie.
+    When both are as long, Google's code takes from the second. Hugging Face's `tokenizers` gives the last odd token to
+    the side that was longer, and to the second one if none was.
     """
-    first, second = sides
-    if not second:
-        return first[: limit - 2], second
-    room = limit - 3
-    excess = max(0, len(first) + len(second) - room)
-    # first the longer side comes down to the other's length, then they lose tokens in turn, the second one first
-    head_start = len(first) - len(second)
+    excess = max(0, first + second - room)
+    # first the longer side comes down to the other's length, then they lose tokens in turn
+    head_start = first - second
     from_first = min(excess, max(0, head_start))
     from_second = min(excess, max(0, -head_start))
     left = excess - from_first - from_second
-    from_first += left // 2
-    from_second += left - left // 2
-    return first[: len(first) - from_first], second[: len(second) - from_second]
+    more, less = left - left // 2, left // 2
+    if library and left and head_start <= 0:
+        more, less = less, more
+    return first - from_first - less, second - from_second - more
 
 
 def collate(rows: Sequence[Row], *, mask_cls_sep: bool = False, shape: Shape | None = None) -> MicroBatch:

@@ -1,191 +1,196 @@
-"""The tokenizer of a model folder: from its files to the JSON of a `tokenizers` pipeline. No TensorFlow.
+"""The tokenizer of a model folder: from its files to the text of a `Pipeline`. No TensorFlow.
 
-That JSON is all that `tokenization.py` needs: it travels to the workers, and is a part of the model's fingerprint.
+That text is all that `tokenization.py` needs: it travels to the workers, and is a part of the model's fingerprint.
+
+Google's folders have vocab.txt. In Hugging Face's, tokenizer.json wins, then vocab.txt, then vocab.json and merges.txt.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import os
 from pathlib import Path
-from typing import Any
+
+from tokenizers import Tokenizer
 
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.engine.long_texts import LONGEST_WORD
-from bert_serving.server.engine.model_folder import ModelFolder, WeightFormat, read_json, refuse_pointer
+from bert_serving.server.engine.model_folder import ModelFolder, WeightFormat, opened, read_json, refuse_pointer
+from bert_serving.server.engine.pipeline import Pipeline
+from bert_serving.server.engine.template import templates_of
+from bert_serving.server.engine.tokenizer_parts import (
+    Parts,
+    add_tokens,
+    heed_class,
+    heed_template,
+    hide_special_tokens,
+    keep_case,
+    lower_first,
+    read_tokenizer_json,
+    unknown_id,
+    vocabulary,
+)
+from bert_serving.server.engine.tokenizer_settings import BYTE_LEVEL, WORD_PIECE, TokenizerSettings, settings_of
+from bert_serving.server.engine.word_piece import Normalization, read_lines, word_piece, word_piece_parts
 from bert_serving.server.errors import StartError
 
-CLS, SEP, UNK = "[CLS]", "[SEP]", "[UNK]"
-_PADDED_TO = 64  # some Hugging Face models round the embedding table up to a multiple of this
-
-
-@dataclass(frozen=True)
-class Normalization:
-    """How text is cleaned before it is cut. `strip_accents` None: as `lowercase` says."""
-
-    lowercase: bool = True
-    strip_accents: bool | None = None
-    space_chinese: bool = True
-    clean: bool = True
+_PADDED_TO = 8  # some Hugging Face models round the embedding table up to a multiple of this
+_MOST_PADDING = 128
+_SAVE = (
+    "save it with transformers, AutoTokenizer.from_pretrained(folder).save_pretrained(folder), which writes "
+    "tokenizer.json"
+)
+_SENTENCE_PIECE = ("sentencepiece.bpe.model", "spiece.model", "spm.model", "tokenizer.model")
 
 
 def find_pipeline(config: ServerConfig, model: ModelFolder) -> str:
-    """The tokenizer of a model, as the JSON of a `tokenizers` pipeline.
+    """The tokenizer of a model, as the text of a `Pipeline`.
 
     Raises:
         StartError: a file is missing, broken, or does not fit; it is named.
     """
-    normalization = _normalization(model)
+    if model.format is WeightFormat.GOOGLE:
+        tokens = _vocabulary(model, model.tokenizer_folder / "vocab.txt")
+        return word_piece(tokens, _cased() if config.cased_tokenization else Normalization())
+    settings = settings_of(model)
+    path, parts = _hugging_face(model, settings)
+    try:
+        _heed(config, model, settings, path, parts)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise StartError(f"{path} is no tokenizer ({type(error).__name__}: {error}): copy the file again") from error
+    as_text = config.special_tokens == "text" or bool(settings.flag("split_special_tokens", False))
+    if as_text:
+        hide_special_tokens(parts)
+    text = json.dumps(parts)
+    _check(path, text)
+    return Pipeline(text, unknown_id(parts), special_as_text=as_text).text()
+
+
+def _cased() -> Normalization:
+    return Normalization(lowercase=False, strip_accents=False)
+
+
+def _hugging_face(model: ModelFolder, settings: TokenizerSettings) -> tuple[Path, Parts]:
+    """The file that has the vocabulary, and the parts of a pipeline from it."""
+    folder = model.tokenizer_folder
+    fast, plain, merges = folder / "tokenizer.json", folder / "vocab.txt", folder / "merges.txt"
+    if fast.is_file():
+        parts = read_tokenizer_json(fast)
+        heed_class(parts, settings)
+        return fast, parts
+    if plain.is_file() and settings.kind in WORD_PIECE:
+        names = settings.names
+        tokens = read_lines(plain)
+        parts = word_piece_parts(tokens, _normalization(settings), names["cls"], names["sep"], names["unk"])
+        parts["post_processor"] = None
+        return plain, parts
+    if merges.is_file() and settings.kind in BYTE_LEVEL:
+        return _byte_level(folder / "vocab.json", merges, settings)
+    if not any(one.is_file() for one in (plain, merges, *(folder / name for name in _SENTENCE_PIECE))):
+        raise StartError(f"{fast} is missing, and so is {plain.name}: the tokenizer is expected in one of them")
+    found = next(one.name for one in (*(folder / name for name in _SENTENCE_PIECE), plain, merges) if one.is_file())
+    raise StartError(f"{fast} is missing, and {found} of a {settings.kind} alone cannot be served: {_SAVE}")
+
+
+def _normalization(settings: TokenizerSettings) -> Normalization:
+    return Normalization(
+        lowercase=bool(settings.flag("do_lower_case", True)),
+        strip_accents=settings.flag("strip_accents", None),
+        space_chinese=bool(settings.flag("tokenize_chinese_chars", True)),
+    )
+
+
+def _byte_level(path: Path, merges: Path, settings: TokenizerSettings) -> tuple[Path, Parts]:
+    """As RobertaTokenizer builds it from vocab.json and merges.txt."""
+    with opened(merges) as stream:
+        content = stream.read()
+    refuse_pointer(merges, content)
+    try:
+        lines = content.decode("utf-8").split("\n")
+    except ValueError as error:
+        raise StartError(f"{merges} is not UTF-8 ({error}): copy the file again") from error
+    pairs = [line.split() for line in lines if line.strip() and not line.startswith("#version")]
+    wrong = next((pair for pair in pairs if len(pair) != 2), None)
+    if wrong:
+        raise StartError(f"{merges} has a line {' '.join(wrong)!r} that is no pair: copy the file again")
+    space = bool(settings.flag("add_prefix_space", False))
+    return path, {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [],
+        "normalizer": None,
+        "pre_tokenizer": {
+            "type": "ByteLevel", "add_prefix_space": space, "trim_offsets": True, "use_regex": True
+        },
+        "post_processor": None,
+        "decoder": None,
+        "model": {
+            "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": "",
+            "end_of_word_suffix": "", "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
+            "vocab": read_json(path), "merges": pairs,
+        },
+    }  # fmt: skip
+
+
+def _heed(config: ServerConfig, model: ModelFolder, settings: TokenizerSettings, path: Path, parts: Parts) -> None:
+    """All that other files and the options say of a tokenizer."""
+    add_tokens(parts, settings.added, settings.names)
+    sentence = model.tokenizer_folder / "sentence_bert_config.json"
     if config.cased_tokenization:
-        normalization = replace(normalization, lowercase=False, strip_accents=False)
-    return word_piece(_vocabulary(model), normalization)
+        keep_case(parts, path)
+    elif sentence.is_file() and read_json(sentence).get("do_lower_case"):
+        lower_first(parts)
+    heed_template(parts, settings, path)
+    _check_size(model, path, parts)
 
 
-def _vocabulary(model: ModelFolder) -> list[str]:
-    """All tokens, in the order of their ids, from vocab.txt or tokenizer.json."""
-    plain, fast = model.tokenizer_folder / "vocab.txt", model.tokenizer_folder / "tokenizer.json"
-    if plain.is_file():
-        path, tokens = plain, _read_lines(plain)
-    elif fast.is_file() and model.format is WeightFormat.HUGGING_FACE:
-        path, tokens = fast, _read_fast_vocabulary(fast)
-    else:
-        raise StartError(f"{plain} is missing: the vocabulary is expected there, one token a line")
-    if not _fits(len(tokens), model):
+# -- checks -----------------------------------------------------------------------------------------------------------
+
+
+def _vocabulary(model: ModelFolder, path: Path) -> list[str]:
+    if not path.is_file():
+        raise StartError(f"{path} is missing: the vocabulary is expected there, one token a line")
+    tokens = read_lines(path)
+    _check_count(model, path, tokens, len(tokens))
+    return tokens
+
+
+def _check_size(model: ModelFolder, path: Path, parts: Parts) -> None:
+    """No id beyond the embedding table."""
+    ids = {**vocabulary(parts), **{token["content"]: token["id"] for token in parts["added_tokens"]}}
+    last = max(ids, key=ids.__getitem__)
+    if path.name == "vocab.txt":
+        _check_count(model, path, [token.rstrip(" ") for token in ids], ids[last] + 1)
+    elif ids[last] >= model.shape.vocab or min(ids.values()) < 0:
+        raise StartError(
+            f"{path} has the token {json.dumps(last)} with the id {ids[last]}, but vocab_size is {model.shape.vocab}: "
+            "it is another model's tokenizer, or tokens were added to it alone"
+        )
+
+
+def _check_count(model: ModelFolder, path: Path, tokens: list[str], count: int) -> None:
+    if not _fits(count, model):
         cure = "it is another model's vocabulary"
         blank = [number for number, token in enumerate(tokens, 1) if not token]
-        if blank and _fits(len(tokens) - len(blank), model):
+        if blank and _fits(count - len(blank), model):
             cure = f"it has {len(blank)} blank lines more, the first is line {blank[0]}; take them out"
-        raise StartError(f"{path} has {len(tokens)} tokens, but vocab_size is {model.shape.vocab}: {cure}")
-    return tokens
+        raise StartError(f"{path} has {count} tokens, but vocab_size is {model.shape.vocab}: {cure}")
 
 
 def _fits(count: int, model: ModelFolder) -> bool:
     spare = model.shape.vocab - count
     padded = model.format is WeightFormat.HUGGING_FACE and model.shape.vocab % _PADDED_TO == 0
-    return spare == 0 or (padded and 0 < spare < 2 * _PADDED_TO)
+    return spare == 0 or (padded and 0 < spare < _MOST_PADDING)
 
 
-def _read_lines(path: Path) -> list[str]:
+def _check(path: Path, text: str) -> None:
+    """Raises StartError if the library cannot read or use it."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
-        content = path.read_bytes()
-        refuse_pointer(path, content)
-        text = content.decode("utf-8")
+        templates_of(Tokenizer.from_str(text))
     except ValueError as error:
-        raise StartError(f"{path} is not UTF-8 ({error}): copy the file again") from error
-    lines = text.split("\n")  # not splitlines(): vocabularies hold U+2028 and its like as tokens
-    if not lines[-1]:
-        lines.pop()
-    return [line.strip() for line in lines]
-
-
-def _read_fast_vocabulary(path: Path) -> list[str]:
-    content = read_json(path)
-    model = content.get("model")
-    kind = _kind(model)
-    if kind != "WordPiece":
-        raise StartError(f"{path} holds a {kind} tokenizer, and only WordPiece can be served: use a BERT model")
-    ids = {**model.get("vocab", {}), **{part["content"]: part["id"] for part in content.get("added_tokens", ())}}
-    tokens = sorted(ids, key=ids.__getitem__)
-    if [ids[token] for token in tokens] != list(range(len(tokens))):
-        raise StartError(f"{path}: the ids of the vocabulary do not count from 0 without a gap: copy the file again")
-    return tokens
-
-
-def _kind(part: Any) -> str:
-    """The type of one part of tokenizer.json; old WordPiece models do not say theirs."""
-    if not isinstance(part, dict):
-        return "nameless"
-    return str(part.get("type", "WordPiece" if "continuing_subword_prefix" in part else "nameless"))
-
-
-# -- normalization ----------------------------------------------------------------------------------------------------
-
-
-def _normalization(model: ModelFolder) -> Normalization:
-    """What the folder's files say: tokenizer_config.json before tokenizer.json, as in Hugging Face's own library."""
-    if model.format is WeightFormat.GOOGLE:
-        return Normalization()
-    folder = model.tokenizer_folder
-    normalization = _fast_normalization(folder / "tokenizer.json")
-    config = folder / "tokenizer_config.json"
-    if config.is_file():
-        values = read_json(config)
-        names = {
-            "do_lower_case": "lowercase",
-            "strip_accents": "strip_accents",
-            "tokenize_chinese_chars": "space_chinese",
-        }
-        normalization = replace(normalization, **{names[name]: values[name] for name in names if name in values})
-    sentence = folder / "sentence_bert_config.json"
-    if sentence.is_file() and read_json(sentence).get("do_lower_case"):
-        normalization = replace(normalization, lowercase=True, strip_accents=bool(normalization.strip_accents))
-    return normalization
-
-
-def _fast_normalization(path: Path) -> Normalization:
-    if not path.is_file():
-        return Normalization()
-    content = read_json(path)
-    normalizer = content.get("normalizer")
-    for part, expected in (("normalizer", "BertNormalizer"), ("pre_tokenizer", "BertPreTokenizer")):
-        kind = _kind(content.get(part))
-        if kind != expected:
-            raise StartError(f"{path}: the {part} is {kind}, and only {expected} can be served: use a BERT model")
-    return Normalization(
-        lowercase=normalizer.get("lowercase", True),
-        strip_accents=normalizer.get("strip_accents"),
-        space_chinese=normalizer.get("handle_chinese_chars", True),
-        clean=normalizer.get("clean_text", True),
-    )
-
-
-# -- the pipeline -----------------------------------------------------------------------------------------------------
-
-
-def word_piece(tokens: Sequence[str], normalization: Normalization) -> str:
-    """A pipeline that cuts as Google's BERT does, for a vocabulary in the order of its ids.
-
-    It has no added tokens on purpose: the text "[CLS]" in a sentence is three tokens, as with Google's code.
-    Raises StartError if a special token is missing.
-    """
-    ids = _unique(tokens)
-    for token in (CLS, SEP, UNK):
-        if token not in ids:
-            raise StartError(f"the vocabulary has no {token}: it is not that of a BERT model")
-    # written here and not by the library, whose versions might write the same pipeline in other words
-    parts: dict[str, Any] = {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [],
-        "normalizer": {
-            "type": "BertNormalizer",
-            "clean_text": normalization.clean,
-            "handle_chinese_chars": normalization.space_chinese,
-            "strip_accents": normalization.strip_accents,
-            "lowercase": normalization.lowercase,
-        },
-        "pre_tokenizer": {"type": "BertPreTokenizer"},
-        "post_processor": {"type": "BertProcessing", "sep": [SEP, ids[SEP]], "cls": [CLS, ids[CLS]]},
-        "decoder": None,
-        "model": {
-            "type": "WordPiece",
-            "unk_token": UNK,
-            "continuing_subword_prefix": "##",
-            "max_input_chars_per_word": LONGEST_WORD,
-            "vocab": ids,
-        },
-    }
-    return json.dumps(parts)
-
-
-def _unique(tokens: Sequence[str]) -> dict[str, int]:
-    """Ids by token. Of a token that is there twice the last one counts; the others get blanks, which no word has."""
-    ids: dict[str, int] = {}
-    for index in reversed(range(len(tokens))):
-        name = tokens[index]
-        while name in ids:
-            name += " "
-        ids[name] = index
-    return dict(reversed(ids.items()))
+        raise StartError(f"{path} {error}: use another model") from error
+    except BaseException as error:  # a panic of the library is no Exception
+        if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
+            raise
+        raise StartError(f"{path} cannot be read by the package tokenizers ({error}): copy it again") from error
