@@ -155,6 +155,12 @@ def test_case_that_is_one_of_many_steps() -> None:
     assert cased.encode(["HELLO"]) != cased.encode(["hello"])
 
 
+def test_a_class_and_a_file_that_contradict_each_other(tmp_path: Path) -> None:
+    config = {"tokenizer_class": "AlbertTokenizer", "do_lower_case": False}
+    with pytest.raises(StartError, match=r"tokenizer_config\.json: do_lower_case is false, but tokenizer\.json does"):
+        tokenizer_of(copy_of("albert", tmp_path, tokenizer_config=config))
+
+
 def test_a_class_without_its_special_tokens(tmp_path: Path) -> None:
     content = content_of("mpnet")
     config = {"tokenizer_class": "BertTokenizer"}

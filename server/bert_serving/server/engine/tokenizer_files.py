@@ -54,12 +54,14 @@ def find_pipeline(config: ServerConfig, model: ModelFolder) -> str:
     settings = settings_of(model)
     path, parts = _hugging_face(model, settings)
     try:
+        heed_class(parts, settings)
         _heed(config, model, settings, path, parts)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise StartError(f"{path} is no tokenizer ({type(error).__name__}: {error}): copy the file again") from error
-    as_text = config.special_tokens == "text" or bool(settings.flag("split_special_tokens", False))
+    as_text = config.special_tokens == "text"
     if as_text:
         hide_special_tokens(parts)
+    as_text = as_text or bool(settings.flag("split_special_tokens", False))
     text = json.dumps(parts)
     _check(path, text)
     return Pipeline(text, unknown_id(parts), special_as_text=as_text).text()
@@ -74,9 +76,7 @@ def _hugging_face(model: ModelFolder, settings: TokenizerSettings) -> tuple[Path
     folder = model.tokenizer_folder
     fast, plain, merges = folder / "tokenizer.json", folder / "vocab.txt", folder / "merges.txt"
     if fast.is_file():
-        parts = read_tokenizer_json(fast)
-        heed_class(parts, settings)
-        return fast, parts
+        return fast, read_tokenizer_json(fast)
     if plain.is_file() and settings.kind in WORD_PIECE:
         names = settings.names
         tokens = read_lines(plain)

@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from bert_serving.server.engine.model_folder import read_json
-from bert_serving.server.engine.tokenizer_settings import BYTE_LEVEL, WORD_PIECE, Token, TokenizerSettings
+from bert_serving.server.engine.tokenizer_settings import (
+    BYTE_LEVEL,
+    SPECIAL_NAMES,
+    WORD_PIECE,
+    Token,
+    TokenizerSettings,
+)
 from bert_serving.server.errors import StartError
 
 Parts = dict[str, Any]
@@ -101,6 +107,13 @@ def heed_class(parts: Parts, settings: TokenizerSettings) -> None:
         for part in _parts_in(parts["pre_tokenizer"], "pretokenizers"):
             if part["type"] == "ByteLevel":
                 part["add_prefix_space"] = bool(settings.flag("add_prefix_space", False))
+    lowercase = settings.flag("do_lower_case", None)
+    found = any(part["type"] == "Lowercase" for part in _parts_in(parts["normalizer"], "normalizers"))
+    if settings.kind == "AlbertTokenizer" and lowercase not in (None, found):
+        raise StartError(
+            f"{settings.path}: do_lower_case is {json.dumps(lowercase)}, but tokenizer.json does the opposite: "
+            "save the tokenizer again, so that both say the same"
+        )
 
 
 def lower_first(parts: Parts) -> None:
@@ -200,13 +213,13 @@ def heed_template(parts: Parts, settings: TokenizerSettings, path: Path) -> None
     Raises StartError if a special token is missing.
     """
     processor = parts["post_processor"]
-    if processor is None and (settings.kind in WORD_PIECE or settings.kind in BYTE_LEVEL):
+    if processor is None and settings.kind in SPECIAL_NAMES:
         ids = {**vocabulary(parts), **{token["content"]: token["id"] for token in parts["added_tokens"]}}
         cls, sep = settings.names["cls"], settings.names["sep"]
         for token in (cls, sep):
             if token not in ids:
                 raise StartError(f"{path}: the vocabulary has no {token}, which {settings.kind} puts around a text")
-        like_bert = WORD_PIECE.get(settings.kind, {}).get("cls") == "[CLS]"
+        like_bert = SPECIAL_NAMES[settings.kind]["cls"] == "[CLS]"
         kind = {"type": "BertProcessing"} if like_bert else {"type": "RobertaProcessing", **_OFFSETS}
         processor = {**kind, "sep": [sep, ids[sep]], "cls": [cls, ids[cls]]}
     parts["post_processor"] = processor if settings.typed else _untyped(processor)

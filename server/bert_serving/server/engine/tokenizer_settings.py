@@ -18,6 +18,7 @@ from bert_serving.server.errors import StartError
 _BERT_NAMES = {"cls": "[CLS]", "sep": "[SEP]", "unk": "[UNK]", "pad": "[PAD]", "mask": "[MASK]"}
 _ROBERTA_NAMES = {"cls": "<s>", "sep": "</s>", "unk": "<unk>", "pad": "<pad>", "mask": "<mask>"}
 _MPNET_NAMES = {**_ROBERTA_NAMES, "unk": "[UNK]"}
+_ALBERT_NAMES = {**_BERT_NAMES, "unk": "<unk>", "pad": "<pad>"}
 _BARE = ("TokenizersBackend", "PreTrainedTokenizer")
 _TYPED = ("DebertaTokenizer", "DebertaV2Tokenizer", "FNetTokenizer")
 _LIKE_BERT = (
@@ -36,6 +37,13 @@ WORD_PIECE = {**dict.fromkeys(_LIKE_BERT, _BERT_NAMES), "MPNetTokenizer": _MPNET
 """Classes that cut as BERT does, with the names of their special tokens."""
 BYTE_LEVEL = dict.fromkeys(("RobertaTokenizer", "LongformerTokenizer", "BartTokenizer"), _ROBERTA_NAMES)
 """Classes that cut as RoBERTa does."""
+SPECIAL_NAMES = {
+    **WORD_PIECE,
+    **BYTE_LEVEL,
+    **dict.fromkeys(("XLMRobertaTokenizer", "CamembertTokenizer"), _ROBERTA_NAMES),
+    **dict.fromkeys(("AlbertTokenizer", "DebertaV2Tokenizer"), _ALBERT_NAMES),
+}
+"""Classes that put special tokens around a text even if tokenizer.json has no template, and the names of these."""
 _UNTYPED_WORD_PIECE = ("DistilBertTokenizer", "MPNetTokenizer")
 _ELSEWHERE = (
     "BertJapaneseTokenizer",
@@ -62,7 +70,7 @@ _ELSEWHERE = (
 """Classes that are Python code or need another program, such as MeCab, and never a `tokenizers` pipeline."""
 _BY_MODEL_TYPE = {
     "bert": "BertTokenizer",
-    "distilbert": "DistilBertTokenizer",
+    "distilbert": "BertTokenizer",
     "electra": "ElectraTokenizer",
     "mpnet": "MPNetTokenizer",
     "nomic_bert": "BertTokenizer",
@@ -188,7 +196,7 @@ def _old_list(path: Path, special: set[str]) -> dict[str, Token]:
 
 
 def _defaults(kind: str) -> dict[str, str]:
-    return dict(WORD_PIECE.get(kind) or BYTE_LEVEL.get(kind) or {})
+    return dict(SPECIAL_NAMES.get(kind, {}))
 
 
 def _content(value: Any) -> str:
