@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
 
 from bert_serving.server.engine.contract import Row
-from bert_serving.server.engine.features import (
-    FeatureMaker,
-    _cut_as_google,
-    _cut_evenly,
-    collate,
-    common_shape,
-    fixed_shape,
-)
+from bert_serving.server.engine.features import FeatureMaker, _lengths, collate, common_shape, fixed_shape
 from bert_serving.server.engine.tokenization import TextTokenizer
-from bert_serving.server.engine.vocabularies import Normalization, word_piece
+from bert_serving.server.engine.word_piece import Normalization, word_piece
 from bert_serving.server.errors import StartError
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "c", "##b", "|", "e", "é", "A"]
@@ -30,9 +21,7 @@ CLS, SEP, A, B, C = 2, 3, 4, 5, 6
 
 def maker(limit: int = 12, *, no_special_token: bool = False, lowercase: bool = True) -> FeatureMaker:
     return FeatureMaker(
-        TextTokenizer(json.dumps(word_piece(VOCABULARY, Normalization(lowercase)))),
-        limit,
-        no_special_token=no_special_token,
+        TextTokenizer(word_piece(VOCABULARY, Normalization(lowercase))), limit, no_special_token=no_special_token
     )
 
 
@@ -73,18 +62,7 @@ def test_pairs_are_cut_a_token_at_a_time(first: list[int], second: list[int], li
     left, right = list(first), list(second)
     while len(left) + len(right) > limit - 3:
         (left if len(left) > len(right) else right).pop()
-    assert _cut_as_google((first, second), limit - 3) == (left, right)
-
-
-@given(st.lists(st.integers(0, 9)), st.lists(st.integers(0, 9), min_size=1), st.integers(4, 20))
-def test_pairs_are_cut_as_the_library_does(first: list[int], second: list[int], limit: int) -> None:
-    library = Tokenizer.from_str(json.dumps(word_piece(VOCABULARY, Normalization())))
-    library.enable_truncation(limit, strategy="longest_first")
-    texts = [" ".join("ab"[number % 2] for number in side) for side in (first, second)]
-    ids = library.encode(texts[0], texts[1]).ids
-    sides = [A + number % 2 for number in first], [A + number % 2 for number in second]
-    left, right = _cut_evenly(sides, limit - 3)
-    assert [CLS, *left, SEP, *right, SEP] == ids
+    assert _lengths(len(first), len(second), limit - 3, library=False) == (len(left), len(right))
 
 
 def test_no_special_token() -> None:
@@ -164,7 +142,7 @@ def test_collate_hides_special_tokens() -> None:
 
 
 def test_vocabulary_lines_end_at_line_feeds_alone(tmp_path: Path) -> None:
-    from bert_serving.server.engine.vocabularies import read_lines
+    from bert_serving.server.engine.word_piece import read_lines
 
     path = tmp_path / "vocab.txt"
     path.write_bytes("a\r\n\u2028\nb\n".encode())

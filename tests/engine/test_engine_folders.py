@@ -85,12 +85,6 @@ def test_other_activations_are_built(activation: str, torch_folder: Folder, load
     assert (difference < 0.01) == (activation == "gelu_new")  # an approximation of gelu, and not at all
 
 
-BERT_NORMALIZER = {
-    "type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None,
-    "lowercase": True,
-}  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("tokenizer_config", "normalizer", "options", "lowercase"),
     [
@@ -108,7 +102,7 @@ def test_case_as_the_folder_says(
     if tokenizer_config is not None:
         (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer_config))
     if normalizer is not None:
-        write_tokenizer_json(folder, normalizer={**BERT_NORMALIZER, **normalizer})
+        write_tokenizer_json(folder, normalizer={"type": "BertNormalizer", **normalizer})
     config = resolve(folder, **options)
     tokenizer = load_tokenizer(config, find_model(config))
     (upper,), (lower,) = tokenizer.encode(["HELLO"]), tokenizer.encode(["hello"])

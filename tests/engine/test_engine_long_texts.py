@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
@@ -18,7 +17,7 @@ from bert_serving.server.engine import features, long_texts
 from bert_serving.server.engine.contract import Row
 from bert_serving.server.engine.features import FeatureMaker, _is_unicode, _split
 from bert_serving.server.engine.tokenization import TextTokenizer
-from bert_serving.server.engine.vocabularies import Normalization, word_piece
+from bert_serving.server.engine.word_piece import Normalization, word_piece
 
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "##a", "##b", "|", "e", "é", "A", "!", "字", "##e", ".", "##字"]
 OLD_PAIR = re.compile(r"^(.*) \|\|\| (.*)$")
@@ -37,7 +36,7 @@ NORMALIZATIONS = st.builds(
 
 
 def tokenizer(normalization: Normalization | None = None) -> TextTokenizer:
-    return TextTokenizer(json.dumps(word_piece(TOKENS, normalization or Normalization())))
+    return TextTokenizer(word_piece(TOKENS, normalization or Normalization()))
 
 
 class Whole(TextTokenizer):
@@ -45,11 +44,6 @@ class Whole(TextTokenizer):
 
     def first_ids(self, texts: Any, number: int) -> list[list[int]]:
         return self.encode(texts)
-
-
-def cutter(tokenizer: TextTokenizer) -> long_texts.LongTexts:
-    assert tokenizer._long_texts is not None
-    return tokenizer._long_texts
 
 
 @settings(max_examples=2000)
@@ -61,13 +55,13 @@ def test_the_first_ids_are_those_of_the_whole_text(
 ) -> None:
     cutting = tokenizer(normalization)
     whole = [ids[:number] for ids in cutting.encode(texts)]
-    assert cutter(cutting).first_ids(texts, number, size) == whole
+    assert cutting._long_texts.first_ids(texts, number, size) == whole
 
 
 @settings(max_examples=500)
 @given(NASTY, NASTY, st.integers(3, 30), st.booleans(), st.integers(2, 60))
 def test_rows_are_those_of_the_whole_text(first: str, second: str, limit: int, lowercase: bool, size: int) -> None:
-    pipeline = json.dumps(word_piece(TOKENS, Normalization(lowercase)))
+    pipeline = word_piece(TOKENS, Normalization(lowercase))
     texts = [first, f"{first} ||| {second}", first * 20 + " ||| " + second * 30]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(long_texts, "LEAST_SLICE", size)
@@ -127,7 +121,7 @@ def test_characters_that_break_words_do_so_and_those_inside_do_not(normalization
     asked = tokenizer(normalization)
     normalize = asked._tokenizer.normalizer.normalize_str
     words = asked._tokenizer.pre_tokenizer.pre_tokenize_str
-    for character in filter(cutter(asked)._break.match, CHARACTERS):
+    for character in filter(asked._long_texts._break.match, CHARACTERS):
         assert normalize("a" + character + "\u0301a") == normalize("a") + normalize(character + "\u0301a")
         assert words(normalize("a" + character))[0][0] == normalize("a")
     for character in CHARACTERS:
@@ -157,12 +151,10 @@ def test_all_marks_that_stay_are_known() -> None:
 @pytest.mark.parametrize("size", range(8, 60))
 def test_marks_that_stay_trade_places_as_in_the_whole_text(size: int) -> None:
     marks = "\U0001d16d\u0301\u200b\U0001d165", "\U0001d165\u0301\u200b\U0001d16d"
-    pipeline = json.dumps(
-        word_piece([*TOKENS, f"##{marks[0][0]}{marks[0][3]}", f"##{marks[0][3]}{marks[0][0]}"], Normalization())
-    )
+    pipeline = word_piece([*TOKENS, f"##{marks[0][0]}{marks[0][3]}", f"##{marks[0][3]}{marks[0][0]}"], Normalization())
     cutting = TextTokenizer(pipeline)
     texts = ["a" * number + mark + "b" for number in range(1, 80) for mark in marks]
-    found = cutter(cutting).first_ids(texts, 200, size)
+    found = cutting._long_texts.first_ids(texts, 200, size)
     assert found == cutting.encode(texts)
     assert found[::2] == found[1::2]
     assert cutting.unk not in found[0]

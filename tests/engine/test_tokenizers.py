@@ -1,273 +1,407 @@
-"""Tokenizers of every kind: ids as transformers has them, tokens as they are shown, special tokens, long texts.
-
-`tests/golden/architectures` has a tiny model with its own tokenizer for each kind.
-"""
+"""Tokenizers as they come: the ids of `transformers` for every tiny model, special tokens, own tokens, long texts."""
 
 from __future__ import annotations
 
-import json
-import shutil
-from functools import lru_cache
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from architectures import ARCHITECTURES, CASES, MODELS, content_of, copy_of, tokenizer_of
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.contract import Row
-from bert_serving.server.engine.features import FeatureMaker
-from bert_serving.server.engine.model_folder import find_model
-from bert_serving.server.engine.tokenization import TextTokenizer, load_tokenizer
-from bert_serving.server.errors import ConfigError, StartError
+from bert_serving.server.engine.features import FeatureMaker, _lengths
+from bert_serving.server.engine.pipeline import Pipeline
+from bert_serving.server.engine.tokenization import TextTokenizer
 
-FOLDER = Path(__file__).parents[1] / "golden" / "architectures"
-CASES = json.loads((FOLDER / "cases.json").read_text())
-SINGLE = sorted(name for name in CASES["models"] if not name.startswith(("st_", "cross_", "deberta")))
-PAIRS = sorted(name for name in CASES["models"] if name.startswith("cross_"))
-KINDS = ["bert_unigram", "roberta", "mpnet", "albert", "cross_bert", "modernbert"]
+CASED = {name: case for name, case in CASES["models"].items() if "ids" in case}
+LOADED: dict[str, TextTokenizer] = {}
 
 
-@lru_cache
-def tokenizer_of(folder: Path, **options: Any) -> TextTokenizer:
-    config = ServerConfig.from_mapping({"model_dir": str(folder), **options})
-    return load_tokenizer(config, find_model(config))
+def tiny(name: str) -> TextTokenizer:
+    return LOADED.setdefault(name, tokenizer_of(ARCHITECTURES / name))
 
 
-def row_of(folder: Path, text: Any, limit: int = 64, **options: Any) -> Row:
-    (row,) = FeatureMaker(tokenizer_of(folder, **options), limit).rows([text])
+def library(name: str) -> Tokenizer:
+    return Tokenizer.from_file(str(ARCHITECTURES / name / "tokenizer.json"))
+
+
+def row_of(tokenizer: TextTokenizer, text: Any, limit: int = 64, **options: Any) -> Row:
+    (row,) = FeatureMaker(tokenizer, limit, **options).rows([text])
     assert isinstance(row, Row), row
     return row
 
 
-def library(name: str) -> Tokenizer:
-    tokenizer = Tokenizer.from_file(str(FOLDER / name / "tokenizer.json"))
-    tokenizer.no_truncation()
-    return tokenizer
+@pytest.mark.parametrize("name", CASED)
+def test_ids_are_those_of_transformers(name: str) -> None:
+    case = CASED[name]
+    texts = [" ||| ".join(pair) for pair in CASES["pairs"]] if name.startswith("cross_") else CASES["texts"]
+    rows = [row_of(tiny(name), text, case["limit"]) for text in texts]
+    assert [row.ids for row in rows] == case["ids"]
 
 
-@pytest.mark.parametrize("name", SINGLE)
-def test_ids_of_texts(name: str) -> None:
-    expected = CASES["models"][name]
-    rows = [row_of(FOLDER / name, text, expected["limit"]) for text in CASES["texts"]]
-    assert [row.ids for row in rows] == expected["ids"]
-    assert all(row.first_length == row.length for row in rows)
-    assert [row.truncated for row in rows] == [
-        len(library(name).encode(text.strip()).ids) > expected["limit"] for text in CASES["texts"]
-    ]
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("limit", [7, 8, 24, 512])
+def test_rows_are_what_the_library_makes(name: str, limit: int) -> None:
+    """Ids, tokens, the places of special tokens and the type ids, of texts and pairs."""
+    expected = library(name)
+    expected.enable_truncation(limit, strategy="longest_first")
+    typed = "token_type_ids" in content_of(name, "tokenizer_config")["model_input_names"]
+    for texts in [*((text,) for text in CASES["texts"]), *map(tuple, CASES["pairs"]), ("bridge " * 90, "the " * 91)]:
+        encoding = expected.encode(*texts)
+        row = row_of(tiny(name), " ||| ".join(texts), limit)
+        assert row.ids == encoding.ids
+        assert tiny(name).tokens(row.ids) == [expected.id_to_token(index) for index in encoding.ids]
+        assert row.special == tuple(place for place, side in enumerate(encoding.sequence_ids) if side is None)
+        assert row.first_length == (encoding.type_ids.count(0) if typed else row.length)
+        assert row.truncated == bool(encoding.overflowing)
 
 
-@pytest.mark.parametrize("name", PAIRS)
-def test_ids_of_pairs(name: str) -> None:
-    expected = CASES["models"][name]
-    rows = [row_of(FOLDER / name, " ||| ".join(pair), expected["limit"]) for pair in CASES["pairs"]]
-    assert [row.ids for row in rows] == expected["ids"]
-    for row in rows:
-        assert (row.first_length < row.length) == (name == "cross_bert")  # the others' tokenizers feed no types
-        separators = {row.ids[place] for place in row.special}
-        assert len(separators) == 2
-        assert [place for place, index in enumerate(row.ids) if index in separators] == list(row.special)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(3, 50))
+def test_pairs_are_cut_as_by_the_library(first: int, second: int, limit: int) -> None:
+    expected = library("cross_bert")
+    expected.enable_truncation(limit, strategy="longest_first")
+    encoding = expected.encode(["the"] * first, ["the"] * second, is_pretokenized=True)
+    sides = encoding.sequence_ids
+    assert _lengths(first, second, limit - 3, library=True) == (sides.count(0), sides.count(1))
 
 
-LONG = ("winter music river", "a market and the", "station history", "blood pressure")
-
-
-@pytest.mark.parametrize("name", KINDS)
-@given(counts=st.tuples(st.integers(1, 60), st.integers(1, 60)), words=st.permutations(LONG), limit=st.integers(8, 40))
-def test_long_pairs_are_cut_as_the_library_does(
-    name: str, counts: tuple[int, int], words: list[str], limit: int
+@pytest.mark.parametrize(("numbers", "kept"), [((200, 300), (2, 3)), ((300, 200), (3, 2)), ((200, 200), (2, 3))])
+@pytest.mark.parametrize("as_tokens", [False, True])
+def test_the_odd_token_goes_to_the_side_that_was_longer(
+    numbers: tuple[int, int], kept: tuple[int, int], as_tokens: bool
 ) -> None:
-    first, second = (" ".join([word] * count) for word, count in zip(words, counts, strict=False))
-    ours = row_of(FOLDER / name, f"{first} ||| {second}", limit)
-    own = tokenizer_of(FOLDER / name)
-    ready = [own.tokens(ids) for ids in own.encode([first, second])]
-    theirs = library(name)
-    theirs.enable_truncation(limit, strategy="longest_first")
-    assert ours.ids == theirs.encode(first, second).ids
-    assert row_of(FOLDER / name, [*ready[0], "|||", *ready[1]], limit) == ours
+    first, second = (["the"] * number for number in numbers)
+    row = row_of(
+        tiny("cross_bert"), [*first, "|||", *second] if as_tokens else " ||| ".join(map(" ".join, (first, second))), 8
+    )
+    assert (row.special[1] - 1, row.special[2] - row.special[1] - 1) == kept
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_tokens_and_ids_that_are_ready(name: str) -> None:
-    own = tokenizer_of(FOLDER / name)
+# -- special tokens in texts ------------------------------------------------------------------------------------------
+
+SPECIAL = {"WordPiece": ("cross_bert", "[SEP]"), "BPE": ("roberta", "</s>"), "Unigram": ("xlm_roberta", "</s>")}
+
+
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_a_special_token_in_a_text_is_what_the_tokenizer_makes_of_it(kind: str) -> None:
+    name, token = SPECIAL[kind]
+    text = f"bridge{token}the river"
+    assert row_of(tiny(name), text).ids == library(name).encode(text).ids
+    assert row_of(tiny(name), text).special == (0, row_of(tiny(name), text).length - 1)
+
+
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_special_tokens_as_text(kind: str) -> None:
+    name, token = SPECIAL[kind]
+    tokenizer = tokenizer_of(ARCHITECTURES / name, special_tokens="text")
+    special = library(name).token_to_id(token)
+    assert special is not None
+    row = row_of(tokenizer, f"bridge{token}the river")
+    assert row.ids.count(special) == 1 + (row.ids[0] == special)
+    assert row.ids[-1] == special
+    assert tokenizer.tokens(row.ids)[-1] == token
     for text in CASES["texts"]:
-        row = row_of(FOLDER / name, text, 512)
-        tokens = own.tokens(row.ids)
-        assert tokens == [library(name).id_to_token(index) for index in row.ids]
-        inside = [index for place, index in enumerate(row.ids) if place not in row.special]
-        assert row_of(FOLDER / name, own.tokens(inside), 512) == row
-        assert row_of(FOLDER / name, inside, 512) == row
+        assert row_of(tokenizer, text) == row_of(tiny(name), text)
+    assert row_of(tokenizer, [*tokenizer.tokens([row.ids[1]]), token]).ids[1:3] == [row.ids[1], special]
+    assert tokenizer.unk == tiny(name).unk
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_a_ready_token_that_is_unknown(name: str) -> None:
-    (row,) = FeatureMaker(tokenizer_of(FOLDER / name), 64).rows([["no such token at all"]])
-    if name in ("roberta", "modernbert"):  # bytes make up every word
-        assert row == "the vocabulary has no token 'no such token at all', and none for unknown ones"
+@pytest.mark.parametrize("kind", ["WordPiece", "BPE"])
+def test_a_folder_may_say_that_they_are_text(kind: str, tmp_path: Path) -> None:
+    name, token = SPECIAL[kind]
+    config = {**content_of(name, "tokenizer_config"), "split_special_tokens": True}
+    tokenizer = tokenizer_of(copy_of(name, tmp_path, tokenizer_config=config))
+    assert row_of(tokenizer, f"a{token}b") == row_of(
+        tokenizer_of(ARCHITECTURES / name, special_tokens="text"), f"a{token}b"
+    )
+
+
+def test_special_tokens_are_folder_or_text() -> None:
+    from bert_serving.server.config import _special_tokens
+
+    with pytest.raises(ValueError, match="must be one of folder, text, not 'none'"):
+        _special_tokens("none")
+
+
+@pytest.mark.parametrize("where", ["added_tokens", "special_tokens_map", "tokenizer_config", "extra"])
+@pytest.mark.parametrize("name", ["cross_bert", "roberta", "xlm_roberta"])
+def test_added_tokens_are_heeded(where: str, name: str, tmp_path: Path) -> None:
+    """Wherever they stand; each folder's table is made larger by one."""
+    config = content_of(name, "tokenizer_config")
+    size = content_of(name, "config")["vocab_size"]
+    files: dict[str, Any] = {"config": {**content_of(name, "config"), "vocab_size": size + 1}}
+    mark = {"content": "<new>", "lstrip": False, "rstrip": False, "normalized": False, "single_word": False}
+    if where == "added_tokens":
+        files["added_tokens"] = {"<new>": size}
+    elif where == "special_tokens_map":
+        files["special_tokens_map"] = {"additional_special_tokens": [mark]}
+    elif where == "extra":
+        files["tokenizer_config"] = {**config, "extra_special_tokens": ["<new>"]}
     else:
-        assert isinstance(row, Row)
-        assert row.ids[1] == tokenizer_of(FOLDER / name).unk
+        files["tokenizer_config"] = {**config, "added_tokens_decoder": {str(size): {**mark, "special": True}}}
+    tokenizer = tokenizer_of(copy_of(name, tmp_path, **files))
+    assert row_of(tokenizer, "bridge<new>river").ids.count(size) == 1
+    assert tokenizer.tokens([size]) == ["<new>"]
 
 
-SEPARATORS = {
-    "bert_unigram": "</s>", "roberta": "</s>", "mpnet": "</s>", "albert": "[SEP]", "cross_bert": "[SEP]",
-    "modernbert": "[SEP]",
-}  # fmt: skip
+# -- own tokens and ids -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_a_special_token_in_a_text(name: str) -> None:
-    token = SEPARATORS[name]
-    text = f"winter{token}music"
-    separator = library(name).get_vocab()[token]
-    as_folder = row_of(FOLDER / name, text)
-    assert as_folder.ids == library(name).encode(text).ids
-    assert as_folder.ids.count(separator) == 2
-    as_text = row_of(FOLDER / name, text, special_tokens="text")
-    assert as_text.ids.count(separator) == 1
-    assert as_text.length > as_folder.length
+@pytest.mark.parametrize("name", MODELS)
+def test_own_tokens_and_ids_give_the_row_of_the_text(name: str) -> None:
+    text = CASES["texts"][3]
+    row = row_of(tiny(name), text)
+    tokens = [token for place, token in enumerate(tiny(name).tokens(row.ids)) if place not in row.special]
+    ids = [index for place, index in enumerate(row.ids) if place not in row.special]
+    assert row_of(tiny(name), tokens) == row
+    assert row_of(tiny(name), ids) == row
+    assert row_of(tiny(name), ids, no_special_token=True).ids == ids
+    pair = row_of(tiny(name), [*tokens, "|||", *tokens])
+    assert pair == row_of(tiny(name), f"{text} ||| {text}")
 
 
-WORDS = st.lists(
-    st.one_of(
-        st.sampled_from(
-            ["winter", "music,", "a", "station", "e\u0301", "\u4f60\u597d", "\uff41b", "[SEP]", "</s>", "1.5"]
-        ),
-        st.text(max_size=6),
-    ),
-    max_size=40,
-)
-SPACES = st.sampled_from([" ", " ", " ", "  ", "\n", "\u00a0", "\u3000", ""])
+@pytest.mark.parametrize("name", MODELS)
+def test_tokens_that_nobody_knows(name: str) -> None:
+    (found,) = FeatureMaker(tiny(name), 64).rows([["zyzzyva"]])
+    if content_of(name)["model"]["type"] == "BPE":
+        assert found == "the vocabulary has no token 'zyzzyva', and no unknown token to put in its place"
+    else:
+        unknown = {"cross_xlm_roberta": "<unk>"}.get(name, content_of(name, "tokenizer_config")["unk_token"])
+        assert isinstance(found, Row)
+        assert found.ids[1] == library(name).token_to_id(unknown)
 
 
-@pytest.mark.parametrize("name", KINDS)
-@given(words=WORDS, space=SPACES, number=st.integers(1, 50), repeats=st.integers(1, 40))
-def test_the_first_ids_of_a_long_text(name: str, words: list[str], space: str, number: int, repeats: int) -> None:
-    own = tokenizer_of(FOLDER / name)
-    text = " and then ".join([space.join(words)] * repeats)
-    if not text.isascii():
-        text = text.encode("utf-8", "ignore").decode()
-    assert own.first_ids([text], number) == [own.encode([text])[0][:number]]
+@pytest.mark.parametrize("strange", [-1, 344, 2**40])
+def test_ids_beyond_the_vocabulary(strange: int) -> None:
+    (found,) = FeatureMaker(tiny("xlm_roberta"), 64).rows([[5, strange]])
+    assert found == f"the vocabulary has the token ids 0 to 343, and not {strange}"
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_of_a_long_text_no_more_is_read_than_is_needed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = ServerConfig.from_mapping({"model_dir": str(FOLDER / name)})
-    own = load_tokenizer(config, find_model(config))
-    read: list[int] = []
-    encode = own._encode
-
-    def note(texts: list[str], **rest: Any) -> Any:
-        read.extend(map(len, texts))
-        return encode(texts, **rest)
-
-    monkeypatch.setattr(own, "_encode", note)
-    own.first_ids(["winter music " * 100_000], 20)
-    assert sum(read) < 5_000
-
-
-def copied(name: str, to: Path, *without: str, **files: Any) -> Path:
-    folder = to / name
-    shutil.copytree(FOLDER / name, folder)
-    for file in without:
-        (folder / file).unlink()
-    for file, content in files.items():
-        text = content if isinstance(content, str) else json.dumps(content)
-        (folder / file.replace("__", ".")).write_text(text)
-    return folder
-
-
-def test_byte_pairs_without_tokenizer_json(tmp_path: Path) -> None:
-    model = json.loads((FOLDER / "roberta" / "tokenizer.json").read_text())["model"]
-    merges = "\n".join(["#version: 0.2", *(" ".join(pair) for pair in model["merges"])])
-    folder = copied("roberta", tmp_path, "tokenizer.json", vocab__json=model["vocab"], merges__txt=merges + "\n")
-    for text in [*CASES["texts"], "winter</s>music<pad> x"]:
-        assert row_of(folder, text, 64).ids == row_of(FOLDER / "roberta", text, 64).ids
-
-
-@pytest.mark.parametrize("name", ["mpnet", "distilbert", "electra", "cross_bert"])
-def test_word_pieces_without_tokenizer_json(name: str, tmp_path: Path) -> None:
-    content = json.loads((FOLDER / name / "tokenizer.json").read_text())
-    ids = library(name).get_vocab()
-    lines = "".join(f"{token}\n" for token in sorted(ids, key=ids.__getitem__))
-    kinds = {"mpnet": "MPNetTokenizer", "distilbert": "DistilBertTokenizer", "electra": "ElectraTokenizer"}
-    about = {"tokenizer_class": kinds.get(name, "BertTokenizer")}
-    folder = copied(name, tmp_path, "tokenizer.json", vocab__txt=lines, tokenizer_config__json=about)
-    special = content["added_tokens"][0]["content"]
-    for text in [*CASES["texts"], f"winter{special}music"]:
-        assert row_of(folder, text, 64).ids == row_of(FOLDER / name, text, 64).ids
-    for pair in CASES["pairs"]:
-        assert row_of(folder, " ||| ".join(pair), 64).ids == row_of(FOLDER / name, " ||| ".join(pair), 64).ids
-
-
-def test_tokens_that_were_added_to_a_vocabulary(tmp_path: Path) -> None:
-    ids = library("cross_bert").get_vocab()
-    lines = "".join(f"{token}\n" for token in sorted(ids, key=ids.__getitem__)[:-2])
-    last = len(ids) - 2
-    about = {
-        "tokenizer_class": "BertTokenizer",
-        "added_tokens_decoder": {str(last): {"content": "<url>", "special": True, "normalized": False}},
+def test_ids_in_a_gap(tmp_path: Path) -> None:
+    content, config = content_of("roberta"), content_of("roberta", "config")
+    content["added_tokens"].append({**content["added_tokens"][0], "id": 700, "content": "<new>"})
+    content["model"]["vocab"] = {
+        token: index + 10 * (index == 699) for token, index in content["model"]["vocab"].items()
     }
-    folder = copied(
-        "cross_bert", tmp_path, "tokenizer.json", vocab__txt=lines, tokenizer_config__json=about,
-        added_tokens__json={"<user>": last + 1},
-    )  # fmt: skip
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "vocab_size": len(ids) - 2 + 64 - (len(ids) - 2) % 64}))
-    row = row_of(folder, "music <url> and <user>")
-    assert last in row.ids
-    assert last + 1 in row.ids
+    folder = copy_of("roberta", tmp_path, tokenizer=content, config={**config, "vocab_size": 720})
+    tokenizer = tokenizer_of(folder)
+    (found,) = FeatureMaker(tokenizer, 64).rows([[5, 699]])
+    assert isinstance(found, str)
+    assert found.endswith("and not 699")
+
+
+# -- other files ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("about", "types"),
+    ("values", "typed"),
     [
-        ({"model_input_names": ["input_ids", "token_type_ids", "attention_mask"]}, True),
-        ({"model_input_names": ["input_ids", "attention_mask"]}, False),
         ({"tokenizer_class": "BertTokenizer"}, True),
         ({"tokenizer_class": "BertTokenizerFast"}, True),
+        ({"tokenizer_class": "ElectraTokenizer"}, True),
+        ({"tokenizer_class": "DistilBertTokenizer"}, False),
+        ({"tokenizer_class": "MPNetTokenizerFast"}, False),
         ({"tokenizer_class": "PreTrainedTokenizerFast"}, False),
         ({"tokenizer_class": "TokenizersBackend"}, False),
-        ({}, True),
+        ({"tokenizer_class": "XLMRobertaTokenizer"}, False),
+        ({"tokenizer_class": "BertTokenizer", "model_input_names": ["input_ids"]}, False),
+        ({"tokenizer_class": "TokenizersBackend", "model_input_names": ["input_ids", "token_type_ids"]}, True),
+        (None, True),
     ],
     ids=str,
 )
-def test_whether_types_are_fed(about: dict[str, Any], types: bool, tmp_path: Path) -> None:
-    folder = copied("cross_bert", tmp_path, tokenizer_config__json=about)
-    row = row_of(folder, "winter ||| music")
-    assert (row.first_length < row.length) == types
+def test_type_ids_are_fed_as_the_class_says(values: Any, typed: bool, tmp_path: Path) -> None:
+    tokenizer = tokenizer_of(copy_of("cross_bert", tmp_path, tokenizer_config=values))
+    row = row_of(tokenizer, "one ||| two")
+    assert row.ids == row_of(tiny("cross_bert"), "one ||| two").ids
+    assert (row.first_length < row.length) == typed
 
 
-def test_cased_tokenization_keeps_case_of_any_normalizer() -> None:
-    assert row_of(FOLDER / "albert", "WINTER", cased_tokenization=True).ids != row_of(FOLDER / "albert", "winter").ids
-    assert row_of(FOLDER / "albert", "WINTER").ids == row_of(FOLDER / "albert", "winter").ids
-    with pytest.raises(ConfigError, match="-cased_tokenization changes nothing"):
-        tokenizer_of(FOLDER / "roberta", cased_tokenization=True)
+def vocab_txt_of(name: str, folder: Path, **files: Any) -> Path:
+    """The folder with vocab.txt in place of tokenizer.json."""
+    copy_of(name, folder, tokenizer=None, **files)
+    vocab = content_of(name)["model"]["vocab"]
+    (folder / "vocab.txt").write_text("".join(f"{token}\n" for token in sorted(vocab, key=vocab.__getitem__)), "utf-8")
+    return folder
 
 
 @pytest.mark.parametrize(
-    ("name", "without", "files", "reason"),
+    ("name", "kind"),
+    [("cross_bert", "BertTokenizer"), ("mpnet", "MPNetTokenizer"), ("distilbert", "DistilBertTokenizerFast")],
+)
+def test_vocab_txt_of_a_class_is_as_good_as_tokenizer_json(name: str, kind: str, tmp_path: Path) -> None:
+    config = {**content_of(name, "tokenizer_config"), "tokenizer_class": kind}
+    tokenizer = tokenizer_of(vocab_txt_of(name, tmp_path, tokenizer_config=config))
+    for text in [*CASES["texts"], *(" ||| ".join(pair) for pair in CASES["pairs"]), "a[SEP]b</s>c"]:
+        assert row_of(tokenizer, text) == row_of(tiny(name), text)
+
+
+def test_vocab_txt_without_a_word_about_the_tokenizer(tmp_path: Path) -> None:
+    tokenizer = tokenizer_of(vocab_txt_of("cross_bert", tmp_path, tokenizer_config=None))
+    assert row_of(tokenizer, "a[SEP]b ||| c") == row_of(tiny("cross_bert"), "a[SEP]b ||| c")
+
+
+def test_old_folders_of_roberta(tmp_path: Path) -> None:
+    content = content_of("roberta")
+    config = {**content_of("roberta", "tokenizer_config"), "tokenizer_class": "RobertaTokenizer"}
+    copy_of("roberta", tmp_path, tokenizer=None, tokenizer_config=config, vocab=content["model"]["vocab"])
+    lines = [merge if isinstance(merge, str) else " ".join(merge) for merge in content["model"]["merges"]]
+    (tmp_path / "merges.txt").write_text("\n".join(["#version: 0.2", *lines, ""]), "utf-8")
+    tokenizer = tokenizer_of(tmp_path)
+    for text in [*CASES["texts"], *(" ||| ".join(pair) for pair in CASES["pairs"]), "a</s>b"]:
+        assert row_of(tokenizer, text) == row_of(tiny("roberta"), text)
+
+
+@pytest.mark.parametrize("name", ["cross_bert", "roberta", "albert"])
+def test_lower_case_of_sentence_transformers(name: str, tmp_path: Path) -> None:
+    """Before all else, where nothing does it yet; accents are not its business."""
+    folder = copy_of(name, tmp_path, sentence_bert_config={"do_lower_case": True})
+    tokenizer = tokenizer_of(folder)
+    for text in CASES["texts"]:
+        assert row_of(tokenizer, text) == row_of(tiny(name), text.lower())
+
+
+def test_case_of_a_class_of_berts_kind(tmp_path: Path) -> None:
+    config = {**content_of("cross_bert", "tokenizer_config"), "do_lower_case": False}
+    bare = tokenizer_of(copy_of("cross_bert", tmp_path, tokenizer_config=config))
+    assert bare.encode(["HELLO"]) == bare.encode(["hello"])
+    config["tokenizer_class"] = "BertTokenizer"
+    named = tokenizer_of(copy_of("cross_bert", tmp_path, tokenizer_config=config))
+    assert named.encode(["HELLO"]) != named.encode(["hello"])
+
+
+def test_a_space_before_the_first_word(tmp_path: Path) -> None:
+    config = {
+        **content_of("roberta", "tokenizer_config"),
+        "tokenizer_class": "RobertaTokenizer",
+        "add_prefix_space": True,
+    }
+    tokenizer = tokenizer_of(copy_of("roberta", tmp_path, tokenizer_config=config))
+    assert row_of(tokenizer, "bridge") == row_of(tiny("roberta"), " bridge")
+
+
+def test_truncation_and_padding_of_the_file_are_left_out(tmp_path: Path) -> None:
+    content = content_of("mpnet")
+    content["truncation"] = {"direction": "Left", "max_length": 5, "strategy": "LongestFirst", "stride": 0}
+    content["padding"] = {
+        "strategy": {"Fixed": 128}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 1, "pad_type_id": 0,
+        "pad_token": "<pad>",
+    }  # fmt: skip
+    tokenizer = tokenizer_of(copy_of("mpnet", tmp_path, tokenizer=content))
+    for text in CASES["texts"]:
+        assert row_of(tokenizer, text) == row_of(tiny("mpnet"), text)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
     [
-        ("cross_bert", (), {"tokenizer_config__json": {"tokenizer_class": "BertJapaneseTokenizer"}}, "MeCab"),
-        ("roberta", (), {"tokenizer_config__json": {"tokenizer_class": "PhobertTokenizer"}}, "VnCoreNLP"),
-        ("roberta", ("tokenizer.json",), {}, "has no tokenizer"),
-        ("xlm_roberta", ("tokenizer.json",), {"sentencepiece__bpe.model": "x"}, "sentencepiece.bpe.model alone"),
-        ("albert", ("tokenizer.json",), {"spiece__model": "x"}, "spiece.model alone"),
-        ("roberta", ("tokenizer.json",), {"vocab__json": {"<s>": 0}}, "merges.txt is missing"),
-        ("roberta", ("tokenizer.json",), {"vocab__json": {"<s>": 0}, "merges__txt": "a b\n"}, "no </s>"),
-        ("mpnet", (), {"tokenizer__json": "{"}, "tokenizer.json is not valid JSON"),
-        ("mpnet", (), {"tokenizer__json": "version https://git-lfs.github.com/spec/v1\n"}, "Git LFS pointer"),
-        ("mpnet", (), {"tokenizer__json": {"version": "1.0"}}, "holds no tokenizer"),
-        ("mpnet", (), {"config__json": "smaller"}, "ids up to .* but vocab_size is 100"),
+        ("cross_bert", "BertTokenizer"),
+        ("mpnet", "MPNetTokenizer"),
+        ("roberta", "RobertaTokenizerFast"),
+        ("xlm_roberta", "XLMRobertaTokenizerFast"),
+        ("camembert", "CamembertTokenizer"),
+        ("albert", "AlbertTokenizer"),
     ],
 )
-def test_what_cannot_be_served_is_refused_by_name(
-    name: str, without: tuple[str, ...], files: dict[str, Any], reason: str, tmp_path: Path
-) -> None:
-    if "config__json" in files:
-        files = {"config__json": {**json.loads((FOLDER / name / "config.json").read_text()), "vocab_size": 100}}
-    folder = copied(name, tmp_path, *without, **files)
-    with pytest.raises(StartError, match=reason):
-        tokenizer_of(folder)
+def test_without_a_template_the_class_has_one(name: str, kind: str, tmp_path: Path) -> None:
+    config = {**content_of(name, "tokenizer_config"), "tokenizer_class": kind}
+    content = {**content_of(name), "post_processor": None}
+    tokenizer = tokenizer_of(copy_of(name, tmp_path, tokenizer=content, tokenizer_config=config))
+    for text in ("the bridge", "the ||| bridge"):
+        assert row_of(tokenizer, text) == row_of(tiny(name), text)
+
+
+def test_without_a_template_a_bare_tokenizer_adds_nothing(tmp_path: Path) -> None:
+    folder = copy_of("mpnet", tmp_path, tokenizer={**content_of("mpnet"), "post_processor": None})
+    tokenizer = tokenizer_of(folder)
+    assert row_of(tokenizer, "the").special == ()
+    assert FeatureMaker(tokenizer, 64).rows([""]) == ["the text has no tokens, and the model's tokenizer adds none"]
+
+
+def test_the_bare_pipeline_is_googles() -> None:
+    from bert_serving.server.engine.word_piece import Normalization, word_piece
+
+    text = word_piece(["[UNK]", "[CLS]", "[SEP]"], Normalization())
+    assert Pipeline.of(text) == Pipeline(text, 0, library_pairs=False)
+    wrapped = Pipeline(text, 5, special_as_text=True)
+    assert Pipeline.of(wrapped.text()) == wrapped
+
+
+# -- long texts -------------------------------------------------------------------------------------------------------
+
+WORDS = [
+    *("the", "bridge", "winter", "History", "café", "naïve", "x" * 150, "погода", "и", "сегодня", "字字", "가나", "३"),
+    *(
+        " ",
+        " ",
+        " ",
+        "  ",
+        "\n",
+        "\t",
+        "\u3000",
+        "\u200b",
+        "\u0301",
+        "\xa0",
+        "ﬁ",
+        "½",
+        "™",
+        "...",
+        "!",
+        "'s",
+        "12",
+        "3",
+    ),
+    *("[SEP]", "</s>", "<mask>", "[SE", "P]", "[", "]", "<", "s>", "\u2581", "\U0001f600"),
+]
+READ_IN_PART = [name for name in MODELS if "st_" not in name]
+
+
+@settings(max_examples=150)
+@given(
+    st.lists(st.sampled_from(WORDS) | st.characters(exclude_categories=["Cs"]), max_size=60),
+    st.integers(1, 30),
+    st.integers(2, 40),
+    st.sampled_from(READ_IN_PART),
+)
+def test_the_first_ids_are_those_of_the_whole_text(pieces: list[str], number: int, size: int, name: str) -> None:
+    tokenizer = tiny(name)
+    text = "".join(pieces)
+    reader: Any = tokenizer._first_ids
+    assert reader([text, text * 3], number, size) == [ids[:number] for ids in tokenizer.encode([text, text * 3])]
+
+
+@pytest.mark.parametrize("name", READ_IN_PART)
+def test_no_more_of_an_honest_text_is_read_than_needed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [word for text in CASES["texts"] for word in text.split()]
+    text = " ".join(random.Random(1).choices(words, k=100_000))
+    tokenizer = tokenizer_of(ARCHITECTURES / name)
+    lengths: list[int] = []
+    encode = tokenizer._encode
+
+    def counting(texts: list[str], **options: Any) -> Any:
+        lengths.extend(map(len, texts))
+        return encode(texts, **options)
+
+    monkeypatch.setattr(tokenizer, "_encode", counting)
+    row_of(tokenizer, text, 512)
+    assert sum(lengths) < 30_000
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"normalizer": {"type": "Replace", "pattern": {"Regex": "e (.*)$"}, "content": "x"}},
+        {"pre_tokenizer": None},
+        {"pre_tokenizer": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": False}},
+    ],
+    ids=str,
+)
+def test_what_is_not_known_to_end_words_is_read_whole(part: dict[str, Any], tmp_path: Path) -> None:
+    tokenizer = tokenizer_of(copy_of("xlm_roberta", tmp_path, tokenizer={**content_of("xlm_roberta"), **part}))
+    assert tokenizer._first_ids == tokenizer._whole
+    text = "the bridge " * 500
+    assert tokenizer.first_ids([text], 9) == [tokenizer.encode([text])[0][:9]]

@@ -13,7 +13,6 @@ from folders import TINY
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine import tensorflow_engine
 from bert_serving.server.engine.tensorflow_engine import TensorFlowEngine
-from bert_serving.server.engine.vocabularies import Normalization, word_piece
 
 TEXTS = ["hello world!", "First do it ||| then do it right", "Café 你好"]
 
@@ -54,8 +53,11 @@ def copy_tiny(folder: Path, *, without: str = "") -> Path:
 def write_tokenizer_json(folder: Path, **parts: Any) -> None:
     """Say what `vocab.txt` says the way Hugging Face's fast tokenizers do; `parts` take the place of its own."""
     tokens = (folder / "vocab.txt").read_text("utf-8").split("\n")[:-1]
-    content = word_piece(tokens, Normalization())
-    special = [tokens.index(token) for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]")]
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-    content["added_tokens"] = [{"id": number, "content": tokens[number], **flags} for number in special]
+    model = {"type": "WordPiece", "unk_token": "[UNK]", "vocab": {token: number for number, token in enumerate(tokens)}}
+    content = {
+        "added_tokens": [{"id": 0, "content": "[PAD]"}],
+        "normalizer": {"type": "BertNormalizer", "lowercase": True, "strip_accents": None},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "model": model,
+    }
     (folder / "tokenizer.json").write_text(json.dumps({**content, **parts}))

@@ -73,15 +73,18 @@ def _fraction(text: str) -> float:
 DTYPES = ("float32", "bfloat16", "float16", "auto")
 
 
-def _special_tokens(text: str) -> str:
-    if text not in ("folder", "text"):
-        raise ValueError(f"must be folder or text, not {text!r}")
-    return text
-
-
 def _dtype(text: str) -> str:
     if text not in DTYPES:
         raise ValueError(f"must be one of {', '.join(DTYPES)}, not {text!r}")
+    return text
+
+
+SPECIAL_TOKENS = ("folder", "text")
+
+
+def _special_tokens(text: str) -> str:
+    if text not in SPECIAL_TOKENS:
+        raise ValueError(f"must be one of {', '.join(SPECIAL_TOKENS)}, not {text!r}")
     return text
 
 
@@ -184,13 +187,6 @@ class ServerConfig:
     cased_tokenization: bool = _option(
         False, "keep case and accents, as cased models need it", group=_BERT, shapes_vectors=True
     )
-    special_tokens: str = _option(
-        "folder",
-        "a special token that is written in a text is what the model's own tokenizer makes of it (folder), or text",
-        _special_tokens,
-        group=_BERT,
-        shapes_vectors=True,
-    )
     pooling_layer: tuple[int, ...] = _option(
         (-2,),
         "encoder layer(s) to pool, -1 is the last; several are concatenated",
@@ -209,6 +205,10 @@ class ServerConfig:
     no_special_token: bool = _option(
         False, "add no [CLS] and [SEP] to tokenized texts", group=_BERT, shapes_vectors=True
     )
+    special_tokens: str = _option(
+        "folder", "what a special token is that is written in a text, such as [SEP]: folder: what the tokenizer of the "
+        "model's folder makes of it; text: text", _special_tokens, group=_BERT, shapes_vectors=True,
+    )  # fmt: skip
     show_tokens_to_client: bool = _option(False, "send the tokens to clients that ask for them", group=_BERT)
     no_position_embeddings: bool = _option(False, "leave out the position embeddings", group=_BERT, shapes_vectors=True)
     num_labels: int = _option(

@@ -124,7 +124,7 @@ GOOD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "content", "how", "texts"), GOOD, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("name", "content", "how", "texts"), GOOD, ids=[row[0] for row in GOOD])
 def test_the_texts_that_a_person_expects(
     tmp_path: Path, name: str, content: bytes, how: dict[str, Any], texts: list[str]
 ) -> None:
@@ -167,7 +167,7 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "content", "how", "cure"), REFUSED, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("name", "content", "how", "cure"), REFUSED, ids=[row[0] for row in REFUSED])
 def test_what_is_not_sure_is_refused_with_the_cure(
     tmp_path: Path, name: str, content: bytes, how: dict[str, Any], cure: str
 ) -> None:

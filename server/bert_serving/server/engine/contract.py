@@ -35,8 +35,8 @@ class Row:
     """The features of one text, ready for the model.
 
     `ids` holds the token ids with the special ones, already cut to the length limit. The first `first_length` of
-    them have type id 0, the rest (the second text of a pair and its [SEP]) 1. `special` lists the positions of the
-    [CLS] and [SEP] that were added, which `-mask_cls_sep` hides.
+    them have type id 0, the rest (the second text of a pair and its [SEP], if the model tells them apart) 1. `special`
+    lists the positions of the special tokens that were added, such as [CLS] and [SEP], which `-mask_cls_sep` hides.
     """
 
     ids: list[int]

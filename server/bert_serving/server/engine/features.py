@@ -1,19 +1,19 @@
 """Texts to rows of token ids, and rows to the arrays of one micro-batch. No TensorFlow.
 
-one text        [CLS] a ... [SEP]
-a pair          [CLS] a ... [SEP] b ... [SEP]       from "a ||| b", or from the token "|||" in a tokenized text
+A text, or a pair from "a ||| b" (or from the token "|||" in a tokenized text), between special tokens: see `template`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
 
 from bert_serving.server.engine.contract import Row, Texts
-from bert_serving.server.engine.tokenization import TextTokenizer
+from bert_serving.server.engine.tokenization import TextTokenizer, UnknownToken
 
 IntArray = np.ndarray[Any, np.dtype[np.int32]]
 
@@ -26,9 +26,8 @@ _NOT_UNICODE = "the text is not valid Unicode: it has half of a surrogate pair"
 _STEP = 1 << 16  # characters or token ids that are looked at in one go
 ROW_STEP, TOKEN_STEP = 8, 16
 _FEWEST_TOKENS = 16  # of a row with a fixed shape
-_COMPARED = 16
-"""Of which of two long texts is the longer one, so many times the limit are looked at: beyond, both count as alike."""
 _NO_TOKENS = "the text has no tokens, and -no_special_token adds none"
+_NOTHING = "the text has no tokens, and the model's tokenizer adds none"
 
 Sides = tuple[list[int], list[int]]
 """Ids of the first and of the second text; without a second one, the latter is empty."""
@@ -56,71 +55,74 @@ class FeatureMaker:
 
     def rows(self, texts: Texts) -> list[Row | str]:
         """A row for each text, or a sentence that says why there is none."""
-        plain = {
-            index: self._split(text) for index, text in enumerate(texts) if isinstance(text, str) and _is_unicode(text)
-        }
+        split = _split_as_written if self._tokenizer.library_pairs else _split
+        plain = {index: split(text) for index, text in enumerate(texts) if isinstance(text, str) and _is_unicode(text)}
         ids = iter(self._tokenizer.first_ids([side for sides in plain.values() for side in sides], self._enough))
-        plain_ids = {index: self._compared(plain[index], (next(ids), next(ids))) for index in plain}
+        plain_ids = {index: (next(ids), next(ids)) for index in plain}
         return [
             self._tokenized_row(cast(Sequence[str], text))
             if not isinstance(text, str)
-            else self._row(plain_ids[index])
+            else self._row(plain_ids[index], partial(self._lengths, plain[index]))
             if index in plain_ids
             else _NOT_UNICODE
             for index, text in enumerate(texts)
         ]
 
-    def _compared(self, texts: tuple[str, str], sides: Sides) -> Sides:
-        """The same ids, or more of them where it matters which text of a pair is the longer one."""
-        if not self._tokenizer.rules.even_pairs or min(map(len, sides)) < self._enough:
-            return sides
-        first, second = self._tokenizer.first_ids(texts, _COMPARED * self._limit)
-        return first, second
-
-    def _split(self, text: str) -> tuple[str, str]:
-        return _split(text) if self._tokenizer.rules.strips else _split_pair(text)
+    def _lengths(self, sides: tuple[str, str]) -> tuple[int, int]:
+        """How many tokens both sides have, all of them."""
+        first, second = self._tokenizer.encode(sides)
+        return len(first), len(second)
 
     def _tokenized_row(self, tokens: Sequence[str] | Sequence[int]) -> Row | str:
-        sides = self._sides(tokens)
+        try:
+            sides = self._sides(tokens)
+        except UnknownToken as error:
+            return f"the vocabulary has no token {str(error)!r}, and no unknown token to put in its place"
         if isinstance(sides, str):
             return sides
         if not self._no_special_token or sides[1]:
-            return self._row(sides)
+            return self._row(sides, lambda: _token_counts(cast(Sequence[str], tokens)))
         ids = sides[0][: self._limit]
         return Row(ids, len(ids), (), truncated=len(sides[0]) > len(ids)) if ids else _NO_TOKENS
 
     def _sides(self, tokens: Sequence[str] | Sequence[int]) -> Sides | str:
         if not tokens or not isinstance(tokens[0], int):
-            number = _COMPARED * self._limit if self._tokenizer.rules.even_pairs else self._enough
-            first, second = map(self._tokenizer.ids, _split_tokens(cast(Sequence[str], tokens), number))
-            if isinstance(first, str) or isinstance(second, str):
-                return first if isinstance(first, str) else cast(str, second)
-            return first, second
+            first, second = _split_tokens(cast(Sequence[str], tokens), self._enough)
+            return self._tokenizer.ids(first), self._tokenizer.ids(second)
         ids = cast(Sequence[int], tokens)
-        strange = _strange_id(ids, self._tokenizer.size)
+        strange = self._strange_id(ids)
         if strange is not None:
             return f"the vocabulary has the token ids 0 to {self._tokenizer.size - 1}, and not {strange}"
         return list(ids[: self._enough]), []
 
-    def _row(self, sides: Sides) -> Row:
-        template = self._tokenizer.template
-        if not sides[1]:
-            first = sides[0][: max(0, self._limit - template.special)]
-            ids = [*template.before, *first, *template.after]
-            begin = len(template.before)
-            special = (*range(begin), *range(begin + len(first), len(ids)))
-            return Row(ids, len(ids), special, len(first) < len(sides[0]))
-        cut = _cut_evenly if self._tokenizer.rules.even_pairs else _cut_as_google
-        first, second = cut(sides, max(0, self._limit - template.pair_special))
-        truncated = len(first) + len(second) < len(sides[0]) + len(sides[1])
+    def _strange_id(self, ids: Sequence[int]) -> int | None:
+        """The first id that is no token's."""
+        size, gaps = self._tokenizer.size, self._tokenizer.has_gaps
+        for begin in range(0, len(ids), _STEP):
+            some = ids[begin : begin + _STEP]
+            if gaps or min(some) < 0 or max(some) >= size:
+                found = next((index for index in some if not self._tokenizer.is_token(index)), None)
+                if found is not None:
+                    return found
+        return None
+
+    def _row(self, sides: Sides, lengths: Callable[[], tuple[int, int]]) -> Row | str:
+        """`lengths` tells how many tokens the sides have beyond those that are here."""
+        first, second = sides
+        template = self._tokenizer.pair if second else self._tokenizer.single
+        room = max(0, self._limit - template.size)
         if not second:
-            return replace(self._row((first, [])), truncated=truncated)
-        ids = [*template.pair_before, *first, *template.between, *second, *template.pair_after]
-        begin = len(template.pair_before)
-        end, again = begin + len(first), begin + len(first) + len(template.between)
-        special = (*range(begin), *range(end, again), *range(again + len(second), len(ids)))
-        is_typed = template.is_typed and self._tokenizer.rules.feeds_types
-        return Row(ids, again if is_typed else len(ids), special, truncated)
+            kept = first[:room]
+            return template.row([kept], truncated=len(kept) < len(first)) if kept or template.size else _NOTHING
+        library = self._tokenizer.library_pairs
+        numbers = len(first), len(second)
+        if library and room % 2 and min(numbers) == self._enough:
+            numbers = lengths()
+        kept_first, kept_second = _lengths(*numbers, room, library=library)
+        texts = [first[:kept_first], second[:kept_second]]
+        if not kept_second and not library:
+            return self._tokenizer.single.row(texts[:1], truncated=True)
+        return template.row(texts, truncated=sum(map(len, texts)) < len(first) + len(second))
 
 
 def _is_unicode(text: str) -> bool:
@@ -135,14 +137,26 @@ def _is_unicode(text: str) -> bool:
 
 
 def _split(text: str) -> tuple[str, str]:
-    """Both sides of a pair, or the text and nothing, without blanks at the ends."""
-    return _split_pair(text.strip())
-
-
-def _split_pair(text: str) -> tuple[str, str]:
     """Both sides of a pair: one line, cut at its last separator. Or the text, and nothing."""
+    text = text.strip()
     first, separator, second = ("", "", "") if "\n" in text else text.rpartition(_PAIR_SEPARATOR)
     return (first, second) if separator else (text, "")
+
+
+def _split_as_written(text: str) -> tuple[str, str]:
+    """As `_split`, and the blanks around the text stay, which some tokenizers heed."""
+    stripped = text.strip()
+    first, second = _split(stripped)
+    if not second and len(first) == len(stripped):
+        return text, ""
+    begin = text.index(stripped)
+    return text[:begin] + first, second + text[begin + len(stripped) :]
+
+
+def _token_counts(tokens: Sequence[str]) -> tuple[int, int]:
+    """How many tokens both sides of a tokenized pair have."""
+    index = tokens.index(_SEPARATOR)
+    return index, len(tokens) - index - 1
 
 
 def _split_tokens(tokens: Sequence[str], number: int) -> tuple[Sequence[str], Sequence[str]]:
@@ -154,44 +168,22 @@ def _split_tokens(tokens: Sequence[str], number: int) -> tuple[Sequence[str], Se
     return tokens[: min(index, number)], tokens[index + 1 : index + 1 + number]
 
 
-def _strange_id(ids: Sequence[int], size: int) -> int | None:
-    """The first id that is none of a vocabulary of that size."""
-    for begin in range(0, len(ids), _STEP):
-        some = ids[begin : begin + _STEP]
-        if min(some) < 0 or max(some) >= size:
-            return next(index for index in some if not 0 <= index < size)
-    return None
+def _lengths(first: int, second: int, room: int, *, library: bool) -> tuple[int, int]:
+    """How many tokens stay of each side of a pair, so that both fit: the longer side loses a token at a time.
 
-
-def _cut_as_google(sides: Sides, room: int) -> Sides:
-    """Both texts of a pair, cut on the right to so many tokens.
-
-    The longer one loses a token at a time, the second one on a tie, as in run_classifier.py of Google's BERT.
+    When both are as long, Google's code takes from the second. Hugging Face's `tokenizers` gives the last odd token to
+    the side that was longer, and to the second one if none was.
     """
-    first, second = sides
-    excess = max(0, len(first) + len(second) - room)
-    # first the longer side comes down to the other's length, then they lose tokens in turn, the second one first
-    head_start = len(first) - len(second)
+    excess = max(0, first + second - room)
+    # first the longer side comes down to the other's length, then they lose tokens in turn
+    head_start = first - second
     from_first = min(excess, max(0, head_start))
     from_second = min(excess, max(0, -head_start))
     left = excess - from_first - from_second
-    from_first += left // 2
-    from_second += left - left // 2
-    return first[: len(first) - from_first], second[: len(second) - from_second]
-
-
-def _cut_evenly(sides: Sides, room: int) -> Sides:
-    """The same as the library `tokenizers` does it: an odd token is left to the text that was longer, else the second.
-
-    See `LongestFirst` in https://github.com/huggingface/tokenizers, tokenizers/src/utils/truncation.rs.
-    """
-    first, second = sides
-    if len(first) + len(second) <= room:
-        return sides
-    shorter = min(len(first), len(second), room // 2)
-    longer = room - shorter
-    is_first_longer = len(first) > len(second)
-    return (first[:longer], second[:shorter]) if is_first_longer else (first[:shorter], second[:longer])
+    more, less = left - left // 2, left // 2
+    if library and left and head_start <= 0:
+        more, less = less, more
+    return first - from_first - less, second - from_second - more
 
 
 def collate(rows: Sequence[Row], *, mask_cls_sep: bool = False, shape: Shape | None = None) -> MicroBatch:

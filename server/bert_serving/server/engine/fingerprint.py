@@ -48,8 +48,8 @@ class ModelContent:
 def _effective(config: ServerConfig, shape: EncoderShape) -> dict[str, Any]:
     """The options that shape vectors, without those that have no say in the vectors of this config."""
     options = config.vector_options()
-    for name in ("cased_tokenization", "special_tokens"):  # the pipeline has what came of them
-        options.pop(name, None)
+    for name in ("cased_tokenization", "special_tokens"):
+        options.pop(name, None)  # the pipeline has what came of it
     options["num_labels"] = extent_of(config, shape).labels
     if STRATEGIES[config.pooling_strategy].needs is not Needs.TOKENS:
         options.pop("pooling_layer", None)

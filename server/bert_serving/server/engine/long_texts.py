@@ -1,20 +1,23 @@
-"""The first tokens of a long text, by slices, so that the rest of it costs next to nothing. No TensorFlow.
+"""The first tokens of a long text, by slices, so that the rest of it costs next to nothing. For BERT. No TensorFlow.
 
 A slice ends before a character that begins a word of its own, come what may: white space, punctuation, a Chinese
 character. What has none of these for a whole slice is read piece by piece, each normalized by itself; of a word that
-goes on, no more is carried along than tells that it is too long to be known.
+goes on, no more is carried along than tells that it is too long to be known. A special token that is written in a text
+begins and ends with punctuation; no slice ends inside one.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 LONGEST_WORD = 100
-"""A word of more characters, once normalized, is [UNK]."""
+"""A word of more characters, once normalized, is [UNK]; that of Google's code."""
 LEAST_SLICE = 1024
+_LONGEST_ADDED = 64
+_ADDED = re.compile(r"[!-/:-@\[-`{-~]\S*[!-/:-@\[-`{-~]")
 _CHARACTERS_A_TOKEN = 8
 
 _SPACES = re.compile(r"[ \t\n\r]*")
@@ -45,6 +48,8 @@ class LongTexts:
         pre_tokenizer: Any,
         *,
         space_chinese: bool,
+        longest_word: int = LONGEST_WORD,
+        added: Sequence[str] = (),
     ) -> None:
         self._encode = encode
         self._encode_normalized = encode_normalized
@@ -53,6 +58,22 @@ class LongTexts:
         breaks = _BREAKS + (_CHINESE if space_chinese else "")
         self._break = re.compile(f"[{breaks}]")
         self._up_to_last_break = re.compile(f".*(?=[{breaks}])", re.DOTALL)
+        self._longest_word = longest_word
+        longest_first = sorted(added, key=len, reverse=True)
+        self._added = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+        self._any_added = re.compile(f"(?=({self._added.pattern}))")
+        self._longest_added = max(map(len, added), default=0)
+
+    @staticmethod
+    def heeds(added: Iterable[Any]) -> bool:
+        """Whether these added tokens are found in slices as in the whole text; each is a `tokenizers.AddedToken`."""
+        return all(
+            not token.normalized
+            and not token.single_word
+            and len(token.content) <= _LONGEST_ADDED
+            and _ADDED.fullmatch(token.content)
+            for token in added
+        )
 
     def first_ids(self, texts: Sequence[str], number: int, slice_chars: int | None = None) -> list[list[int]]:
         """The first `number` ids of each text, or all that there are. A slice has at most `slice_chars`."""
@@ -69,7 +90,9 @@ class LongTexts:
         """Add the ids of the text from `begin` on, until there are enough."""
         while begin < len(text) and len(ids) < number:
             begin = _end_of(_SPACES, text, begin, len(text))
-            if end := self._slice_end(text, begin, size, least=begin + 1):
+            added = self._added.match(text, begin)
+            end = added.end() if added else self._slice_end(text, begin, size, least=begin + 1)
+            if end:
                 ids += self._encode([text[begin:end]])[0]
                 begin = end
             else:
@@ -80,7 +103,17 @@ class LongTexts:
         if len(text) <= begin + size:
             return len(text)
         found = self._up_to_last_break.match(text, least, begin + size)
-        return found.end() if found else 0
+        end = found.end() if found else 0
+        while (start := self._start_of_added(text, end)) is not None:
+            end = start if start >= least else 0
+        return end
+
+    def _start_of_added(self, text: str, end: int) -> int | None:
+        """Where an added token begins that goes on at `end`; None without one."""
+        if not self._longest_added or not end:
+            return None
+        window = max(0, end - self._longest_added + 1), min(len(text), end + self._longest_added - 1)
+        return next((m.start() for m in self._any_added.finditer(text, *window) if m.start() < end < m.end(1)), None)
 
     def _read_without_breaks(self, text: str, begin: int, ids: list[int], number: int, size: int) -> int:
         """Add the ids of what has no break for a slice and more; returns where that ends, or where it was enough."""
@@ -94,8 +127,8 @@ class LongTexts:
             # the last word may go on in the next piece
             until = words[-1][1][0] if words and words[-1][1][1] == len(normalized) else len(normalized)
             ids += self._encode_normalized(normalized[:until])
-            word = normalized[until:][: LONGEST_WORD + 1]
-            begin = _end_of(_INSIDE, text, end, stop) if len(word) > LONGEST_WORD else end
+            word = normalized[until:][: self._longest_word + 1]
+            begin = _end_of(_INSIDE, text, end, stop) if len(word) > self._longest_word else end
         ids += self._encode_normalized(word)
         return begin
 

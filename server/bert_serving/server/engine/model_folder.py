@@ -120,7 +120,7 @@ def read_json(path: Path, kind: type = dict) -> Any:
         raise StartError(f"{path} is missing: it is expected in the model's folder") from None
     except OSError as error:
         raise StartError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StartError(f"{path} is not valid JSON ({error}): copy the file again") from error
     if not isinstance(value, kind):
         raise StartError(f"{path} must hold a JSON {'object' if kind is dict else 'list'}: copy the file again")

@@ -1,81 +1,84 @@
-"""The special tokens that a tokenizer puts around a text, and around the two texts of a pair. No TensorFlow."""
+"""The special tokens around a text or a pair, as the tokenizer itself puts them. No TensorFlow.
+
+one text        [CLS] a ... [SEP]               <s> a ... </s>
+a pair          [CLS] a ... [SEP] b ... [SEP]   <s> a ... </s> </s> b ... </s>
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from tokenizers import Encoding, Tokenizer
+from bert_serving.server.engine.contract import Row
 
-from bert_serving.server.engine.tensors import first_line
-from bert_serving.server.errors import StartError
-
-Ids = tuple[int, ...]
-_PROBES = ("a", "0", "the", "\u4e00", "\u3042", "\u0430", "!")
-"""Texts of which a tokenizer knows one, or has a token for what it does not know."""
+_PROBES = ("a", "1", ".", "e", "the", "\u4e00")
+MOST_SPECIAL = 4
+"""So that a text and its special tokens have room in the shortest sequence that can be asked for."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Template:
-    """One text is `before`, its ids, `after`; a pair is `pair_before`, ids, `between`, ids, `pair_after`.
+    """`gaps` are the ids before each text, and those after the last; `zeros` how many of each gap have type 0.
 
-    `is_typed`: what follows `between` has type 1, all else 0.
+    `typed` says of each text whether its tokens have type 1.
     """
 
-    before: Ids
-    after: Ids
-    pair_before: Ids
-    between: Ids
-    pair_after: Ids
-    is_typed: bool
+    gaps: tuple[tuple[int, ...], ...]
+    zeros: tuple[int, ...]
+    typed: tuple[bool, ...]
 
     @property
-    def special(self) -> int:
-        """How many special tokens one text gets."""
-        return len(self.before) + len(self.after)
+    def size(self) -> int:
+        """How many special tokens there are."""
+        return sum(map(len, self.gaps))
 
-    @property
-    def pair_special(self) -> int:
-        """How many a pair gets."""
-        return len(self.pair_before) + len(self.between) + len(self.pair_after)
-
-    @staticmethod
-    def of(tokenizer: Tokenizer) -> Template:
-        """What its post-processor does with a text and with a pair. Raises StartError if that is nothing we know."""
-        try:
-            probe = _probe(tokenizer)
-        except StartError:
-            raise
-        except Exception as error:  # the library has one kind for everything
-            raise StartError(f"it encodes no text: {first_line(error)}") from error
-        count = len(probe.ids)
-        single = tokenizer.post_process(probe, None, True)
-        texts = _texts(single, count)
-        before, after = tuple(single.ids[: texts[0]]), tuple(single.ids[texts[-1] + 1 :])
-        pair = tokenizer.post_process(probe, probe, True)
-        texts = _texts(pair, 2 * count)
-        begin, end, again = texts[0], texts[count - 1] + 1, texts[count]
-        types = pair.type_ids
-        is_typed = any(types)
-        if types != [int(is_typed and place >= again) for place in range(len(types))]:
-            raise StartError(
-                f"its post_processor gives a pair the types {types}, and only 0 and, from there on, 1 can be"
-            )
-        ids = tuple(pair.ids)
-        return Template(before, after, ids[:begin], ids[end:again], ids[texts[-1] + 1 :], is_typed)
+    def row(self, texts: Sequence[list[int]], *, truncated: bool) -> Row:
+        """The row of so many texts as the template has."""
+        ids = list(self.gaps[0])
+        special = list(range(len(ids)))
+        first_length = self.zeros[0]
+        for text, gap, zeros, typed in zip(texts, self.gaps[1:], self.zeros[1:], self.typed, strict=True):
+            ids += text
+            special += range(len(ids), len(ids) + len(gap))
+            ids += gap
+            first_length += zeros + (0 if typed else len(text))
+        return Row(ids, first_length, tuple(special), truncated)
 
 
-def _probe(tokenizer: Tokenizer) -> Encoding:
-    """Some text's encoding without special tokens."""
-    for text in _PROBES:
-        encoding = tokenizer.encode(text, add_special_tokens=False)
-        if encoding.ids:
-            return encoding
-    raise StartError(f"it makes no token of {', '.join(map(repr, _PROBES))}")
+def templates_of(tokenizer: Any) -> tuple[Template, Template]:
+    """Those of a text and of a pair, by what a `tokenizers.Tokenizer` does. Raises ValueError with a sentence's end."""
+    lengths = {text: len(tokenizer.encode(text, add_special_tokens=False).ids) for text in _PROBES}
+    probe = next((text for text, length in lengths.items() if length), None)
+    if probe is None:
+        raise ValueError("makes no token of any text")
+    single, pair = tokenizer.encode(probe), tokenizer.encode(probe, probe)
+    return _template(single, [lengths[probe]]), _template(pair, [lengths[probe]] * 2)
 
 
-def _texts(encoding: Encoding, count: int) -> list[int]:
-    """Where the tokens of the texts are, of which there are so many."""
-    places = [place for place, is_special in enumerate(encoding.special_tokens_mask) if not is_special]
-    if len(places) != count:
-        raise StartError("its post_processor changes the texts themselves")
-    return places
+def _template(encoding: Any, lengths: list[int]) -> Template:
+    """By the encoding of texts of so many tokens."""
+    ids, types, sides = encoding.ids, encoding.type_ids, encoding.sequence_ids
+    if sorted(types) != types or not set(types) <= {0, 1}:
+        raise ValueError(f"gives the type ids {types}, and only 0 and then 1 can be served")
+    gaps: list[list[int]] = [[]]
+    zeros, typed = [0], []
+    expected = iter(range(len(lengths)))
+    before = None
+    for index, kind, side in zip(ids, types, sides, strict=True):
+        if side is None:
+            gaps[-1].append(index)
+            zeros[-1] += kind == 0
+        elif side != before:
+            if side != next(expected, None):
+                raise ValueError("puts texts in another order than the first and then the second, once each")
+            gaps.append([])
+            zeros.append(0)
+            typed.append(kind == 1)
+        before = side
+    if [sides.count(side) for side in range(len(lengths))] != lengths:
+        raise ValueError("puts a text into its template twice, or not at all")
+    template = Template(tuple(map(tuple, gaps)), tuple(zeros), tuple(typed))
+    if template.size > MOST_SPECIAL:
+        raise ValueError(f"adds {template.size} special tokens, and at most {MOST_SPECIAL} can be served")
+    return template

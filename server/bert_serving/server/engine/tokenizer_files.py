@@ -1,304 +1,196 @@
-"""The tokenizer of a model folder: from its files to the JSON of a `tokenizers` pipeline. No TensorFlow.
+"""The tokenizer of a model folder: from its files to the text of a `Pipeline`. No TensorFlow.
 
-That JSON, with rules of ours in it, is all that `tokenization.py` needs: it travels to the workers, and is a part of
-the model's fingerprint. A Google folder has a vocab.txt, cut as Google's code does. A Hugging Face folder is read as
-the library `transformers` reads it: tokenizer.json first, else a plain vocabulary.
+That text is all that `tokenization.py` needs: it travels to the workers, and is a part of the model's fingerprint.
+
+Google's folders have vocab.txt. In Hugging Face's, tokenizer.json wins, then vocab.txt, then vocab.json and merges.txt.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields, replace
+import os
 from pathlib import Path
-from typing import Any
+
+from tokenizers import Tokenizer
 
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.engine.model_folder import ModelFolder, WeightFormat, read_json
-from bert_serving.server.engine.vocabularies import (
-    Normalization,
+from bert_serving.server.engine.model_folder import ModelFolder, WeightFormat, opened, read_json, refuse_pointer
+from bert_serving.server.engine.pipeline import Pipeline
+from bert_serving.server.engine.template import templates_of
+from bert_serving.server.engine.tokenizer_parts import (
     Parts,
-    SpecialTokens,
-    byte_pairs,
-    read_lines,
-    word_piece,
+    add_tokens,
+    heed_class,
+    heed_template,
+    hide_special_tokens,
+    keep_case,
+    lower_first,
+    read_tokenizer_json,
+    unknown_id,
+    vocabulary,
 )
-from bert_serving.server.errors import ConfigError, StartError
+from bert_serving.server.engine.tokenizer_settings import BYTE_LEVEL, WORD_PIECE, TokenizerSettings, settings_of
+from bert_serving.server.engine.word_piece import Normalization, read_lines, word_piece, word_piece_parts
+from bert_serving.server.errors import StartError
 
-_PADDED_TO = 64  # some Hugging Face models round the embedding table up to a multiple of this
-_RULES = "rules"
-
-_TYPED = {"Bert", "Electra", "MobileBert", "ConvBert", "Funnel", "SqueezeBert", "Deberta", "DebertaV2"}
-"""Classes of tokenizers that by themselves feed type ids; the others do only where a folder says so."""
-_FOREIGN_WORDS = {
-    "BertJapanese": "MeCab or Sudachi",
-    "Phobert": "VnCoreNLP",
-    "Bertweet": "code of its own",
-    "RoFormer": "jieba",
-    "Herbert": "Moses",
-    "Flaubert": "Moses",
-    "XLM": "Moses",
-}
-"""Classes of tokenizers that get their words from elsewhere, so that no file of the folder tells them."""
-_SPECIAL_NAMES = [f"{name}_token" for name in ("cls", "sep", "unk", "pad", "mask", "bos", "eos")]
-_USUAL_TOKENS = ("[CLS]", "[SEP]", "[UNK]", "[PAD]", "[MASK]", "<s>", "</s>", "<unk>", "<pad>", "<mask>")
+_PADDED_TO = 8  # some Hugging Face models round the embedding table up to a multiple of this
+_MOST_PADDING = 128
+_SAVE = (
+    "save it with transformers, AutoTokenizer.from_pretrained(folder).save_pretrained(folder), which writes "
+    "tokenizer.json"
+)
 _SENTENCE_PIECE = ("sentencepiece.bpe.model", "spiece.model", "spm.model", "tokenizer.model")
 
 
-@dataclass(frozen=True)
-class Rules:
-    """What a pipeline cannot say. The defaults are those of Google's code.
-
-    `feeds_types`: whether the second text of a pair is told apart by type ids. `special_as_text`: whether a special
-    token that is written in a text is mere text. `even_pairs`: how the texts of a pair are cut, see `features`.
-    `strips`: whether blanks at both ends of a text are taken off.
-    """
-
-    feeds_types: bool = True
-    special_as_text: bool = False
-    even_pairs: bool = False
-    strips: bool = True
-
-    def put_into(self, parts: Parts) -> str:
-        """The JSON of a pipeline with these rules in it, if they are not Google's."""
-        unusual = {one.name: value for one in fields(self) if (value := getattr(self, one.name)) != one.default}
-        return json.dumps({**parts, _RULES: unusual} if unusual else parts)
-
-    @staticmethod
-    def out_of(pipeline: str) -> tuple[Rules, Parts]:
-        """The rules in a pipeline, and the pipeline without them."""
-        parts = json.loads(pipeline)
-        return Rules(**parts.pop(_RULES, {})), parts
-
-
 def find_pipeline(config: ServerConfig, model: ModelFolder) -> str:
-    """The tokenizer of a model, as the JSON of a `tokenizers` pipeline.
+    """The tokenizer of a model, as the text of a `Pipeline`.
 
     Raises:
         StartError: a file is missing, broken, or does not fit; it is named.
-        ConfigError: an option makes no sense with this tokenizer.
     """
     if model.format is WeightFormat.GOOGLE:
-        return Rules().put_into(_word_piece(config, model, _About()))
-    about = _About.of(model.tokenizer_folder)
-    about.refuse_foreign_words(model.tokenizer_folder)
+        tokens = _vocabulary(model, model.tokenizer_folder / "vocab.txt")
+        return word_piece(tokens, _cased() if config.cased_tokenization else Normalization())
+    settings = settings_of(model)
+    path, parts = _hugging_face(model, settings)
+    try:
+        heed_class(parts, settings)
+        _heed(config, model, settings, path, parts)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise StartError(f"{path} is no tokenizer ({type(error).__name__}: {error}): copy the file again") from error
+    as_text = config.special_tokens == "text"
+    if as_text:
+        hide_special_tokens(parts)
+    as_text = as_text or bool(settings.flag("split_special_tokens", False))
+    text = json.dumps(parts)
+    _check(path, text)
+    return Pipeline(text, unknown_id(parts), special_as_text=as_text).text()
+
+
+def _cased() -> Normalization:
+    return Normalization(lowercase=False, strip_accents=False)
+
+
+def _hugging_face(model: ModelFolder, settings: TokenizerSettings) -> tuple[Path, Parts]:
+    """The file that has the vocabulary, and the parts of a pipeline from it."""
     folder = model.tokenizer_folder
-    if (folder / "tokenizer.json").is_file():
-        parts = _from_tokenizer_json(config, model, about)
-    elif (folder / "vocab.txt").is_file():
-        parts = _with_added_tokens(_word_piece(config, model, about), folder, about)
-    elif (folder / "vocab.json").is_file():
-        parts = _with_added_tokens(_byte_pairs(config, folder, about), folder, about)
-    else:
-        raise StartError(_no_tokenizer(folder))
-    rules = Rules(
-        feeds_types=about.feeds_types(default=model.shape.types > 1),
-        special_as_text=config.special_tokens == "text",
-        even_pairs=True,
-        strips=False,
+    fast, plain, merges = folder / "tokenizer.json", folder / "vocab.txt", folder / "merges.txt"
+    if fast.is_file():
+        return fast, read_tokenizer_json(fast)
+    if plain.is_file() and settings.kind in WORD_PIECE:
+        names = settings.names
+        tokens = read_lines(plain)
+        parts = word_piece_parts(tokens, _normalization(settings), names["cls"], names["sep"], names["unk"])
+        parts["post_processor"] = None
+        return plain, parts
+    if merges.is_file() and settings.kind in BYTE_LEVEL:
+        return _byte_level(folder / "vocab.json", merges, settings)
+    if not any(one.is_file() for one in (plain, merges, *(folder / name for name in _SENTENCE_PIECE))):
+        raise StartError(f"{fast} is missing, and so is {plain.name}: the tokenizer is expected in one of them")
+    found = next(one.name for one in (*(folder / name for name in _SENTENCE_PIECE), plain, merges) if one.is_file())
+    raise StartError(f"{fast} is missing, and {found} of a {settings.kind} alone cannot be served: {_SAVE}")
+
+
+def _normalization(settings: TokenizerSettings) -> Normalization:
+    return Normalization(
+        lowercase=bool(settings.flag("do_lower_case", True)),
+        strip_accents=settings.flag("strip_accents", None),
+        space_chinese=bool(settings.flag("tokenize_chinese_chars", True)),
     )
-    return rules.put_into(parts)
 
 
-def _no_tokenizer(folder: Path) -> str:
-    if found := next((name for name in _SENTENCE_PIECE if (folder / name).is_file()), None):
-        return (
-            f"{folder} has {found} alone, which only code of its library reads: save the tokenizer again by "
-            "transformers' AutoTokenizer.from_pretrained(..).save_pretrained(..), which writes tokenizer.json"
-        )
-    return f"{folder} has no tokenizer: expected is tokenizer.json, vocab.txt, or vocab.json with merges.txt"
+def _byte_level(path: Path, merges: Path, settings: TokenizerSettings) -> tuple[Path, Parts]:
+    """As RobertaTokenizer builds it from vocab.json and merges.txt."""
+    with opened(merges) as stream:
+        content = stream.read()
+    refuse_pointer(merges, content)
+    try:
+        lines = content.decode("utf-8").split("\n")
+    except ValueError as error:
+        raise StartError(f"{merges} is not UTF-8 ({error}): copy the file again") from error
+    pairs = [line.split() for line in lines if line.strip() and not line.startswith("#version")]
+    wrong = next((pair for pair in pairs if len(pair) != 2), None)
+    if wrong:
+        raise StartError(f"{merges} has a line {' '.join(wrong)!r} that is no pair: copy the file again")
+    space = bool(settings.flag("add_prefix_space", False))
+    return path, {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [],
+        "normalizer": None,
+        "pre_tokenizer": {
+            "type": "ByteLevel", "add_prefix_space": space, "trim_offsets": True, "use_regex": True
+        },
+        "post_processor": None,
+        "decoder": None,
+        "model": {
+            "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": "",
+            "end_of_word_suffix": "", "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
+            "vocab": read_json(path), "merges": pairs,
+        },
+    }  # fmt: skip
 
 
-# -- what stands beside the vocabulary --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _About:
-    """tokenizer_config.json, with special_tokens_map.json below it; both may be missing."""
-
-    path: Path = Path()
-    values: Any = None
-
-    @staticmethod
-    def of(folder: Path) -> _About:
-        path, special = folder / "tokenizer_config.json", folder / "special_tokens_map.json"
-        below = read_json(special) if special.is_file() else {}
-        return _About(path, {**below, **(read_json(path) if path.is_file() else {})})
-
-    def get(self, name: str) -> Any:
-        return (self.values or {}).get(name)
-
-    @property
-    def kind(self) -> str:
-        """The class of the tokenizer, without what all of them end in."""
-        return str(self.get("tokenizer_class") or "").removesuffix("Fast").removesuffix("Tokenizer")
-
-    def refuse_foreign_words(self, folder: Path) -> None:
-        """Raises StartError for a tokenizer whose words no file of the folder tells."""
-        if self.kind in _FOREIGN_WORDS:
-            raise StartError(
-                f"{folder / 'tokenizer_config.json'}: a {self.get('tokenizer_class')} gets its words from "
-                f"{_FOREIGN_WORDS[self.kind]}, which cannot be served: use a model with a tokenizer.json of its own"
-            )
-
-    def feeds_types(self, *, default: bool) -> bool:
-        """Whether the model is told which text of a pair a token belongs to."""
-        names = self.get("model_input_names")
-        if isinstance(names, list):
-            return "token_type_ids" in names
-        return self.kind in _TYPED if self.kind else default
-
-    def special(self, name: str, default: str) -> str:
-        """A special token, by its name in the config."""
-        value = self.get(name)
-        if isinstance(value, dict):
-            value = value.get("content")
-        return str(value) if value else default
-
-
-def _lowercases(folder: Path) -> bool:
-    """sentence-transformers lowercases texts itself where this file says so."""
-    path = folder / "sentence_bert_config.json"
-    return path.is_file() and bool(read_json(path).get("do_lower_case"))
-
-
-def _normalization(config: ServerConfig, folder: Path, about: _About) -> Normalization:
-    """Of a plain vocabulary."""
-    names = {"do_lower_case": "lowercase", "strip_accents": "strip_accents", "tokenize_chinese_chars": "space_chinese"}
-    found = {ours: about.get(theirs) for theirs, ours in names.items() if about.get(theirs) is not None}
-    normalization = replace(Normalization(), **found)
-    if about.values is not None and _lowercases(folder):
-        normalization = replace(normalization, lowercase=True, strip_accents=bool(normalization.strip_accents))
+def _heed(config: ServerConfig, model: ModelFolder, settings: TokenizerSettings, path: Path, parts: Parts) -> None:
+    """All that other files and the options say of a tokenizer."""
+    add_tokens(parts, settings.added, settings.names)
+    sentence = model.tokenizer_folder / "sentence_bert_config.json"
     if config.cased_tokenization:
-        normalization = replace(normalization, lowercase=False, strip_accents=False)
-    return normalization
+        keep_case(parts, path)
+    elif sentence.is_file() and read_json(sentence).get("do_lower_case"):
+        lower_first(parts)
+    heed_template(parts, settings, path)
+    _check_size(model, path, parts)
 
 
-# -- plain vocabularies -----------------------------------------------------------------------------------------------
+# -- checks -----------------------------------------------------------------------------------------------------------
 
 
-def _word_piece(config: ServerConfig, model: ModelFolder, about: _About) -> Parts:
-    path = model.tokenizer_folder / "vocab.txt"
+def _vocabulary(model: ModelFolder, path: Path) -> list[str]:
     if not path.is_file():
         raise StartError(f"{path} is missing: the vocabulary is expected there, one token a line")
     tokens = read_lines(path)
-    _check_size(path, tokens, model)
-    as_mpnet = about.kind == "MPNet" or (not about.kind and model.architecture.name == "MPNet")
-    cls, sep = ("<s>", "</s>") if as_mpnet else ("[CLS]", "[SEP]")
-    special = SpecialTokens(
-        about.special("cls_token", cls), about.special("sep_token", sep), about.special("unk_token", "[UNK]")
-    )
-    return word_piece(tokens, _normalization(config, model.tokenizer_folder, about), special, as_roberta=as_mpnet)
+    _check_count(model, path, tokens, len(tokens))
+    return tokens
 
 
-def _check_size(path: Path, tokens: list[str], model: ModelFolder) -> None:
-    if _fits(len(tokens), model):
-        return
-    cure = "it is another model's vocabulary"
-    blank = [number for number, token in enumerate(tokens, 1) if not token]
-    if blank and _fits(len(tokens) - len(blank), model):
-        cure = f"it has {len(blank)} blank lines more, the first is line {blank[0]}; take them out"
-    raise StartError(f"{path} has {len(tokens)} tokens, but vocab_size is {model.shape.vocab}: {cure}")
+def _check_size(model: ModelFolder, path: Path, parts: Parts) -> None:
+    """No id beyond the embedding table."""
+    ids = {**vocabulary(parts), **{token["content"]: token["id"] for token in parts["added_tokens"]}}
+    last = max(ids, key=ids.__getitem__)
+    if path.name == "vocab.txt":
+        _check_count(model, path, [token.rstrip(" ") for token in ids], ids[last] + 1)
+    elif ids[last] >= model.shape.vocab or min(ids.values()) < 0:
+        raise StartError(
+            f"{path} has the token {json.dumps(last)} with the id {ids[last]}, but vocab_size is {model.shape.vocab}: "
+            "it is another model's tokenizer, or tokens were added to it alone"
+        )
+
+
+def _check_count(model: ModelFolder, path: Path, tokens: list[str], count: int) -> None:
+    if not _fits(count, model):
+        cure = "it is another model's vocabulary"
+        blank = [number for number, token in enumerate(tokens, 1) if not token]
+        if blank and _fits(count - len(blank), model):
+            cure = f"it has {len(blank)} blank lines more, the first is line {blank[0]}; take them out"
+        raise StartError(f"{path} has {count} tokens, but vocab_size is {model.shape.vocab}: {cure}")
 
 
 def _fits(count: int, model: ModelFolder) -> bool:
     spare = model.shape.vocab - count
     padded = model.format is WeightFormat.HUGGING_FACE and model.shape.vocab % _PADDED_TO == 0
-    return spare == 0 or (padded and 0 < spare < 2 * _PADDED_TO)
+    return spare == 0 or (padded and 0 < spare < _MOST_PADDING)
 
 
-def _byte_pairs(config: ServerConfig, folder: Path, about: _About) -> Parts:
-    if config.cased_tokenization:
-        raise ConfigError("-cased_tokenization changes nothing with this tokenizer, which keeps case: leave it out")
-    ids, merges = read_json(folder / "vocab.json"), folder / "merges.txt"
-    if not merges.is_file():
-        raise StartError(f"{merges} is missing: with vocab.json the pairs to join are expected there")
-    lines = [line for line in read_lines(merges) if line and not line.startswith("#version")]
-    special = SpecialTokens(
-        about.special("cls_token", "<s>"), about.special("sep_token", "</s>"), about.special("unk_token", "<unk>")
-    )
-    return byte_pairs(ids, lines, special, space_first=bool(about.get("add_prefix_space")))
-
-
-def _with_added_tokens(parts: Parts, folder: Path, about: _About) -> Parts:
-    """The special tokens are found in texts, and so are those that were added to a vocabulary."""
-    ids = parts["model"]["vocab"]
-    added = {ids[token]: _added(token, lstrip=token == "<mask>") for token in _named_tokens(about) if token in ids}
-    extra = folder / "added_tokens.json"
-    for token, index in (read_json(extra) if extra.is_file() else {}).items():
-        added.setdefault(index, _added(token, special=False))
-    for index, values in (about.get("added_tokens_decoder") or {}).items():
-        added[int(index)] = _added(**{name: value for name, value in values.items() if name != "__type"})
-    return {**parts, "added_tokens": [{"id": index, **added[index]} for index in sorted(added)]}
-
-
-def _named_tokens(about: _About) -> list[str]:
-    """The special tokens by the config's names for them, or else by those that all models of a kind have."""
-    found = [token for name in _SPECIAL_NAMES if (token := about.special(name, ""))]
-    return [*found, *(token for token in _USUAL_TOKENS if token not in found)]
-
-
-def _added(content: str, *, special: bool = True, **flags: bool) -> dict[str, Any]:
-    usual = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": not special, "special": special}
-    return {"content": content, **usual, **flags}
-
-
-# -- tokenizer.json ---------------------------------------------------------------------------------------------------
-
-
-def _from_tokenizer_json(config: ServerConfig, model: ModelFolder, about: _About) -> Parts:
-    path = model.tokenizer_folder / "tokenizer.json"
-    parts: Parts = {**read_json(path), "truncation": None, "padding": None}
-    if not isinstance(parts.get("model"), dict) or not isinstance(parts.get("added_tokens", []), list):
-        raise StartError(f"{path} holds no tokenizer, which has a model and added_tokens: copy the file again")
-    parts["normalizer"] = _normalizer(config, model.tokenizer_folder, parts.get("normalizer"), about)
-    if config.special_tokens == "text" and parts["model"].get("type") == "Unigram":
-        return _without_special_pieces(parts)
-    return parts
-
-
-def _without_special_pieces(parts: Parts) -> Parts:
-    """Special tokens get a blank at their end, which no piece of a text has: else Unigram takes them for pieces."""
-    special = {one["content"] for one in parts["added_tokens"] if one["special"]}
-    pieces = [[f"{piece} " if piece in special else piece, score] for piece, score in parts["model"]["vocab"]]
-    added = [one for one in parts["added_tokens"] if not one["special"]]
-    return {**parts, "added_tokens": added, "model": {**parts["model"], "vocab": pieces}}
-
-
-def _normalizer(config: ServerConfig, folder: Path, given: Any, about: _About) -> Any:
-    """That of tokenizer.json, changed as tokenizer_config.json and the options say."""
-    is_bert = isinstance(given, dict) and given.get("type") == "BertNormalizer"
-    if is_bert:
-        names = {
-            "do_lower_case": "lowercase",
-            "strip_accents": "strip_accents",
-            "tokenize_chinese_chars": "handle_chinese_chars",
-        }
-        given = {**given, **{ours: about.get(name) for name, ours in names.items() if name in (about.values or {})}}
-    if _lowercases(folder):
-        if is_bert:
-            given = {**given, "lowercase": True, "strip_accents": bool(given.get("strip_accents"))}
-        else:
-            given = {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, *([given] if given else [])]}
-    return _cased(given) if config.cased_tokenization else given
-
-
-def _cased(normalizer: Any) -> Any:
-    """The same normalizer, but case and accents stay. Raises ConfigError if it keeps them anyway."""
-    kept = _keeping_case(normalizer)
-    if kept == normalizer and not (normalizer or {}).get("type") == "BertNormalizer":
-        raise ConfigError("-cased_tokenization changes nothing with this tokenizer, which keeps case: leave it out")
-    return kept
-
-
-def _keeping_case(normalizer: Any) -> Any:
-    if not isinstance(normalizer, dict):
-        return normalizer
-    if normalizer.get("type") == "BertNormalizer":
-        return {**normalizer, "lowercase": False, "strip_accents": False}
-    if normalizer.get("type") == "Sequence":
-        kept = [_keeping_case(one) for one in normalizer.get("normalizers", ())]
-        return {
-            **normalizer,
-            "normalizers": [one for one in kept if one.get("type") not in ("Lowercase", "StripAccents")],
-        }
-    return normalizer
+def _check(path: Path, text: str) -> None:
+    """Raises StartError if the library cannot read or use it."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        templates_of(Tokenizer.from_str(text))
+    except ValueError as error:
+        raise StartError(f"{path} {error}: use another model") from error
+    except BaseException as error:  # a panic of the library is no Exception
+        if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
+            raise
+        raise StartError(f"{path} cannot be read by the package tokenizers ({error}): copy it again") from error
