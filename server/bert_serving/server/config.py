@@ -32,6 +32,8 @@ class PoolingStrategy(IntEnum):
     CLASSIFICATION = 7
     REGRESSION = 8
     LOGITS = 9
+    REDUCE_MEAN_SQRT = 10
+    WEIGHTED_MEAN = 11
 
     @staticmethod
     def from_name(name: str) -> PoolingStrategy:
@@ -331,6 +333,8 @@ class ServerConfig:
 
     engine: str = "bert_serving.server.engine.tensorflow_engine"
     """Module that does the encoding, see `engine/contract.py`; tests and benchmarks put another one here."""
+    pooled_beside: tuple[PoolingStrategy, ...] = ()
+    """Strategies whose results follow that of -pooling_strategy in a vector; only a model's folder sets them."""
     max_positions: int | None = None
     """The longest sequence that the model can take; the engine's `resolve` fills it in."""
     vector_bytes: int = 0
@@ -389,6 +393,11 @@ class ServerConfig:
         return self.num_worker if self.max_worker is None else self.max_worker
 
     @property
+    def poolings(self) -> tuple[PoolingStrategy, ...]:
+        """Those whose results make a vector, side by side."""
+        return (self.pooling_strategy, *self.pooled_beside)
+
+    @property
     def pad_to(self) -> int | None:
         """The T of `[B, T, D]` replies; None for the longest row of each request, or where there is no T."""
         if self.pooling_strategy is not PoolingStrategy.NONE:
@@ -440,6 +449,7 @@ class ServerConfig:
                 kept[name] = tuple(kept[name])
         if "pooling_strategy" in kept:
             kept["pooling_strategy"] = _strategy(kept["pooling_strategy"])
+        kept["pooled_beside"] = tuple(_strategy(one) for one in kept.get("pooled_beside", ()))
         return ServerConfig(**kept)
 
 
@@ -466,5 +476,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, PoolingStrategy):
         return int(value)
     if isinstance(value, (tuple, frozenset)):
-        return sorted(value) if isinstance(value, frozenset) else list(value)
+        return sorted(value) if isinstance(value, frozenset) else [_plain(one) for one in value]
     return value

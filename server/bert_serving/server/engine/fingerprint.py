@@ -50,6 +50,8 @@ def _effective(config: ServerConfig, shape: EncoderShape) -> dict[str, Any]:
     options = config.vector_options()
     options.pop("cased_tokenization", None)  # the pipeline has what came of it
     options["num_labels"] = extent_of(config, shape).labels
+    if config.pooled_beside:
+        options["pooled_beside"] = list(config.pooled_beside)
     if STRATEGIES[config.pooling_strategy].needs is not Needs.TOKENS:
         options.pop("pooling_layer", None)
     if config.pooling_strategy is not PoolingStrategy.NONE:  # else it is the T of `[B, T, D]`, too

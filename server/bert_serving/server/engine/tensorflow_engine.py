@@ -13,6 +13,7 @@ import numpy as np
 
 from bert_serving.server.config import PoolingStrategy, ServerConfig
 from bert_serving.server.engine import graph_cache
+from bert_serving.server.engine.architectures.base import EncoderShape
 from bert_serving.server.engine.bundle import Bundle
 from bert_serving.server.engine.contract import Footprint, Progress, Row, Texts, Vectors
 from bert_serving.server.engine.features import TOKEN_STEP, FeatureMaker, Shape, collate, common_shape, fixed_shape
@@ -21,7 +22,7 @@ from bert_serving.server.engine.footprint import footprint_of, vector_bytes
 from bert_serving.server.engine.graph import write_graph
 from bert_serving.server.engine.model_folder import ModelFolder, find_model
 from bert_serving.server.engine.packing import LONG_LIST
-from bert_serving.server.engine.pooling import STRATEGIES, Needs
+from bert_serving.server.engine.pooling import STRATEGIES, Needs, dense_after, pooled_width, pooling_names
 from bert_serving.server.engine.sentence_folder import with_folder_defaults
 from bert_serving.server.engine.session import GraphSession, give_back_memory, load_graph
 from bert_serving.server.engine.tensors import load_tensorflow, require_tensorflow
@@ -182,6 +183,7 @@ def _check_options(config: ServerConfig, model: ModelFolder) -> None:
             "leave it out"
         )
     _check_strategy(config, model)
+    _check_dense(config, shape)
 
 
 def _check_strategy(config: ServerConfig, model: ModelFolder) -> None:
@@ -201,6 +203,17 @@ def _check_strategy(config: ServerConfig, model: ModelFolder) -> None:
         raise ConfigError(
             f"-pooling_strategy REGRESSION needs a model with one label, and this one has {len(model.labels)}: use "
             "CLASSIFICATION or LOGITS"
+        )
+
+
+def _check_dense(config: ServerConfig, shape: EncoderShape) -> None:
+    """What comes out of pooling must be what the folder's dense layers take."""
+    width = pooled_width(config, shape)
+    if (dense := dense_after(config, shape)) and dense[0].inputs != width:
+        asked = f"-pooling_strategy {pooling_names(config)} -pooling_layer {' '.join(map(str, config.pooling_layer))}"
+        raise ConfigError(
+            f"{asked} makes vectors of {width} numbers, but the Dense of this folder takes {dense[0].inputs}: leave "
+            "these options out"
         )
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.long_texts import LONGEST_WORD
-from bert_serving.server.engine.model_folder import ModelFolder, WeightFormat, read_json, refuse_pointer
+from bert_serving.server.engine.model_files import read_json, refuse_pointer
+from bert_serving.server.engine.model_folder import ModelFolder, WeightFormat
 from bert_serving.server.errors import StartError
 
 CLS, SEP, UNK = "[CLS]", "[SEP]", "[UNK]"

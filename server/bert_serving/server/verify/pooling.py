@@ -55,7 +55,7 @@ def answer(config: ServerConfig, head: HeadShape, logits: FloatArray) -> FloatAr
 def pool(config: ServerConfig, encoded: EncodedText) -> FloatArray:
     """The text's vector `[D]`, or with NONE one for each token, `[T, W]`; of length 1 each under `-normalize`."""
     tokens = np.concatenate([encoded.layers[number] for number in config.pooling_layer], axis=-1)  # (T, W)
-    pooled = _STRATEGIES[config.pooling_strategy](tokens, encoded)
+    pooled = np.concatenate([_STRATEGIES[one](tokens, encoded) for one in config.poolings], axis=-1)
     if not config.normalize:
         return pooled
     length = np.linalg.norm(pooled, axis=-1, keepdims=True)  # (1,) or (T, 1)
@@ -73,6 +73,13 @@ def padded(config: ServerConfig, texts: Sequence[FloatArray]) -> list[FloatArray
 def _mean_max(tokens: FloatArray, encoded: EncodedText) -> FloatArray:
     seen = tokens[encoded.visible]  # (.., W)
     return np.concatenate([seen.mean(axis=0), seen.max(axis=0)])  # (2W,)
+
+
+def _weighted_mean(tokens: FloatArray, encoded: EncodedText) -> FloatArray:
+    """The first token counts once, the second twice, and so on."""
+    weights = (1 + np.arange(len(tokens)))[encoded.visible]
+    mean: FloatArray = np.average(tokens[encoded.visible], axis=0, weights=weights)
+    return mean
 
 
 def softmax(x: FloatArray) -> FloatArray:
@@ -93,4 +100,8 @@ _STRATEGIES: dict[PoolingStrategy, Callable[[FloatArray, EncodedText], FloatArra
     PoolingStrategy.CLASSIFICATION: lambda tokens, encoded: encoded.top,
     PoolingStrategy.REGRESSION: lambda tokens, encoded: encoded.top,
     PoolingStrategy.LOGITS: lambda tokens, encoded: encoded.top,
+    PoolingStrategy.REDUCE_MEAN_SQRT: lambda tokens, encoded: (
+        tokens[encoded.visible].sum(axis=0) / np.sqrt(encoded.visible.sum())
+    ),
+    PoolingStrategy.WEIGHTED_MEAN: _weighted_mean,
 }
