@@ -50,8 +50,15 @@ def runner(folder: Path, **options: Any) -> Run:
     return run
 
 
-def rows_of(folder: str) -> list[Row]:
+def tokenizer_of(folder: str) -> Any:
     tokenizer = Tokenizer.from_file(str(FOLDER / folder / "tokenizer.json"))
+    settings = json.loads((FOLDER / folder / "tokenizer_config.json").read_text())
+    tokenizer.enable_truncation(settings["model_max_length"])
+    return tokenizer
+
+
+def rows_of(folder: str) -> list[Row]:
+    tokenizer = tokenizer_of(folder)
     every = [tokenizer.encode(text).ids for text in CASES[folder]["texts"]]
     return [Row(ids, len(ids), (0, len(ids) - 1)) for ids in every]
 
@@ -71,3 +78,32 @@ def test_a_text_has_its_vector_in_any_micro_batch(folder: str) -> None:
         places = chance.choices(range(len(rows)), k=size)
         found = runner(FOLDER / folder)([rows[place] for place in places])
         np.testing.assert_allclose(found, right[places], rtol=0, atol=2e-5)
+
+
+PROMPTS = [(folder, prompt) for folder in FOLDERS for prompt in CASES[folder]["prompts"]]
+
+
+def prompted_rows(folder: str, name: str) -> list[Row]:
+    """Rows as the library makes them: it counts a prompt's tokens by themselves, without the special one at the end."""
+    tokenizer = tokenizer_of(folder)
+    prompt = json.loads((FOLDER / folder / "config_sentence_transformers.json").read_text())["prompts"][name]
+    included = json.loads((FOLDER / folder / "1_Pooling" / "config.json").read_text())["include_prompt"]
+    left_out = 0 if included else len(tokenizer.encode(prompt).ids) - 1
+    every = [tokenizer.encode(prompt + text).ids for text in CASES[folder]["texts"]]
+    return [Row(ids, len(ids), (0, len(ids) - 1), prompt=left_out) for ids in every]
+
+
+@pytest.mark.parametrize("xla", [False, True], ids=["packed", "xla"])
+@pytest.mark.parametrize(("folder", "prompt"), PROMPTS)
+def test_vectors_with_a_prompt(folder: str, prompt: str, xla: bool) -> None:
+    found = runner(FOLDER / folder, xla=xla)(prompted_rows(folder, prompt))
+    np.testing.assert_allclose(found, NUMBERS[f"{folder}/{prompt}"], rtol=0, atol=2e-5)
+
+
+def test_texts_with_and_without_a_prompt_share_a_micro_batch() -> None:
+    folder = "st_prompts_excluded"
+    rows = [*rows_of(folder), *prompted_rows(folder, "query")]
+    right = np.concatenate([NUMBERS[f"{folder}/plain"], NUMBERS[f"{folder}/query"]])
+    places = random.Random(17).sample(range(len(rows)), k=len(rows))
+    found = runner(FOLDER / folder)([rows[place] for place in places])
+    np.testing.assert_allclose(found, right[places], rtol=0, atol=2e-5)

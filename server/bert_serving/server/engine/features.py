@@ -17,8 +17,9 @@ from bert_serving.server.engine.tokenization import TextTokenizer
 
 IntArray = np.ndarray[Any, np.dtype[np.int32]]
 
-PADDING, VISIBLE, HIDDEN = 0, 1, 2
-"""Values of a micro-batch's mask. HIDDEN is a special token under `-mask_cls_sep`."""
+PADDING, VISIBLE, HIDDEN, PROMPT = 0, 1, 2, 3
+"""Values of a micro-batch's mask. HIDDEN is a special token under `-mask_cls_sep`. Of a PROMPT that is not included,
+attention sees the tokens and pooling does not."""
 
 _SEPARATOR = "|||"
 _PAIR_SEPARATOR = f" {_SEPARATOR} "
@@ -44,27 +45,40 @@ class MicroBatch:
 
 
 class FeatureMaker:
-    """Makes rows of texts, of at most `limit` tokens."""
+    """Makes rows of texts, of at most `limit` tokens. Without `include_prompt`, pooling leaves prompts out."""
 
-    def __init__(self, tokenizer: TextTokenizer, limit: int, *, no_special_token: bool = False) -> None:
+    def __init__(
+        self, tokenizer: TextTokenizer, limit: int, *, no_special_token: bool = False, include_prompt: bool = True
+    ) -> None:
         self._tokenizer = tokenizer
         self._limit = limit
         self._enough = limit + 1  # tokens of a text: what follows them neither stays nor changes where a pair is cut
         self._no_special_token = no_special_token
+        self._include_prompt = include_prompt
 
-    def rows(self, texts: Texts) -> list[Row | str]:
-        """A row for each text, or a sentence that says why there is none."""
+    def rows(self, texts: Texts, prompt: str = "") -> list[Row | str]:
+        """A row for each text, or a sentence that says why there is none.
+
+        The prompt stands before each string, of a pair before its first text; tokens and token ids have none.
+        """
         plain = {index: _split(text) for index, text in enumerate(texts) if isinstance(text, str) and _is_unicode(text)}
+        plain = {index: (prompt + first, second) for index, (first, second) in plain.items()}
         ids = iter(self._tokenizer.first_ids([side for sides in plain.values() for side in sides], self._enough))
         plain_ids = {index: (next(ids), next(ids)) for index in plain}
+        left_out = 0 if self._include_prompt or not prompt else self._length_of(prompt)
         return [
             self._tokenized_row(cast(Sequence[str], text))
             if not isinstance(text, str)
-            else self._row(plain_ids[index])
+            else self._row(plain_ids[index], left_out)
             if index in plain_ids
             else _NOT_UNICODE
             for index, text in enumerate(texts)
         ]
+
+    def _length_of(self, prompt: str) -> int:
+        """How many tokens a prompt has: those of a row with it alone, but for the special one at the end."""
+        row = self._row((self._tokenizer.first_ids([prompt], self._enough)[0], []))
+        return row.length - (row.length - 1 in row.special)
 
     def _tokenized_row(self, tokens: Sequence[str] | Sequence[int]) -> Row | str:
         sides = self._sides(tokens)
@@ -85,16 +99,17 @@ class FeatureMaker:
             return f"the vocabulary has the token ids 0 to {self._tokenizer.size - 1}, and not {strange}"
         return list(ids[: self._enough]), []
 
-    def _row(self, sides: Sides) -> Row:
+    def _row(self, sides: Sides, prompt: int = 0) -> Row:
         first, second = _cut(sides, self._limit)
         cls, sep = self._tokenizer.cls, self._tokenizer.sep
         truncated = len(first) + len(second) < len(sides[0]) + len(sides[1])
         ids = [cls, *first, sep]
         end = len(ids) - 1
-        if not second:
-            return Row(ids, len(ids), (0, end), truncated)
-        ids += [*second, sep]
-        return Row(ids, end + 1, (0, end, len(ids) - 1), truncated)
+        if second:
+            ids += [*second, sep]
+        special = (0, end, len(ids) - 1) if second else (0, end)
+        # where a text goes on in the last word of its prompt there may be fewer tokens; one is always left to pool
+        return Row(ids, end + 1, special, truncated, min(prompt, len(ids) - 1))
 
 
 def _is_unicode(text: str) -> bool:
@@ -164,6 +179,9 @@ def collate(rows: Sequence[Row], *, mask_cls_sep: bool = False, shape: Shape | N
     ids = np.zeros(real.shape, np.int32)
     ids[real] = [index for row in rows for index in row.ids]
     mask = real.astype(np.int32)
+    if any(row.prompt for row in rows):
+        for number, row in enumerate(rows):
+            mask[number, : row.prompt] = PROMPT
     if mask_cls_sep:
         for number, row in enumerate(rows):
             mask[number, list(row.special)] = HIDDEN

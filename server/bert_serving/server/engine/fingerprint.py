@@ -50,6 +50,9 @@ def _effective(config: ServerConfig, shape: EncoderShape) -> dict[str, Any]:
     options = config.vector_options()
     options.pop("cased_tokenization", None)  # the pipeline has what came of it
     options["num_labels"] = extent_of(config, shape).labels
+    options.pop("prompt", None)  # its text counts, not its name
+    if config.prompt_text:
+        options["prompt"] = [config.prompt_text, config.include_prompt]
     if config.pooled_beside:
         options["pooled_beside"] = list(config.pooled_beside)
     if STRATEGIES[config.pooling_strategy].needs is not Needs.TOKENS:

@@ -17,6 +17,7 @@ from bert_serving.server.engine.architectures import ARCHITECTURES
 from bert_serving.server.engine.architectures.base import Architecture, EncoderShape
 from bert_serving.server.engine.labels import is_multi_label, labels_in, score_in
 from bert_serving.server.engine.model_files import POINTER, opened, read_json, refuse_pointer
+from bert_serving.server.engine.sentence_config import SentenceConfig, read_sentence_config
 from bert_serving.server.engine.sentence_modules import Following, following_of, listed_modules
 from bert_serving.server.errors import StartError
 
@@ -38,7 +39,7 @@ class ModelFolder:
 
     `weights` holds the checkpoint's prefix (Google) or the safetensors files. `tokenizer_folder` holds vocab.txt or
     tokenizer.json. `labels` are those of a classifier's head, if there is one. `following` is what a
-    sentence-transformers folder has after the encoder.
+    sentence-transformers folder has after the encoder, `sentence` what it says of itself.
     """
 
     folder: Path
@@ -49,6 +50,7 @@ class ModelFolder:
     shape: EncoderShape
     labels: tuple[str, ...] = ()
     following: Following = field(default_factory=Following)
+    sentence: SentenceConfig = field(default_factory=SentenceConfig)
 
     def weight_files(self) -> list[Path]:
         """All files with weights in them: those of the encoder in the order of their names, then what follows it."""
@@ -65,6 +67,7 @@ def find_model(config: ServerConfig) -> ModelFolder:
     if not top.is_dir():
         raise StartError(f"-model_dir {top} is not a folder: give the folder of a BERT model")
     modules = listed_modules(top)
+    sentence = read_sentence_config(top) if modules else SentenceConfig()
     folder = modules[0].folder if modules else top
     source = Path(config.tuned_model_dir) if config.tuned_model_dir else folder
     if not source.is_dir():
@@ -77,11 +80,13 @@ def find_model(config: ServerConfig) -> ModelFolder:
     shape = architecture.shape_of(path, values)
     labels = labels_in(path, values)
     if labels:
-        head = replace(shape.head, score=score_in(path, values), is_multi_label=is_multi_label(values))
+        head = replace(
+            shape.head, score=score_in(path, values, sentence.activation_fn), is_multi_label=is_multi_label(values)
+        )
         shape = replace(shape, head=head)
     following = following_of(top, modules, shape.hidden)
     shape = replace(shape, dense=following.dense)
-    model = ModelFolder(folder, folder, kind, weights, architecture, shape, labels, following)
+    model = ModelFolder(folder, folder, kind, weights, architecture, shape, labels, following, sentence)
     for file in model.weight_files():
         with opened(file) as stream:
             refuse_pointer(file, stream.read(len(POINTER)))

@@ -12,7 +12,7 @@ from enum import Enum, auto
 from bert_serving.server.config import PoolingStrategy, ServerConfig
 from bert_serving.server.engine.architectures.base import DenseShape, EncoderShape, Extent
 from bert_serving.server.engine.encoder import Encoder
-from bert_serving.server.engine.features import PADDING, VISIBLE
+from bert_serving.server.engine.features import PADDING, PROMPT, VISIBLE
 from bert_serving.server.engine.tensors import Tensor, load_tensorflow
 from bert_serving.server.engine.weights import Weights
 
@@ -36,7 +36,7 @@ class EncoderOutput:
 
     @property
     def visible(self) -> Tensor:
-        """1.0 for tokens that count, 0.0 for padding and hidden ones: `[B, T, 1]`."""
+        """1.0 for tokens that count, 0.0 for padding, hidden ones and a prompt that is not included: `[B, T, 1]`."""
         tf = load_tensorflow()
         return tf.cast(tf.equal(self.mask, VISIBLE), tf.float32)[:, :, None]
 
@@ -76,7 +76,9 @@ def _scaled(pooled: Tensor) -> Tensor:
 
 
 def _none(encoded: EncoderOutput) -> Tensor:
-    return encoded.tokens * encoded.visible  # (B, T, W)
+    tf = load_tensorflow()
+    shown = tf.logical_or(tf.equal(encoded.mask, VISIBLE), tf.equal(encoded.mask, PROMPT))  # (B, T)
+    return encoded.tokens * tf.cast(shown, tf.float32)[:, :, None]  # (B, T, W)
 
 
 def _mean(encoded: EncoderOutput) -> Tensor:
@@ -111,7 +113,11 @@ def _mean_max(encoded: EncoderOutput) -> Tensor:
 
 
 def _first(encoded: EncoderOutput) -> Tensor:
-    return encoded.tokens[:, 0]  # (B, W)
+    tf = load_tensorflow()
+    places = tf.range(1, tf.shape(encoded.mask)[1] + 1)  # (T,): of the token after each
+    # behind the prompt, if one is left out
+    firsts = tf.reduce_max(tf.where(tf.equal(encoded.mask, PROMPT), places, 0), axis=1)  # (B,)
+    return tf.gather(encoded.tokens, firsts, batch_dims=1)  # (B, W)
 
 
 def _last(encoded: EncoderOutput) -> Tensor:

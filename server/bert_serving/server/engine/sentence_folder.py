@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +28,23 @@ _SETTINGS = tuple(
 _HARMLESS = ("trust_remote_code", "add_pooling_layer", "attn_implementation", "torch_dtype", "dtype")
 """Arguments of the library transformers that say how it computes, or ask for what nothing here reads."""
 _ARGUMENTS = ("model_args", "model_kwargs", "tokenizer_args", "processor_kwargs", "config_args", "config_kwargs")
-_AS_SERVED = {
-    "transformer_task": "feature-extraction",
-    "modality_config": {"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
-    "module_output_name": "token_embeddings",
-    "processing_kwargs": {},
-}
+
+
+def _as_served(task: str, output: str, name: str) -> dict[str, Any]:
+    """What can be served of a kind of model: its task, what the encoder puts out, and that under which name."""
+    how = {"text": {"method": "forward", "method_output_name": output}}
+    return {"transformer_task": task, "modality_config": how, "module_output_name": name, "processing_kwargs": {}}
+
+
+_ENCODER = _as_served("feature-extraction", "last_hidden_state", "token_embeddings")
+_CROSS_ENCODER = _as_served("sequence-classification", "logits", "scores")
 
 
 def with_folder_defaults(config: ServerConfig, model: ModelFolder) -> ServerConfig:
     """The config with what the folder suggests; what somebody gave wins. StartError for what cannot be served."""
     if not (Path(config.model_dir) / "modules.json").is_file():
         return config
+    _check_kind(config, model)
     used = {name: value for name, value in _suggestions(model).items() if name not in config.given}
     if "pooling_strategy" in config.given:
         used.pop("pooled_beside", None)
@@ -47,7 +53,21 @@ def with_folder_defaults(config: ServerConfig, model: ModelFolder) -> ServerConf
         used.pop("normalize", None)  # its Normalize is meant for sentence vectors
     if used:
         _logger.info("the sentence-transformers folder sets %s", " ".join(map(_shown, used, used.values())))
-    return config.with_model_defaults(**used)
+    config = config.with_model_defaults(**used)
+    return replace(config, prompts=model.sentence.prompts, include_prompt=model.following.include_prompt)
+
+
+def _check_kind(config: ServerConfig, model: ModelFolder) -> None:
+    path = Path(config.model_dir) / "modules.json"
+    pooled, sentence = bool(model.following.poolings), model.sentence
+    if sentence.is_cross_encoder and pooled:
+        raise StartError(f"{path} lists a Pooling, which makes no sense in a CrossEncoder: copy the model folder again")
+    if not sentence.is_cross_encoder and not pooled and "pooling_strategy" not in config.given:
+        raise StartError(f"{path} lists no Pooling after the Transformer: give -pooling_strategy")
+    function = sentence.activation_fn
+    if len(model.labels) > 1 and function and not function.endswith(".Identity"):
+        about = path.with_name("config_sentence_transformers.json")
+        raise StartError(f"{about}: activation_fn is {function}, and several labels have only torch's Identity here")
 
 
 def _shown(name: str, value: Any) -> str:
@@ -63,9 +83,13 @@ def _shown(name: str, value: Any) -> str:
 
 def _suggestions(model: ModelFolder) -> dict[str, Any]:
     """Names and values of options, and of what only a folder sets."""
-    following = model.following
+    following, sentence = model.following, model.sentence
     suggested: dict[str, Any] = {"max_seq_len": _length(model)}
-    if following.poolings:
+    if sentence.default_prompt is not None:
+        suggested["prompt"] = sentence.default_prompt
+    if sentence.is_cross_encoder:
+        suggested["pooling_strategy"] = PoolingStrategy.LOGITS if len(model.labels) > 1 else PoolingStrategy.REGRESSION
+    elif following.poolings:
         suggested["pooling_strategy"], *others = following.poolings
         if others:
             suggested["pooled_beside"] = tuple(others)
@@ -77,7 +101,7 @@ def _suggestions(model: ModelFolder) -> dict[str, Any]:
 
 def _length(model: ModelFolder) -> int:
     """How many tokens a text has at most: as the encoder's settings say, else its tokenizer, else its positions."""
-    path, settings = _settings(model.folder)
+    path, settings = _settings(model)
     name, length = "max_seq_length", settings.get("max_seq_length")
     tokenizer = model.tokenizer_folder / "tokenizer_config.json"
     if length is None and tokenizer.is_file():
@@ -92,16 +116,16 @@ def _length(model: ModelFolder) -> int:
     return int(min(length, model.shape.positions))
 
 
-def _settings(folder: Path) -> tuple[Path, Mapping[str, Any]]:
+def _settings(model: ModelFolder) -> tuple[Path, Mapping[str, Any]]:
     """What the encoder is called with, and the file that says so; nothing if there is none. Raises StartError."""
-    for path in (folder / name for name in _SETTINGS):
+    for path in (model.folder / name for name in _SETTINGS):
         if path.is_file() and (values := read_json(path)):
             break
     else:
-        return folder / _SETTINGS[0], {}
+        return model.folder / _SETTINGS[0], {}
     # unpad_inputs is about speed, and do_lower_case is read by the tokenizer
-    check_names(path, values, ("max_seq_length", "do_lower_case", "unpad_inputs", *_AS_SERVED, *_ARGUMENTS))
-    for name, served in _AS_SERVED.items():
+    check_names(path, values, ("max_seq_length", "do_lower_case", "unpad_inputs", *_ENCODER, *_ARGUMENTS))
+    for name, served in (_CROSS_ENCODER if model.sentence.is_cross_encoder else _ENCODER).items():
         if values.get(name) not in (None, served):
             raise StartError(
                 f"{path}: {name} is {json.dumps(values[name])}, and only {json.dumps(served)} can be served"

@@ -50,6 +50,7 @@ def resolve(config: ServerConfig) -> ServerConfig:
     if model.labels:
         config = config.with_model_defaults(num_labels=len(model.labels))
     _check_options(config, model)
+    _check_prompt(config)
     load_tokenizer(config, model)
     return replace(config, max_positions=model.shape.positions, vector_bytes=vector_bytes(config, model.shape))
 
@@ -117,7 +118,13 @@ class TensorFlowEngine:
             if config.xla
             else partial(common_shape, longest=bundle.positions)
         )
-        self._features = FeatureMaker(tokenizer, self._longest, no_special_token=config.no_special_token)
+        self._features = FeatureMaker(
+            tokenizer,
+            self._longest,
+            no_special_token=config.no_special_token,
+            include_prompt=config.include_prompt,
+        )
+        self._prompt = config.prompt_text
         self._tokenizer = tokenizer
         self._session = session
         self.fingerprint = bundle.fingerprint
@@ -139,7 +146,7 @@ class TensorFlowEngine:
 
     def features(self, texts: Texts) -> list[Row | str]:
         """Rows of texts; for a text that cannot be one, a sentence that says why."""
-        return self._features.rows(texts)
+        return self._features.rows(texts, self._prompt)
 
     def tokens(self, row: Row) -> list[str]:
         """The tokens of a row, special ones included, no padding."""
@@ -203,6 +210,19 @@ def _check_strategy(config: ServerConfig, model: ModelFolder) -> None:
         raise ConfigError(
             f"-pooling_strategy REGRESSION needs a model with one label, and this one has {len(model.labels)}: use "
             "CLASSIFICATION or LOGITS"
+        )
+
+
+def _check_prompt(config: ServerConfig) -> None:
+    names = dict(config.prompts)
+    if config.prompt and config.prompt not in names:
+        known = f"only {', '.join(names)}" if names else "none at all"
+        raise ConfigError(f"-prompt {config.prompt}: the model has no such prompt, {known}")
+    if config.prompt is None and (usable := [name for name, text in config.prompts if text]):
+        log.warning(
+            "this model has prompts (%s), and none is put before its texts: give -prompt NAME, or -prompt '' if that "
+            "is as it should be",
+            ", ".join(usable),
         )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
@@ -73,12 +74,19 @@ class TransformersEncoder:
             )
         hidden = output.hidden_states  # those of the embeddings, then those of each layer
         layers = {number: hidden[number][0].numpy() for number in range(1 - len(hidden), 0)}  # (T, H) each
-        return EncodedText(layers, np.array(visible), self._top(output))
+        return EncodedText(layers, np.array(visible), self._top(output), self._left_out)
 
     def _top(self, output: Any) -> FloatArray:
         if self._labels:
             return answer(self._config, self._head, np.asarray(output.logits[0]))  # (L,)
         return np.asarray(output.pooler_output[0]) if self._has_pooler else np.zeros(0)  # (H,)
+
+    @cached_property
+    def _left_out(self) -> int:
+        """How many tokens pooling leaves out: [CLS] and those of a prompt that is not included."""
+        if self._config.include_prompt or not self._config.prompt_text:
+            return 0
+        return 1 + min(len(self._ids(self._config.prompt_text)), self._limit - _SPECIAL_OF_ONE)
 
     def _features(self, text: str) -> tuple[list[int], list[int], list[bool]]:
         """Ids, type ids, and whether attention and pooling see the token."""
@@ -92,7 +100,8 @@ class TransformersEncoder:
     def _sides(self, text: str) -> tuple[list[int], list[int]]:
         """Ids of both texts, or of one and none: the longer one loses a token until they fit, the second on a tie."""
         left, separator, right = text.strip().rpartition(" ||| ")
-        first, second = (self._ids(left), self._ids(right)) if separator else (self._ids(right), [])
+        prompt = self._config.prompt_text
+        first, second = (self._ids(prompt + left), self._ids(right)) if separator else (self._ids(prompt + right), [])
         room = self._limit - (_SPECIAL_OF_PAIR if second else _SPECIAL_OF_ONE)
         while len(first) + len(second) > room:
             (first if len(first) > len(second) else second).pop()
