@@ -1,4 +1,4 @@
-"""What follows the encoder: an engine's vectors against NumPy's, for modules in many orders, with and without prompts."""
+"""What follows the encoder: vectors of an engine against those of NumPy, modules in many orders, prompts."""
 
 from __future__ import annotations
 
