@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,8 @@ VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "c", "##b", "|", "e"
 CLS, SEP, A, B, C = 2, 3, 4, 5, 6
 
 
-def maker(limit: int = 12, *, no_special_token: bool = False, lowercase: bool = True) -> FeatureMaker:
-    return FeatureMaker(
-        TextTokenizer(word_piece(VOCABULARY, Normalization(lowercase))), limit, no_special_token=no_special_token
-    )
+def maker(limit: int = 12, *, lowercase: bool = True, **options: bool) -> FeatureMaker:
+    return FeatureMaker(TextTokenizer(word_piece(VOCABULARY, Normalization(lowercase))), limit, **options)
 
 
 def row_of(features: FeatureMaker, text: str | list[str]) -> Row:
@@ -147,3 +146,30 @@ def test_vocabulary_lines_end_at_line_feeds_alone(tmp_path: Path) -> None:
     path = tmp_path / "vocab.txt"
     path.write_bytes("a\r\n\u2028\nb\n".encode())
     assert read_lines(path) == ["a", "", "b"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "text", "row"),
+    [
+        ("", "a", Row([CLS, A, SEP], 3, (0, 2))),
+        ("c ", "a b", Row([CLS, C, A, B, SEP], 5, (0, 4), prompt=2)),
+        ("c", "a", Row([CLS, 1, SEP], 3, (0, 2), prompt=2)),  # one word, and [SEP] is always left
+        ("c c c ", "a b c", Row([CLS, C, C, C, A, B, C, SEP], 8, (0, 7), prompt=4)),
+        ("c ", "a ||| b", Row([CLS, C, A, SEP, B, SEP], 4, (0, 3, 5), prompt=2)),
+        ("c ||| c\n", "a", Row([CLS, C, 8, 8, 8, C, A, SEP], 8, (0, 7), prompt=6)),  # makes no pair
+        ("c\n", "a ||| b", Row([CLS, C, A, SEP, B, SEP], 4, (0, 3, 5), prompt=2)),  # and hinders none
+        ("c ", "", Row([CLS, C, SEP], 3, (0, 2), prompt=2)),
+        ("c " * 9, "a", Row([CLS, C, C, C, C, C, C, SEP], 8, (0, 7), truncated=True, prompt=7)),
+        ("c ", ["a", "b"], Row([CLS, A, B, SEP], 4, (0, 3))),  # tokens and ids have none
+    ],
+    ids=str,
+)
+def test_a_prompt_stands_before_each_text(prompt: str, text: str | list[str], row: Row) -> None:
+    assert maker(8, include_prompt=False).rows([text], prompt) == [row]
+    assert maker(8).rows([text], prompt) == [replace(row, prompt=0)]
+
+
+def test_the_mask_tells_a_prompt_from_other_tokens() -> None:
+    rows = [Row([CLS, C, A, SEP], 4, (0, 3), prompt=2), Row([CLS, A, SEP], 3, (0, 2))]
+    assert collate(rows).mask.tolist() == [[3, 3, 1, 1], [1, 1, 1, 0]]
+    assert collate(rows, mask_cls_sep=True).mask.tolist() == [[2, 3, 1, 2], [2, 1, 2, 0]]

@@ -32,6 +32,8 @@ class PoolingStrategy(IntEnum):
     CLASSIFICATION = 7
     REGRESSION = 8
     LOGITS = 9
+    REDUCE_MEAN_SQRT = 10
+    WEIGHTED_MEAN = 11
 
     @staticmethod
     def from_name(name: str) -> PoolingStrategy:
@@ -228,6 +230,13 @@ class ServerConfig:
         shapes_vectors=True,
     )
     no_normalize: bool = _option(False, "do not, even where the folder asks for it", group=_BERT)
+    prompt: str | None = _option(
+        None,
+        "name of the model's prompt that is put before each text; '' for none (default: as its folder says)",
+        group=_BERT,
+        metavar="NAME",
+        shapes_vectors=True,
+    )
 
     port: int = _option(5555, "port that takes requests", _port, group=_SERVING, aliases=("port_in", "port_data"))
     port_out: int = _option(5556, "port that publishes results", _port, group=_SERVING, aliases=("port_result",))
@@ -344,6 +353,12 @@ class ServerConfig:
 
     engine: str = "bert_serving.server.engine.tensorflow_engine"
     """Module that does the encoding, see `engine/contract.py`; tests and benchmarks put another one here."""
+    pooled_beside: tuple[PoolingStrategy, ...] = ()
+    """Strategies whose results follow that of -pooling_strategy in a vector; only a model's folder sets them."""
+    prompts: tuple[tuple[str, str], ...] = ()
+    """Name and text of each prompt that the model has; the engine's `resolve` fills it in."""
+    include_prompt: bool = True
+    """Whether pooling looks at the tokens of a prompt; a model's folder may say that it does not."""
     max_positions: int | None = None
     """The longest sequence that the model can take; the engine's `resolve` fills it in."""
     vector_bytes: int = 0
@@ -402,6 +417,16 @@ class ServerConfig:
         return self.num_worker if self.max_worker is None else self.max_worker
 
     @property
+    def poolings(self) -> tuple[PoolingStrategy, ...]:
+        """Those whose results make a vector, side by side."""
+        return (self.pooling_strategy, *self.pooled_beside)
+
+    @property
+    def prompt_text(self) -> str:
+        """What is put before each text that comes as a string."""
+        return "" if self.prompt is None else dict(self.prompts).get(self.prompt, "")
+
+    @property
     def pad_to(self) -> int | None:
         """The T of `[B, T, D]` replies; None for the longest row of each request, or where there is no T."""
         if self.pooling_strategy is not PoolingStrategy.NONE:
@@ -420,9 +445,13 @@ class ServerConfig:
         return replace(self, **{name: value for name, value in defaults.items() if name not in self.given})
 
     def as_status(self) -> dict[str, Any]:
-        """Every argument as 1.10 shows it in config and status: plain JSON values, strategies as numbers; no secret."""
+        """Every argument as 1.10 shows it in config and status: plain JSON values, strategies as numbers; no secret.
+
+        And what the model's folder adds to them, `prompts` and `pooled_beside`.
+        """
         shown = self.without_secrets()
-        return {option.name: _plain(getattr(shown, option.name)) for option in fields(self) if option.metadata}
+        values = {option.name: _plain(getattr(shown, option.name)) for option in fields(self) if option.metadata}
+        return {**values, "pooled_beside": _plain(self.pooled_beside), "prompts": dict(self.prompts)}
 
     def vector_options(self) -> dict[str, Any]:
         """The options that shape vectors and are not at their defaults, as plain JSON values."""
@@ -453,6 +482,8 @@ class ServerConfig:
                 kept[name] = tuple(kept[name])
         if "pooling_strategy" in kept:
             kept["pooling_strategy"] = _strategy(kept["pooling_strategy"])
+        kept["prompts"] = tuple((name, text) for name, text in kept.get("prompts", ()))
+        kept["pooled_beside"] = tuple(_strategy(one) for one in kept.get("pooled_beside", ()))
         return ServerConfig(**kept)
 
 
@@ -479,5 +510,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, PoolingStrategy):
         return int(value)
     if isinstance(value, (tuple, frozenset)):
-        return sorted(value) if isinstance(value, frozenset) else list(value)
+        return sorted(value) if isinstance(value, frozenset) else [_plain(one) for one in value]
     return value

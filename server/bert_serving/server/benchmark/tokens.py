@@ -20,7 +20,7 @@ def counter_of_model(config: ServerConfig) -> Count:
     maker = FeatureMaker(load_tokenizer(config, model), limit, no_special_token=config.no_special_token)
 
     def count(texts: Sequence[str]) -> list[int]:
-        return [row.length if isinstance(row, Row) else 0 for row in maker.rows(list(texts))]
+        return [row.length if isinstance(row, Row) else 0 for row in maker.rows(list(texts), config.prompt_text)]
 
     return count
 

@@ -69,9 +69,11 @@ def verify(server: BertServer) -> bool:
 def _options(config: ServerConfig) -> str:
     """Those that make the vectors what they are, also where the model's folder has set them."""
     layers = " ".join(map(str, config.pooling_layer))
+    strategies = " and ".join(strategy.name for strategy in config.poolings)
     return (
-        f"-model_dir {config.model_dir} -pooling_strategy {config.pooling_strategy.name} -pooling_layer {layers} "
+        f"-model_dir {config.model_dir} -pooling_strategy {strategies} -pooling_layer {layers} "
         f"-max_seq_len {config.max_seq_len or 'NONE'}{' -normalize' if config.normalize else ''}"
+        f"{f' -prompt {config.prompt}' if config.prompt else ''}"
     )
 
 

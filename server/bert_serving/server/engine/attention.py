@@ -30,7 +30,8 @@ class AttentionBias:
         tf = load_tensorflow()
         self._dtype = dtype
         self._tokens = tf.shape(mask)[1]  # (): T
-        per_value = tf.constant([_PADDING_BIAS, 0.0, _HIDDEN_BIAS], dtype)  # by features.PADDING, VISIBLE, HIDDEN
+        # by features.PADDING, VISIBLE, HIDDEN and PROMPT
+        per_value = tf.constant([_PADDING_BIAS, 0.0, _HIDDEN_BIAS, 0.0], dtype)  # (4,)
         every = tf.gather(per_value, mask)[:, None, None, :]  # (B, 1, 1, T)
         if relative is not None:
             every += self._by_distance(relative[distance_rows(shape.positions, shape.relative)])  # (B, A, T, T)

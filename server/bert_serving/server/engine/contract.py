@@ -36,13 +36,15 @@ class Row:
 
     `ids` holds the token ids with the special ones, already cut to the length limit. The first `first_length` of
     them have type id 0, the rest (the second text of a pair and its [SEP], if the model tells them apart) 1. `special`
-    lists the positions of the special tokens that were added, such as [CLS] and [SEP], which `-mask_cls_sep` hides.
+    lists the positions of the special tokens that were added, such as [CLS] and [SEP], which `-mask_cls_sep` hides. The
+    first `prompt` tokens are left out of pooling.
     """
 
     ids: list[int]
     first_length: int
     special: tuple[int, ...]
     truncated: bool = False
+    prompt: int = 0
 
     @property
     def length(self) -> int:

@@ -161,6 +161,7 @@ class Encoder:
             "gelu": exact, "gelu_python": exact,
             "gelu_new": nearly, "gelu_fast": nearly, "gelu_pytorch_tanh": nearly,
             "relu": tf.nn.relu, "silu": tf.nn.silu, "swish": tf.nn.silu, "tanh": tf.tanh,
+            "linear": tf.identity, "sigmoid": tf.sigmoid,
         }  # fmt: skip
         return table[name]
 

@@ -6,7 +6,7 @@ A text, or a pair from "a ||| b" (or from the token "|||" in a tokenized text), 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
@@ -17,8 +17,9 @@ from bert_serving.server.engine.tokenization import TextTokenizer, UnknownToken
 
 IntArray = np.ndarray[Any, np.dtype[np.int32]]
 
-PADDING, VISIBLE, HIDDEN = 0, 1, 2
-"""Values of a micro-batch's mask. HIDDEN is a special token under `-mask_cls_sep`."""
+PADDING, VISIBLE, HIDDEN, PROMPT = 0, 1, 2, 3
+"""Values of a micro-batch's mask. HIDDEN is a special token under `-mask_cls_sep`. Of a PROMPT that is not included,
+attention sees the tokens and pooling does not."""
 
 _SEPARATOR = "|||"
 _PAIR_SEPARATOR = f" {_SEPARATOR} "
@@ -45,24 +46,32 @@ class MicroBatch:
 
 
 class FeatureMaker:
-    """Makes rows of texts, of at most `limit` tokens."""
+    """Makes rows of texts, of at most `limit` tokens. Without `include_prompt`, pooling leaves prompts out."""
 
-    def __init__(self, tokenizer: TextTokenizer, limit: int, *, no_special_token: bool = False) -> None:
+    def __init__(
+        self, tokenizer: TextTokenizer, limit: int, *, no_special_token: bool = False, include_prompt: bool = True
+    ) -> None:
         self._tokenizer = tokenizer
         self._limit = limit
         self._enough = limit + 1  # tokens of a text: what follows them neither stays nor changes where a pair is cut
         self._no_special_token = no_special_token
+        self._include_prompt = include_prompt
 
-    def rows(self, texts: Texts) -> list[Row | str]:
-        """A row for each text, or a sentence that says why there is none."""
+    def rows(self, texts: Texts, prompt: str = "") -> list[Row | str]:
+        """A row for each text, or a sentence that says why there is none.
+
+        The prompt stands before each string, of a pair before its first text; tokens and token ids have none.
+        """
         split = _split_as_written if self._tokenizer.library_pairs else _split
         plain = {index: split(text) for index, text in enumerate(texts) if isinstance(text, str) and _is_unicode(text)}
+        plain = {index: (prompt + first, second) for index, (first, second) in plain.items()}
         ids = iter(self._tokenizer.first_ids([side for sides in plain.values() for side in sides], self._enough))
         plain_ids = {index: (next(ids), next(ids)) for index in plain}
+        left_out = 0 if self._include_prompt or not prompt else self._length_of(prompt)
         return [
             self._tokenized_row(cast(Sequence[str], text))
             if not isinstance(text, str)
-            else self._row(plain_ids[index], partial(self._lengths, plain[index]))
+            else self._prompted(self._row(plain_ids[index], partial(self._lengths, plain[index])), left_out)
             if index in plain_ids
             else _NOT_UNICODE
             for index, text in enumerate(texts)
@@ -72,6 +81,18 @@ class FeatureMaker:
         """How many tokens both sides have, all of them."""
         first, second = self._tokenizer.encode(sides)
         return len(first), len(second)
+
+    def _length_of(self, prompt: str) -> int:
+        """How many tokens a prompt has: those of a row with it alone, but for the special ones at the end."""
+        ids = self._tokenizer.first_ids([prompt], self._enough)[0]
+        template = self._tokenizer.single
+        return len(template.gaps[0]) + min(len(ids), max(0, self._limit - template.size))
+
+    def _prompted(self, row: Row | str, prompt: int) -> Row | str:
+        """The row, with so many tokens of a prompt left out; fewer where a text goes on in its prompt's last word."""
+        if not prompt or isinstance(row, str):
+            return row
+        return replace(row, prompt=min(prompt, row.length - 1))  # one is always left to pool
 
     def _tokenized_row(self, tokens: Sequence[str] | Sequence[int]) -> Row | str:
         try:
@@ -197,6 +218,9 @@ def collate(rows: Sequence[Row], *, mask_cls_sep: bool = False, shape: Shape | N
     ids = np.zeros(real.shape, np.int32)
     ids[real] = [index for row in rows for index in row.ids]
     mask = real.astype(np.int32)
+    if any(row.prompt for row in rows):
+        for number, row in enumerate(rows):
+            mask[number, : row.prompt] = PROMPT
     if mask_cls_sep:
         for number, row in enumerate(rows):
             mask[number, list(row.special)] = HIDDEN

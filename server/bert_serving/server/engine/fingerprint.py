@@ -51,6 +51,11 @@ def _effective(config: ServerConfig, shape: EncoderShape) -> dict[str, Any]:
     for name in ("cased_tokenization", "special_tokens"):
         options.pop(name, None)  # the pipeline has what came of it
     options["num_labels"] = extent_of(config, shape).labels
+    options.pop("prompt", None)  # its text counts, not its name
+    if config.prompt_text:
+        options["prompt"] = [config.prompt_text, config.include_prompt]
+    if config.pooled_beside:
+        options["pooled_beside"] = list(config.pooled_beside)
     if STRATEGIES[config.pooling_strategy].needs is not Needs.TOKENS:
         options.pop("pooling_layer", None)
     if config.pooling_strategy is not PoolingStrategy.NONE:  # else it is the T of `[B, T, D]`, too

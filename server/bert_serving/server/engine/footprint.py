@@ -23,7 +23,8 @@ _READY_HALF, _LOADING_HALF = 3.4, 9.3
 def footprint_of(config: ServerConfig, model: ModelFolder) -> Footprint:
     """That of a resolved config."""
     shape, extent = model.shape, extent_of(config, model.shape)
-    size = 4 * sum(prod(variable.shape) for variable in model.architecture.variables(shape, extent))
+    count = sum(prod(variable.shape) for variable in model.architecture.variables(shape, extent))
+    size = 4 * (count + sum(one.inputs * one.outputs for one in shape.dense))
     is_half = config.fp16 or config.dtype in ("float16", "bfloat16")
     ready, loading = (_READY_HALF, _LOADING_HALF) if is_half else (_READY, _LOADING)
     words = (

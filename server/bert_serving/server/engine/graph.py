@@ -16,7 +16,7 @@ from bert_serving.server.engine.fingerprint import ModelContent
 from bert_serving.server.engine.layer_norm import choose_layer_norm
 from bert_serving.server.engine.model_folder import ModelFolder
 from bert_serving.server.engine.packing import Packed, Padded
-from bert_serving.server.engine.pooling import EncoderOutput, extent_of, pool
+from bert_serving.server.engine.pooling import EncoderOutput, extent_of, pool, pooling_names
 from bert_serving.server.engine.precision import choose_dtype
 from bert_serving.server.engine.session import INPUTS, OUTPUT
 from bert_serving.server.engine.tensors import first_line, load_tensorflow
@@ -42,7 +42,7 @@ def write_graph(config: ServerConfig, model: ModelFolder, content: ModelContent,
         return build_graph(config, model.shape, extent, weights, dtype)
 
     dtype = choose_dtype(config, model, build, progress)
-    progress(f"building the graph, pooling {config.pooling_strategy.name}, {dtype}")
+    progress(f"building the graph, pooling {pooling_names(config)}, {dtype}")
     graph = build(dtype)
     Bundle(content.pipeline, model.shape.positions, content.fingerprint(config, dtype)).put_into(graph)
     path = _write(graph, config.graph_tmp_dir)
@@ -67,7 +67,7 @@ def build_graph(config: ServerConfig, shape: EncoderShape, extent: Extent, weigh
         )
         layers = encoder.layers(inputs, extent.layers)  # (B, T, H) each
         encoded = EncoderOutput(_tokens(config, shape, layers), layers[-1], inputs.mask, encoder, weights)
-        vectors = pool(config.pooling_strategy, encoded, normalize=config.normalize)
+        vectors = pool(config, encoded)
         tf.identity(tf.cast(vectors, tf.float16 if config.fp16 else tf.float32), name=OUTPUT)
     return graph
 

@@ -29,14 +29,15 @@ def labels_in(path: Path, values: Values) -> tuple[str, ...]:
         ) from None
 
 
-def score_in(path: Path, values: Values) -> str:
+def score_in(path: Path, values: Values, named: str | None = None) -> str:
     """What a single label's logit becomes: "sigmoid", or "identity" if the folder says so. Raises StartError.
 
     As sentence-transformers' CrossEncoder has it: `sentence_transformers.activation_fn`, or in older folders
-    `sbert_ce_default_activation_function`, each the path of a class of PyTorch.
+    `sbert_ce_default_activation_function`, each the path of a class of PyTorch. `named` is one that another file of the
+    folder names, which comes first.
     """
     about: Any = values.get("sentence_transformers")
-    named = about.get("activation_fn") if isinstance(about, dict) else None
+    named = named or (about.get("activation_fn") if isinstance(about, dict) else None)
     named = named or values.get("sbert_ce_default_activation_function")
     if named is None:
         return "sigmoid"

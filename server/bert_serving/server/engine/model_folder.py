@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.architectures import ARCHITECTURES
 from bert_serving.server.engine.architectures.base import Architecture, EncoderShape
 from bert_serving.server.engine.labels import is_multi_label, labels_in, score_in
+from bert_serving.server.engine.model_files import POINTER, opened, read_json, refuse_pointer
+from bert_serving.server.engine.sentence_config import SentenceConfig, read_sentence_config
+from bert_serving.server.engine.sentence_modules import Following, following_of, listed_modules
 from bert_serving.server.errors import StartError
 
 _CONFIG = "config.json"
-_POINTER = b"version https://git-lfs.github.com/"
 _SAFETENSORS = "model.safetensors"
 _SHARDS = "model.safetensors.index.json"
 
@@ -36,7 +38,8 @@ class ModelFolder:
     """Where everything of a model is.
 
     `weights` holds the checkpoint's prefix (Google) or the safetensors files. `tokenizer_folder` holds vocab.txt or
-    tokenizer.json. `labels` are those of a classifier's head, if there is one.
+    tokenizer.json. `labels` are those of a classifier's head, if there is one. `following` is what a
+    sentence-transformers folder has after the encoder, `sentence` what it says of itself.
     """
 
     folder: Path
@@ -46,13 +49,16 @@ class ModelFolder:
     architecture: Architecture
     shape: EncoderShape
     labels: tuple[str, ...] = ()
+    following: Following = field(default_factory=Following)
+    sentence: SentenceConfig = field(default_factory=SentenceConfig)
 
     def weight_files(self) -> list[Path]:
-        """All files with weights in them, in the order of their names."""
+        """All files with weights in them: those of the encoder in the order of their names, then what follows it."""
         if self.format is WeightFormat.HUGGING_FACE:
-            return sorted(self.weights)
+            return [*sorted(self.weights), *self.following.dense_files]
         prefixes = tuple(f"{prefix.name}.{part}" for prefix in self.weights for part in ("index", "data-"))
-        return sorted(path for path in self.weights[0].parent.iterdir() if path.name.startswith(prefixes))
+        files = sorted(path for path in self.weights[0].parent.iterdir() if path.name.startswith(prefixes))
+        return [*files, *self.following.dense_files]
 
 
 def find_model(config: ServerConfig) -> ModelFolder:
@@ -60,7 +66,9 @@ def find_model(config: ServerConfig) -> ModelFolder:
     top = Path(config.model_dir)
     if not top.is_dir():
         raise StartError(f"-model_dir {top} is not a folder: give the folder of a model")
-    folder = top / transformer_path(top)
+    modules = listed_modules(top)
+    sentence = read_sentence_config(top) if modules else SentenceConfig()
+    folder = modules[0].folder if modules else top
     source = Path(config.tuned_model_dir) if config.tuned_model_dir else folder
     if not source.is_dir():
         raise StartError(f"-tuned_model_dir {source} is not a folder: give the folder of a fine-tuned checkpoint")
@@ -72,59 +80,17 @@ def find_model(config: ServerConfig) -> ModelFolder:
     shape = architecture.shape_of(path, values)
     labels = labels_in(path, values)
     if labels:
-        head = replace(shape.head, score=score_in(path, values), is_multi_label=is_multi_label(values))
+        head = replace(
+            shape.head, score=score_in(path, values, sentence.activation_fn), is_multi_label=is_multi_label(values)
+        )
         shape = replace(shape, head=head)
-    model = ModelFolder(folder, folder, kind, weights, architecture, shape, labels)
+    following = following_of(top, modules, shape.hidden)
+    shape = replace(shape, dense=following.dense)
+    model = ModelFolder(folder, folder, kind, weights, architecture, shape, labels, following, sentence)
     for file in model.weight_files():
         with opened(file) as stream:
-            refuse_pointer(file, stream.read(len(_POINTER)))
+            refuse_pointer(file, stream.read(len(POINTER)))
     return model
-
-
-def opened(path: Path) -> BinaryIO:
-    """A file of a model, for reading. Raises StartError."""
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise StartError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def refuse_pointer(path: Path, content: bytes) -> None:
-    """Raises StartError if a file begins like what Git LFS leaves in the place of one that was not fetched."""
-    if content.startswith(_POINTER):
-        raise StartError(
-            f"{path} is a Git LFS pointer, not the file itself: run git lfs pull in its folder, or download it again"
-        )
-
-
-def transformer_path(folder: Path) -> str:
-    """The sub folder in which a sentence-transformers folder keeps its BERT, mostly the folder itself."""
-    modules = folder / "modules.json"
-    if not modules.is_file():
-        return ""
-    listed = read_json(modules, list)
-    first = listed[0] if listed else None
-    path = first.get("path", "") if isinstance(first, dict) else None
-    if not isinstance(path, str):
-        raise StartError(f"{modules} is not a list of modules with a path each: copy the model folder again")
-    return path
-
-
-def read_json(path: Path, kind: type = dict) -> Any:
-    """The JSON value in a file, which must be of the given kind; StartError if it is not."""
-    try:
-        content = path.read_bytes()
-        refuse_pointer(path, content)
-        value = json.loads(content.decode("utf-8"))
-    except FileNotFoundError:
-        raise StartError(f"{path} is missing: it is expected in the model's folder") from None
-    except OSError as error:
-        raise StartError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise StartError(f"{path} is not valid JSON ({error}): copy the file again") from error
-    if not isinstance(value, kind):
-        raise StartError(f"{path} must hold a JSON {'object' if kind is dict else 'list'}: copy the file again")
-    return value
 
 
 # -- the weights ------------------------------------------------------------------------------------------------------

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from bert_serving.server.config import PoolingStrategy, ServerConfig
-from bert_serving.server.engine.architectures.base import EncoderShape, Extent
+from bert_serving.server.engine.architectures.base import DenseShape, EncoderShape, Extent
 from bert_serving.server.engine.encoder import Encoder
-from bert_serving.server.engine.features import PADDING, VISIBLE
+from bert_serving.server.engine.features import PADDING, PROMPT, VISIBLE
 from bert_serving.server.engine.tensors import Tensor, load_tensorflow
 from bert_serving.server.engine.weights import Weights
 
@@ -36,7 +36,7 @@ class EncoderOutput:
 
     @property
     def visible(self) -> Tensor:
-        """1.0 for tokens that count, 0.0 for padding and hidden ones: `[B, T, 1]`."""
+        """1.0 for tokens that count, 0.0 for padding, hidden ones and a prompt that is not included: `[B, T, 1]`."""
         tf = load_tensorflow()
         return tf.cast(tf.equal(self.mask, VISIBLE), tf.float32)[:, :, None]
 
@@ -47,25 +47,58 @@ class EncoderOutput:
         return tf.reduce_sum(tf.cast(tf.not_equal(self.mask, PADDING), tf.int32), axis=1)
 
 
-def pool(strategy: PoolingStrategy, encoded: EncoderOutput, *, normalize: bool = False) -> Tensor:
-    """The result of the strategy, float32: `[B, ..]`, or `[B, T, W]` with NONE."""
+def pool(config: ServerConfig, encoded: EncoderOutput) -> Tensor:
+    """What the options ask for, float32: vectors `[B, ..]`, or `[B, T, W]` with NONE."""
     tf = load_tensorflow()
-    pooled = STRATEGIES[strategy].function(encoded)
-    if not normalize:
-        return pooled
+    parts = [STRATEGIES[strategy].function(encoded) for strategy in config.poolings]  # (B, ..) each
+    pooled = parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)
+    encoder = encoded.encoder
+    for number, dense in enumerate(dense_after(config, encoder.shape)):
+        x = tf.cast(_scaled(pooled) if dense.normalized else pooled, encoder.dtype)  # (B, in)
+        x = tf.cast(encoder.dense(f"dense_{number}", x), tf.float32)  # (B, out)
+        pooled = encoder.activation(dense.activation)(x)
+    return _scaled(pooled) if config.normalize else pooled
+
+
+def dense_after(config: ServerConfig, shape: EncoderShape) -> tuple[DenseShape, ...]:
+    """The dense layers that follow. They are meant for a text's vector, not for those of tokens or for labels."""
+    strategy = config.pooling_strategy
+    is_vector = strategy is not PoolingStrategy.NONE and STRATEGIES[strategy].needs is not Needs.HEAD
+    return shape.dense if is_vector else ()
+
+
+def _scaled(pooled: Tensor) -> Tensor:
+    """Vectors of length 1."""
+    tf = load_tensorflow()
     # no division by a root: TensorFlow makes rsqrt of that, which rounds by where in the batch a row stands
     squared = tf.reduce_sum(tf.square(pooled), axis=-1, keepdims=True)  # (B, 1), or (B, T, 1)
     return pooled * tf.sqrt(1.0 / tf.maximum(squared, _LEAST_SQUARE))
 
 
 def _none(encoded: EncoderOutput) -> Tensor:
-    return encoded.tokens * encoded.visible  # (B, T, W)
+    tf = load_tensorflow()
+    shown = tf.logical_or(tf.equal(encoded.mask, VISIBLE), tf.equal(encoded.mask, PROMPT))  # (B, T)
+    return encoded.tokens * tf.cast(shown, tf.float32)[:, :, None]  # (B, T, W)
 
 
 def _mean(encoded: EncoderOutput) -> Tensor:
     tf = load_tensorflow()
     total = tf.reduce_sum(encoded.tokens * encoded.visible, axis=1)  # (B, W)
     return total / (tf.reduce_sum(encoded.visible, axis=1) + _TINY)  # (B, W)
+
+
+def _mean_sqrt(encoded: EncoderOutput) -> Tensor:
+    tf = load_tensorflow()
+    total = tf.reduce_sum(encoded.tokens * encoded.visible, axis=1)  # (B, W)
+    return total / tf.sqrt(tf.reduce_sum(encoded.visible, axis=1) + _TINY)  # (B, W)
+
+
+def _weighted_mean(encoded: EncoderOutput) -> Tensor:
+    tf = load_tensorflow()
+    places = tf.range(1, tf.shape(encoded.mask)[1] + 1)  # (T,): from 1 on, hidden tokens counted
+    weights = encoded.visible * tf.cast(places, tf.float32)[None, :, None]  # (B, T, 1)
+    total = tf.reduce_sum(encoded.tokens * weights, axis=1)  # (B, W)
+    return total / (tf.reduce_sum(weights, axis=1) + _TINY)  # (B, W)
 
 
 def _max(encoded: EncoderOutput) -> Tensor:
@@ -80,7 +113,11 @@ def _mean_max(encoded: EncoderOutput) -> Tensor:
 
 
 def _first(encoded: EncoderOutput) -> Tensor:
-    return encoded.tokens[:, 0]  # (B, W)
+    tf = load_tensorflow()
+    places = tf.range(1, tf.shape(encoded.mask)[1] + 1)  # (T,): of the token after each
+    # behind the prompt, if one is left out
+    firsts = tf.reduce_max(tf.where(tf.equal(encoded.mask, PROMPT), places, 0), axis=1)  # (B,)
+    return tf.gather(encoded.tokens, firsts, batch_dims=1)  # (B, W)
 
 
 def _last(encoded: EncoderOutput) -> Tensor:
@@ -140,27 +177,28 @@ class Strategy:
     """One row of the table.
 
     A vector is `widths` times as wide as the pooled layers; from a head it has `labels` numbers, None for as many as
-    `-num_labels` says. `folder_mode` is what a sentence-transformers folder calls the strategy.
+    `-num_labels` says.
     """
 
     function: Callable[[EncoderOutput], Tensor]
     needs: Needs = Needs.TOKENS
     widths: int = 1
     labels: int | None = None
-    folder_mode: str = ""
 
 
 STRATEGIES = {
     PoolingStrategy.NONE: Strategy(_none),
-    PoolingStrategy.REDUCE_MEAN: Strategy(_mean, folder_mode="mean"),
-    PoolingStrategy.REDUCE_MAX: Strategy(_max, folder_mode="max"),
+    PoolingStrategy.REDUCE_MEAN: Strategy(_mean),
+    PoolingStrategy.REDUCE_MAX: Strategy(_max),
     PoolingStrategy.REDUCE_MEAN_MAX: Strategy(_mean_max, widths=2),
-    PoolingStrategy.FIRST_TOKEN: Strategy(_first, folder_mode="cls"),
-    PoolingStrategy.LAST_TOKEN: Strategy(_last, folder_mode="lasttoken"),
+    PoolingStrategy.FIRST_TOKEN: Strategy(_first),
+    PoolingStrategy.LAST_TOKEN: Strategy(_last),
     PoolingStrategy.CLS_POOLED: Strategy(_cls_pooled, Needs.POOLER),
     PoolingStrategy.CLASSIFICATION: Strategy(_classification, Needs.HEAD),
     PoolingStrategy.REGRESSION: Strategy(_regression, Needs.HEAD, labels=1),
     PoolingStrategy.LOGITS: Strategy(_logits, Needs.HEAD),
+    PoolingStrategy.REDUCE_MEAN_SQRT: Strategy(_mean_sqrt),
+    PoolingStrategy.WEIGHTED_MEAN: Strategy(_weighted_mean),
 }
 
 
@@ -174,9 +212,21 @@ def extent_of(config: ServerConfig, shape: EncoderShape) -> Extent:
     return Extent(shape.layers, labels=strategy.labels or config.num_labels)
 
 
-def width_of(config: ServerConfig, shape: EncoderShape) -> int:
-    """How many numbers a vector has."""
+def pooling_names(config: ServerConfig) -> str:
+    """What is pooled by, for people."""
+    return " and ".join(strategy.name for strategy in config.poolings)
+
+
+def pooled_width(config: ServerConfig, shape: EncoderShape) -> int:
+    """How many numbers come out of the pooling."""
     strategy = STRATEGIES[config.pooling_strategy]
     if strategy.needs is Needs.TOKENS:
-        return shape.hidden * len(config.pooling_layer) * strategy.widths
+        widths = sum(STRATEGIES[one].widths for one in config.poolings)
+        return shape.hidden * len(config.pooling_layer) * widths
     return extent_of(config, shape).labels or shape.hidden
+
+
+def width_of(config: ServerConfig, shape: EncoderShape) -> int:
+    """How many numbers a vector has."""
+    dense = dense_after(config, shape)
+    return dense[-1].outputs if dense else pooled_width(config, shape)

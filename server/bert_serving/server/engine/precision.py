@@ -82,7 +82,7 @@ def _fastest_that_is_close(
 
 def _rows(config: ServerConfig, model: ModelFolder) -> list[Row]:
     limit = config.max_seq_len or model.shape.positions
-    features = FeatureMaker(load_tokenizer(config, model), limit).rows(SENTENCES)
+    features = FeatureMaker(load_tokenizer(config, model), limit).rows(SENTENCES, config.prompt_text)
     return [row for row in features if isinstance(row, Row)]
 
 

@@ -1,6 +1,6 @@
-"""What a sentence-transformers folder says of itself: pooling, length and normalisation become defaults. No TensorFlow.
+"""What a sentence-transformers folder says of itself becomes the defaults of the options. No TensorFlow.
 
-Such a folder lists its modules in `modules.json`: a Transformer first, then Pooling and perhaps Normalize.
+Its modules are read by `sentence_modules.py`, its prompts by `sentence_config.py`, its encoder's settings here.
 """
 
 from __future__ import annotations
@@ -8,94 +8,131 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bert_serving.server.config import PoolingStrategy, ServerConfig
-from bert_serving.server.engine.model_folder import ModelFolder, read_json
+from bert_serving.server.engine.model_files import read_json
+from bert_serving.server.engine.model_folder import ModelFolder
 from bert_serving.server.engine.pooling import STRATEGIES, Needs
+from bert_serving.server.engine.sentence_modules import check_names
 from bert_serving.server.errors import StartError
 
 _logger = logging.getLogger(__name__)
 
-_MODES = {one.folder_mode: strategy for strategy, one in STRATEGIES.items() if one.folder_mode}
-_OLD_MODES = {
-    "pooling_mode_cls_token": "cls",
-    "pooling_mode_max_tokens": "max",
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
-    "pooling_mode_weightedmean_tokens": "weightedmean",
-    "pooling_mode_lasttoken": "lasttoken",
-}
+_SETTINGS = tuple(
+    f"sentence_{kind}_config.json" for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta")
+)
+"""What the file was called after, in old folders."""
+_HARMLESS = ("trust_remote_code", "add_pooling_layer", "attn_implementation", "torch_dtype", "dtype")
+"""Arguments of the library transformers that say how it computes, or ask for what nothing here reads."""
+_ARGUMENTS = ("model_args", "model_kwargs", "tokenizer_args", "processor_kwargs", "config_args", "config_kwargs")
+
+
+def _as_served(task: str, output: str, name: str) -> dict[str, Any]:
+    """What can be served of a kind of model: its task, what the encoder puts out, and that under which name."""
+    how = {"text": {"method": "forward", "method_output_name": output}}
+    return {"transformer_task": task, "modality_config": how, "module_output_name": name, "processing_kwargs": {}}
+
+
+_ENCODER = _as_served("feature-extraction", "last_hidden_state", "token_embeddings")
+_CROSS_ENCODER = _as_served("sequence-classification", "logits", "scores")
 
 
 def with_folder_defaults(config: ServerConfig, model: ModelFolder) -> ServerConfig:
-    """The config with what the folder suggests; what somebody gave wins. StartError for modules that we lack."""
+    """The config with what the folder suggests; what somebody gave wins. StartError for what cannot be served."""
     if not (Path(config.model_dir) / "modules.json").is_file():
         return config
-    suggested = _suggestions(Path(config.model_dir), model)
-    used = {name: value for name, value in suggested.items() if name not in config.given}
+    _check_kind(config, model)
+    used = {name: value for name, value in _suggestions(model).items() if name not in config.given}
+    if "pooling_strategy" in config.given:
+        used.pop("pooled_beside", None)
     strategy = used.get("pooling_strategy", config.pooling_strategy)
     if config.no_normalize or strategy is PoolingStrategy.NONE or STRATEGIES[strategy].needs is Needs.HEAD:
         used.pop("normalize", None)  # its Normalize is meant for sentence vectors
     if used:
-        shown = " ".join(f"-{name}{_shown(value)}" for name, value in used.items())
-        _logger.info("the sentence-transformers folder sets %s", shown)
-    return config.with_model_defaults(**used)
+        _logger.info("the sentence-transformers folder sets %s", " ".join(map(_shown, used, used.values())))
+    config = config.with_model_defaults(**used)
+    return replace(config, prompts=model.sentence.prompts, include_prompt=model.following.include_prompt)
 
 
-def _shown(value: Any) -> str:
-    """An option's value as on the command line; a switch has none."""
+def _check_kind(config: ServerConfig, model: ModelFolder) -> None:
+    path = Path(config.model_dir) / "modules.json"
+    pooled, sentence = bool(model.following.poolings), model.sentence
+    if sentence.is_cross_encoder and pooled:
+        raise StartError(f"{path} lists a Pooling, which makes no sense in a CrossEncoder: copy the model folder again")
+    if not sentence.is_cross_encoder and not pooled and "pooling_strategy" not in config.given:
+        raise StartError(f"{path} lists no Pooling after the Transformer: give -pooling_strategy")
+    function = sentence.activation_fn
+    if len(model.labels) > 1 and function and not function.endswith(".Identity"):
+        about = path.with_name("config_sentence_transformers.json")
+        raise StartError(f"{about}: activation_fn is {function}, and several labels have only torch's Identity here")
+
+
+def _shown(name: str, value: Any) -> str:
+    """An option as on the command line; a switch has no value."""
     if value is True:
-        return ""
+        return f"-{name}"
+    if name == "pooled_beside":
+        return f"and {' and '.join(strategy.name for strategy in value)} beside it"
     if isinstance(value, PoolingStrategy):
-        return f" {value.name}"
-    return f" {' '.join(map(str, value))}" if isinstance(value, tuple) else f" {value}"
+        return f"-{name} {value.name}"
+    return f"-{name} {' '.join(map(str, value)) if isinstance(value, tuple) else value}"
 
 
-def _suggestions(top: Path, model: ModelFolder) -> dict[str, Any]:
-    """Names and values of options; reads every module in turn."""
-    suggested: dict[str, Any] = {}
-    for position, module in enumerate(read_json(top / "modules.json", list)):
-        kind = str(module.get("type", "")).rpartition(".")[2] if isinstance(module, dict) else "?"
-        if kind == "Transformer" and position == 0:
-            suggested["max_seq_len"] = _length(model)
-        elif kind == "Pooling" and position == 1:
-            suggested["pooling_strategy"] = _strategy(top / module.get("path", "") / "config.json")
-            suggested["pooling_layer"] = (-1,)
-        elif kind == "Normalize" and position == 2:
-            suggested["normalize"] = True
-        else:
-            raise StartError(
-                f"{top / 'modules.json'}: module {position} is {kind}, which cannot be served: "
-                "only Transformer, Pooling and Normalize in this order can"
-            )
+def _suggestions(model: ModelFolder) -> dict[str, Any]:
+    """Names and values of options, and of what only a folder sets."""
+    following, sentence = model.following, model.sentence
+    suggested: dict[str, Any] = {"max_seq_len": _length(model)}
+    if sentence.default_prompt is not None:
+        suggested["prompt"] = sentence.default_prompt
+    if sentence.is_cross_encoder:
+        suggested["pooling_strategy"] = PoolingStrategy.LOGITS if len(model.labels) > 1 else PoolingStrategy.REGRESSION
+    elif following.poolings:
+        suggested["pooling_strategy"], *others = following.poolings
+        if others:
+            suggested["pooled_beside"] = tuple(others)
+        suggested["pooling_layer"] = (-1,)
+    if following.normalize:
+        suggested["normalize"] = True
     return suggested
 
 
 def _length(model: ModelFolder) -> int:
-    path = model.folder / "sentence_bert_config.json"
-    length = read_json(path).get("max_seq_length") if path.is_file() else None
+    """How many tokens a text has at most: as the encoder's settings say, else its tokenizer, else its positions."""
+    path, settings = _settings(model)
+    name, length = "max_seq_length", settings.get("max_seq_length")
+    tokenizer = model.tokenizer_folder / "tokenizer_config.json"
+    if length is None and tokenizer.is_file():
+        path, values = tokenizer, read_json(tokenizer)
+        name = "max_len" if values.get("model_max_length") is None else "model_max_length"  # the former is its old name
+        length = values.get(name)
     if length is None:
         return model.shape.positions
-    if isinstance(length, bool) or not isinstance(length, int) or length <= 3:
-        raise StartError(f"{path}: max_seq_length must be a whole number above 3, not {json.dumps(length)}")
-    return min(length, model.shape.positions)
+    # for "as long as you like" the library transformers writes 1e30
+    if isinstance(length, bool) or not isinstance(length, (int, float)) or not length > 3 or length % 1:
+        raise StartError(f"{path}: {name} must be a whole number above 3, not {json.dumps(length)}")
+    return int(min(length, model.shape.positions))
 
 
-def _strategy(path: Path) -> PoolingStrategy:
-    modes = _modes(read_json(path))
-    if len(modes) != 1 or modes[0] not in _MODES:
-        known = ", ".join(_MODES)
-        raise StartError(
-            f"{path}: pooling by {' and '.join(modes) or 'nothing'} cannot be served, only by one of {known}"
-        )
-    return _MODES[modes[0]]
-
-
-def _modes(values: Mapping[str, Any]) -> list[str]:
-    """The ways of pooling that a Pooling module names, in its new or in its old manner."""
-    modes = values.get("pooling_mode")
-    if modes is None:
-        return [mode for name, mode in _OLD_MODES.items() if values.get(name)]
-    return [str(mode) for mode in modes] if isinstance(modes, list) else [str(modes)]
+def _settings(model: ModelFolder) -> tuple[Path, Mapping[str, Any]]:
+    """What the encoder is called with, and the file that says so; nothing if there is none. Raises StartError."""
+    for path in (model.folder / name for name in _SETTINGS):
+        if path.is_file() and (values := read_json(path)):
+            break
+    else:
+        return model.folder / _SETTINGS[0], {}
+    # unpad_inputs is about speed, and do_lower_case is read by the tokenizer
+    check_names(path, values, ("max_seq_length", "do_lower_case", "unpad_inputs", *_ENCODER, *_ARGUMENTS))
+    for name, served in (_CROSS_ENCODER if model.sentence.is_cross_encoder else _ENCODER).items():
+        if values.get(name) not in (None, served):
+            raise StartError(
+                f"{path}: {name} is {json.dumps(values[name])}, and only {json.dumps(served)} can be served"
+            )
+    for name in _ARGUMENTS:
+        arguments = values.get(name) or {}
+        if not isinstance(arguments, dict):
+            raise StartError(f"{path}: {name} must be a JSON object, not {json.dumps(arguments)[:100]}")
+        check_names(path, arguments, _HARMLESS)
+    return path, values

@@ -13,6 +13,7 @@ import numpy as np
 
 from bert_serving.server.config import PoolingStrategy, ServerConfig
 from bert_serving.server.engine import graph_cache
+from bert_serving.server.engine.architectures.base import EncoderShape
 from bert_serving.server.engine.bundle import Bundle
 from bert_serving.server.engine.contract import Footprint, Progress, Row, Texts, Vectors
 from bert_serving.server.engine.features import TOKEN_STEP, FeatureMaker, Shape, collate, common_shape, fixed_shape
@@ -21,7 +22,7 @@ from bert_serving.server.engine.footprint import footprint_of, vector_bytes
 from bert_serving.server.engine.graph import write_graph
 from bert_serving.server.engine.model_folder import ModelFolder, find_model
 from bert_serving.server.engine.packing import LONG_LIST
-from bert_serving.server.engine.pooling import STRATEGIES, Needs
+from bert_serving.server.engine.pooling import STRATEGIES, Needs, dense_after, pooled_width, pooling_names
 from bert_serving.server.engine.sentence_folder import with_folder_defaults
 from bert_serving.server.engine.session import GraphSession, give_back_memory, load_graph
 from bert_serving.server.engine.tensors import load_tensorflow, require_tensorflow
@@ -49,6 +50,7 @@ def resolve(config: ServerConfig) -> ServerConfig:
     if model.labels:
         config = config.with_model_defaults(num_labels=len(model.labels))
     _check_options(config, model)
+    _check_prompt(config)
     load_tokenizer(config, model)
     return replace(config, max_positions=model.shape.positions, vector_bytes=vector_bytes(config, model.shape))
 
@@ -116,7 +118,13 @@ class TensorFlowEngine:
             if config.xla
             else partial(common_shape, longest=bundle.positions)
         )
-        self._features = FeatureMaker(tokenizer, self._longest, no_special_token=config.no_special_token)
+        self._features = FeatureMaker(
+            tokenizer,
+            self._longest,
+            no_special_token=config.no_special_token,
+            include_prompt=config.include_prompt,
+        )
+        self._prompt = config.prompt_text
         self._tokenizer = tokenizer
         self._session = session
         self.fingerprint = bundle.fingerprint
@@ -138,7 +146,7 @@ class TensorFlowEngine:
 
     def features(self, texts: Texts) -> list[Row | str]:
         """Rows of texts; for a text that cannot be one, a sentence that says why."""
-        return self._features.rows(texts)
+        return self._features.rows(texts, self._prompt)
 
     def tokens(self, row: Row) -> list[str]:
         """The tokens of a row, special ones included, no padding."""
@@ -182,6 +190,7 @@ def _check_options(config: ServerConfig, model: ModelFolder) -> None:
             "leave it out"
         )
     _check_strategy(config, model)
+    _check_dense(config, shape)
 
 
 def _check_strategy(config: ServerConfig, model: ModelFolder) -> None:
@@ -201,6 +210,30 @@ def _check_strategy(config: ServerConfig, model: ModelFolder) -> None:
         raise ConfigError(
             f"-pooling_strategy REGRESSION needs a model with one label, and this one has {len(model.labels)}: use "
             "CLASSIFICATION or LOGITS"
+        )
+
+
+def _check_prompt(config: ServerConfig) -> None:
+    names = dict(config.prompts)
+    if config.prompt and config.prompt not in names:
+        known = f"only {', '.join(names)}" if names else "none at all"
+        raise ConfigError(f"-prompt {config.prompt}: the model has no such prompt, {known}")
+    if config.prompt is None and (usable := [name for name, text in config.prompts if text]):
+        log.warning(
+            "this model has prompts (%s), and none is put before its texts: give -prompt NAME, or -prompt '' if that "
+            "is as it should be",
+            ", ".join(usable),
+        )
+
+
+def _check_dense(config: ServerConfig, shape: EncoderShape) -> None:
+    """What comes out of pooling must be what the folder's dense layers take."""
+    width = pooled_width(config, shape)
+    if (dense := dense_after(config, shape)) and dense[0].inputs != width:
+        asked = f"-pooling_strategy {pooling_names(config)} -pooling_layer {' '.join(map(str, config.pooling_layer))}"
+        raise ConfigError(
+            f"{asked} makes vectors of {width} numbers, but the Dense of this folder takes {dense[0].inputs}: leave "
+            "these options out"
         )
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.engine.model_folder import ModelFolder, WeightFormat, opened, read_json, refuse_pointer
+from bert_serving.server.engine.model_files import opened, read_json, refuse_pointer
+from bert_serving.server.engine.model_folder import ModelFolder, WeightFormat
 from bert_serving.server.engine.pipeline import Pipeline
 from bert_serving.server.engine.template import templates_of
 from bert_serving.server.engine.tokenizer_parts import (

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bert_serving.server.engine.model_folder import read_json
+from bert_serving.server.engine.model_files import read_json
 from bert_serving.server.engine.tokenizer_settings import (
     BYTE_LEVEL,
     SPECIAL_NAMES,

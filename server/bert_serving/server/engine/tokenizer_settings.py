@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bert_serving.server.engine.model_folder import ModelFolder, read_json
+from bert_serving.server.engine.model_files import read_json
+from bert_serving.server.engine.model_folder import ModelFolder
 from bert_serving.server.errors import StartError
 
 _BERT_NAMES = {"cls": "[CLS]", "sep": "[SEP]", "unk": "[UNK]", "pad": "[PAD]", "mask": "[MASK]"}

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from bert_serving.server.engine.architectures.base import Architecture, Extent, Rename, Variable
+from bert_serving.server.engine.architectures.base import Architecture, Extent, Rename, Variable, dense
 from bert_serving.server.engine.model_folder import ModelFolder, WeightFormat
 from bert_serving.server.engine.tensors import first_line, load_tensorflow
 from bert_serving.server.errors import StartError
@@ -53,7 +53,23 @@ def load_weights(model: ModelFolder, extent: Extent) -> Weights:
     )
     known = {variable.google if google else variable.hugging_face for variable in everything}
     _check_leftovers(source, known, set(stored.values()), model.architecture, google)
-    return {variable.name: _read(variable, stored[variable.name], source, google) for variable in wanted}
+    weights = {variable.name: _read(variable, stored[variable.name], source, google) for variable in wanted}
+    return {**weights, **_dense_weights(model)}
+
+
+def _dense_weights(model: ModelFolder) -> Weights:
+    """Those of the dense layers after pooling, `dense_0/kernel [in, out]` and so on."""
+    weights = {}
+    for number, (file, shape) in enumerate(zip(model.following.dense_files, model.shape.dense, strict=True)):
+        wanted = [*dense(f"dense_{number}", "linear", shape.inputs, shape.outputs, bias=shape.bias)]
+        source = _source(str(file), dict(_stored_in(file)))
+        for variable in wanted:
+            _check(variable, variable.hugging_face, source, "Dense")
+        if left := sorted(source.shapes.keys() - {variable.hugging_face for variable in wanted}):
+            raise StartError(f"{file}: variable {left[0]} has no place in a Dense of that config: save the model again")
+        for variable in wanted:
+            weights[variable.name] = _read(variable, variable.hugging_face, source, google=False)
+    return weights
 
 
 # -- checks -----------------------------------------------------------------------------------------------------------
@@ -171,9 +187,12 @@ def open_safetensors(files: tuple[Path, ...], architecture: Architecture) -> Sou
         for name, stored in _stored_in(file):
             tensors.update(_today(name.removeprefix(architecture.prefix), stored, architecture.renames))
     where = str(files[0]) if len(files) == 1 else str(files[0].parent)
-    return Source(
-        where, {name: stored.shape for name, stored in tensors.items()}, lambda name: _read_stored(name, tensors[name])
-    )
+    return _source(where, tensors)
+
+
+def _source(where: str, tensors: Mapping[str, _Stored]) -> Source:
+    shapes = {name: stored.shape for name, stored in tensors.items()}
+    return Source(where, shapes, lambda name: _read_stored(name, tensors[name]))
 
 
 def _today(name: str, stored: _Stored, renames: Sequence[Rename]) -> dict[str, _Stored]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bert_serving.server.engine.long_texts import LONGEST_WORD
-from bert_serving.server.engine.model_folder import refuse_pointer
+from bert_serving.server.engine.model_files import refuse_pointer
 from bert_serving.server.errors import StartError
 
 CLS, SEP, UNK = "[CLS]", "[SEP]", "[UNK]"

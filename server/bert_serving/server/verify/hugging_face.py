@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
@@ -69,20 +70,29 @@ class TransformersEncoder:
             output = self._model(**inputs, output_hidden_states=True)
         hidden = output.hidden_states  # those of the embeddings, then those of each layer
         layers = {number: hidden[number][0].numpy() for number in range(1 - len(hidden), 0)}  # (T, H) each
-        return EncodedText(layers, visible, self._top(output))
+        return EncodedText(layers, visible, self._top(output), self._left_out)
 
     def _top(self, output: Any) -> FloatArray:
         if self._labels:
             return answer(self._config, self._head, np.asarray(output.logits[0]))  # (L,)
         return np.asarray(output.pooler_output[0]) if self._has_pooler else np.zeros(0)  # (H,)
 
-    def _features(self, text: str) -> Any:
+    @cached_property
+    def _left_out(self) -> int:
+        """How many tokens pooling leaves out: those of a prompt that is not included, and special ones before it."""
+        if self._config.include_prompt or not self._config.prompt_text:
+            return 0
+        special = self._features("", self._config.prompt_text)["special_tokens_mask"]
+        return len(special) - bool(special[-1])
+
+    def _features(self, text: str, prompt: str | None = None) -> Any:
         """Ids, type ids if the model takes them, and which tokens are special ones."""
-        text = text.lower() if self._lowercase else text
+        prompt = self._config.prompt_text if prompt is None else prompt
         first, separator, second = ("", "", "") if "\n" in text else text.rpartition(" ||| ")
+        first = prompt + (first if separator else text)
         return self._tokenizer(
-            first if separator else text,
-            second if separator else None,
+            first.lower() if self._lowercase else first,
+            (second.lower() if self._lowercase else second) if separator else None,
             truncation="longest_first",
             max_length=self._limit,
             return_special_tokens_mask=True,

@@ -55,7 +55,7 @@ class PlainEncoder:
 
     def encode(self, text: str) -> EncodedText:
         """Raises ServiceError for a text without features."""
-        (row,) = self._features.rows([text])
+        (row,) = self._features.rows([text], self._config.prompt_text)
         if isinstance(row, str):
             raise ServiceError(f"the text {text!r} cannot be encoded: {row}")
         return self.encode_row(row)
@@ -63,7 +63,9 @@ class PlainEncoder:
     @cached_property
     def _features(self) -> FeatureMaker:
         limit = self._config.max_seq_len or self._shape.positions
-        return FeatureMaker(load_tokenizer(self._config, self._model), limit)
+        return FeatureMaker(
+            load_tokenizer(self._config, self._model), limit, include_prompt=self._config.include_prompt
+        )
 
     def encode_row(self, row: Row) -> EncodedText:
         """All layers of a row of tokens."""
@@ -77,7 +79,7 @@ class PlainEncoder:
             layers[number] = x
         if self._shape.norm_first and -1 in layers:
             layers[-1] = self._norm("norm", x)
-        return EncodedText(layers, visible, self._top(layers))
+        return EncodedText(layers, visible, self._top(layers), row.prompt)
 
     def _embed(self, row: Row) -> FloatArray:
         shape = self._shape
@@ -192,7 +194,9 @@ ACTIVATIONS: dict[str, Callable[[FloatArray], FloatArray]] = {
     "gelu_new": _gelu_by_tanh,
     "gelu_fast": _gelu_by_tanh,
     "gelu_pytorch_tanh": _gelu_by_tanh,
+    "linear": lambda x: x,
     "relu": lambda x: np.maximum(x, 0),
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "silu": _silu,
     "swish": _silu,
     "tanh": np.tanh,

@@ -23,12 +23,19 @@ class EncodedText:
 
     `layers` holds `[T, H]` by the number that `-pooling_layer` has for it, -1 being the last. `visible`, bool `[T]`, is
     False for what `-mask_cls_sep` hides. `top` is what stands on the last layer, if the strategy asks for it: the
-    pooler's output `[H]` for CLS_POOLED, the head's `answer` `[L]` for CLASSIFICATION, REGRESSION and LOGITS.
+    pooler's output `[H]` for CLS_POOLED, the head's `answer` `[L]` for CLASSIFICATION, REGRESSION and LOGITS. The first
+    `prompt` tokens are left out of pooling.
     """
 
     layers: Mapping[int, FloatArray]
     visible: np.ndarray[Any, np.dtype[np.bool_]]
     top: FloatArray = field(default_factory=lambda: np.zeros(0))
+    prompt: int = 0
+
+    @property
+    def counts(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Which tokens pooling looks at: bool `[T]`."""
+        return self.visible & (np.arange(len(self.visible)) >= self.prompt)
 
 
 def num_labels(config: ServerConfig) -> int:
@@ -52,15 +59,24 @@ def answer(config: ServerConfig, head: HeadShape, logits: FloatArray) -> FloatAr
     return softmax(logits)
 
 
-def pool(config: ServerConfig, encoded: EncodedText) -> FloatArray:
-    """The text's vector `[D]`, or with NONE one for each token, `[T, W]`; of length 1 each under `-normalize`."""
+def pool(
+    config: ServerConfig, encoded: EncodedText, dense: Callable[[FloatArray], FloatArray] = lambda pooled: pooled
+) -> FloatArray:
+    """The text's vector `[D]`, or with NONE one for each token, `[T, W]`; of length 1 each under `-normalize`.
+
+    `dense` is what follows the pooling.
+    """
     tokens = np.concatenate([encoded.layers[number] for number in config.pooling_layer], axis=-1)  # (T, W)
-    pooled = _STRATEGIES[config.pooling_strategy](tokens, encoded)
-    if not config.normalize:
-        return pooled
-    length = np.linalg.norm(pooled, axis=-1, keepdims=True)  # (1,) or (T, 1)
-    scaled: FloatArray = np.divide(pooled, length, out=np.zeros_like(pooled), where=length > 0)  # hidden ones stay zero
-    return scaled
+    pooled = np.concatenate([_STRATEGIES[one](tokens, encoded) for one in config.poolings], axis=-1)
+    vector = dense(pooled)
+    return scaled(vector) if config.normalize else vector
+
+
+def scaled(vectors: FloatArray) -> FloatArray:
+    """Vectors `[D]` or `[T, W]` at length 1; those of hidden tokens stay zero."""
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)  # (1,) or (T, 1)
+    found: FloatArray = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+    return found
 
 
 def padded(config: ServerConfig, texts: Sequence[FloatArray]) -> list[FloatArray]:
@@ -71,8 +87,15 @@ def padded(config: ServerConfig, texts: Sequence[FloatArray]) -> list[FloatArray
 
 
 def _mean_max(tokens: FloatArray, encoded: EncodedText) -> FloatArray:
-    seen = tokens[encoded.visible]  # (.., W)
+    seen = tokens[encoded.counts]  # (.., W)
     return np.concatenate([seen.mean(axis=0), seen.max(axis=0)])  # (2W,)
+
+
+def _weighted_mean(tokens: FloatArray, encoded: EncodedText) -> FloatArray:
+    """The first token counts once, the second twice, and so on."""
+    weights = (1 + np.arange(len(tokens)))[encoded.counts]
+    mean: FloatArray = np.average(tokens[encoded.counts], axis=0, weights=weights)
+    return mean
 
 
 def softmax(x: FloatArray) -> FloatArray:
@@ -84,13 +107,17 @@ def softmax(x: FloatArray) -> FloatArray:
 
 _STRATEGIES: dict[PoolingStrategy, Callable[[FloatArray, EncodedText], FloatArray]] = {
     PoolingStrategy.NONE: lambda tokens, encoded: tokens * encoded.visible[:, None],
-    PoolingStrategy.REDUCE_MEAN: lambda tokens, encoded: tokens[encoded.visible].mean(axis=0),
-    PoolingStrategy.REDUCE_MAX: lambda tokens, encoded: tokens[encoded.visible].max(axis=0),
+    PoolingStrategy.REDUCE_MEAN: lambda tokens, encoded: tokens[encoded.counts].mean(axis=0),
+    PoolingStrategy.REDUCE_MAX: lambda tokens, encoded: tokens[encoded.counts].max(axis=0),
     PoolingStrategy.REDUCE_MEAN_MAX: _mean_max,
-    PoolingStrategy.CLS_TOKEN: lambda tokens, encoded: tokens[0],
+    PoolingStrategy.CLS_TOKEN: lambda tokens, encoded: tokens[encoded.prompt],
     PoolingStrategy.SEP_TOKEN: lambda tokens, encoded: tokens[-1],
     PoolingStrategy.CLS_POOLED: lambda tokens, encoded: encoded.top,
     PoolingStrategy.CLASSIFICATION: lambda tokens, encoded: encoded.top,
     PoolingStrategy.REGRESSION: lambda tokens, encoded: encoded.top,
     PoolingStrategy.LOGITS: lambda tokens, encoded: encoded.top,
+    PoolingStrategy.REDUCE_MEAN_SQRT: lambda tokens, encoded: (
+        tokens[encoded.counts].sum(axis=0) / np.sqrt(encoded.counts.sum())
+    ),
+    PoolingStrategy.WEIGHTED_MEAN: _weighted_mean,
 }

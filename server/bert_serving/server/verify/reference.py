@@ -9,6 +9,7 @@ from bert_serving.server.config import PoolingStrategy, ServerConfig
 from bert_serving.server.engine.contract import FloatArray
 from bert_serving.server.engine.model_folder import WeightFormat, find_model
 from bert_serving.server.verify import hugging_face
+from bert_serving.server.verify.dense import dense_layers
 from bert_serving.server.verify.hugging_face import TransformersEncoder
 from bert_serving.server.verify.plain_encoder import PlainEncoder
 from bert_serving.server.verify.pooling import EncodedText, padded, pool
@@ -38,5 +39,6 @@ def find_encoder(config: ServerConfig) -> Encoder:
 
 def reference_vectors(config: ServerConfig, encoder: Encoder, texts: Sequence[str]) -> list[FloatArray]:
     """What one request with these texts should be answered: for each text `[D]`, with NONE `[T, W]`."""
-    vectors = [pool(config, encoder.encode(text)) for text in texts]
+    dense = dense_layers(config, find_model(config))
+    vectors = [pool(config, encoder.encode(text), dense) for text in texts]
     return padded(config, vectors) if config.pooling_strategy is PoolingStrategy.NONE else vectors

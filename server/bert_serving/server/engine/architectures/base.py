@@ -15,7 +15,8 @@ from typing import Any
 from bert_serving.server.errors import StartError
 
 ACTIVATIONS = (
-    "gelu", "gelu_python", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "relu", "silu", "swish", "tanh",
+    "gelu", "gelu_python", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "linear", "relu", "sigmoid", "silu", "swish",
+    "tanh",
 )  # fmt: skip
 """Names of functions that the graph can build."""
 
@@ -40,6 +41,17 @@ class HeadShape:
 
 
 @dataclass(frozen=True)
+class DenseShape:
+    """A dense layer that a text's vector goes through after pooling; with `normalized` scaled to length 1 before it."""
+
+    inputs: int
+    outputs: int
+    activation: str
+    bias: bool
+    normalized: bool
+
+
+@dataclass(frozen=True)
 class EncoderShape:
     """The sizes of an encoder, under the names that the literature gives them, and what its layers are made of.
 
@@ -52,6 +64,7 @@ class EncoderShape:
     `relative`: rows of a table with a bias for each head by the distance of two tokens (https://arxiv.org/abs/1910.10683).
     `rotary`: the base by which queries and keys are turned in each layer (https://arxiv.org/abs/2104.09864).
     `windows`: how many tokens to each side a layer sees, None for all.
+    `dense`: layers that follow the pooling, in their order; their weights are in files of their own.
     """
 
     hidden: int
@@ -73,6 +86,7 @@ class EncoderShape:
     windows: tuple[int | None, ...] = ()
     has_pooler: bool = True
     head: HeadShape = HeadShape("pooler")
+    dense: tuple[DenseShape, ...] = ()
 
     @property
     def head_size(self) -> int:

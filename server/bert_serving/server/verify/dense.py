@@ -1,0 +1,33 @@
+"""The dense layers that follow the pooling in a sentence-transformers folder, in NumPy, float64. No TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.engine.contract import FloatArray
+from bert_serving.server.engine.model_folder import ModelFolder
+from bert_serving.server.verify.plain_encoder import ACTIVATIONS
+from bert_serving.server.verify.pooling import num_labels, scaled
+
+
+def dense_layers(config: ServerConfig, model: ModelFolder) -> Callable[[FloatArray], FloatArray]:
+    """A function from a pooled vector `[in]` to what the layers make of it, `[out]`.
+
+    They read their files themselves, and leave alone what is no text's vector: those of tokens, and answers of a head.
+    """
+    if config.pooling_strategy is PoolingStrategy.NONE or num_labels(config):
+        return lambda pooled: pooled
+    layers = list(zip(model.shape.dense, map(load_file, model.following.dense_files), strict=True))
+
+    def apply(pooled: FloatArray) -> FloatArray:
+        for shape, weights in layers:
+            x = scaled(pooled) if shape.normalized else pooled
+            x = weights["linear.weight"].astype(np.float64) @ x + weights.get("linear.bias", 0.0)
+            pooled = ACTIVATIONS[shape.activation](x)
+        return pooled
+
+    return apply

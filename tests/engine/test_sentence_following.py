@@ -1,0 +1,159 @@
+"""What follows the encoder: vectors of an engine against those of NumPy, modules in many orders, prompts."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from model_folders import Weights
+from safetensors.numpy import load_file, save_file
+from sentence_folders import Modules, dense, write_json, write_modules
+
+from bert_serving.server.config import ServerConfig
+from bert_serving.server.engine import tensorflow_engine
+from bert_serving.server.engine.contract import Row
+from bert_serving.server.engine.fingerprint import ModelContent
+from bert_serving.server.engine.model_folder import find_model
+from bert_serving.server.engine.tensorflow_engine import TensorFlowEngine
+from bert_serving.server.errors import StartError
+from bert_serving.server.verify.plain_encoder import PlainEncoder
+from bert_serving.server.verify.reference import reference_vectors
+from bert_serving.server.verify.sentences import SENTENCES
+
+Load = Callable[..., TensorFlowEngine]
+
+ARCHITECTURES = Path(__file__).parents[1] / "golden" / "architectures"
+CASES = json.loads((ARCHITECTURES / "cases.json").read_text())["models"]
+NUMBERS = np.load(ARCHITECTURES / "vectors.npz")
+GOLDEN = [(folder, name) for folder in sorted(CASES) for name in ("plain", *CASES[folder].get("prompts", ()))
+          if folder.startswith("st_")]  # fmt: skip
+
+MEAN: tuple[str, dict[str, Any]] = ("Pooling", {"pooling_mode": "mean"})
+NORMALIZE: tuple[str, dict[str, Any]] = ("Normalize", {})
+ALL = ["lasttoken", "cls", "max", "weightedmean", "mean", "mean_sqrt_len_tokens"]
+PROMPTS = {"query": "find an answer to this: "}
+
+
+def pooling(*modes: str, include_prompt: bool = True) -> tuple[str, dict[str, Any]]:
+    return "Pooling", {"pooling_mode": list(modes), "include_prompt": include_prompt, "embedding_dimension": 48}
+
+
+@pytest.fixture
+def folder(torch_folder: Callable[..., Path]) -> Callable[..., Path]:
+    """Writes the tiny model with the modules that follow it."""
+
+    def write(modules: Modules) -> Path:
+        folder = torch_folder()
+        write_modules(folder, modules)
+        write_json(folder / "config_sentence_transformers.json", {"prompts": PROMPTS})
+        write_json(folder / "sentence_bert_config.json", {"max_seq_length": 40})
+        return folder
+
+    return write
+
+
+def vectors_of(engine: TensorFlowEngine, texts: list[str]) -> Any:
+    rows = [row for row in engine.features(texts) if isinstance(row, Row)]
+    assert len(rows) == len(texts)
+    return np.asarray(engine.run(rows))
+
+
+@pytest.mark.parametrize(
+    ("modules", "width"),
+    [
+        *(([pooling(mode)], 48) for mode in ALL),
+        ([pooling(*ALL)], 6 * 48),
+        ([pooling("mean", "mean"), NORMALIZE], 96),
+        *(([MEAN, dense(48, 7, name)], 7) for name in ("Identity", "ReLU", "GELU", "SiLU", "Sigmoid")),
+        ([MEAN, dense(48, 64, bias=False), NORMALIZE, dense(64, 5, "GELU"), ("Dropout", {"dropout": 0.5})], 5),
+        ([pooling("cls", "max"), NORMALIZE, NORMALIZE, dense(96, 33), NORMALIZE], 33),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+@pytest.mark.parametrize("included", [True, False], ids=["", "prompt left out"])
+def test_vectors_are_those_of_the_reference(
+    modules: list[Any], width: int, included: bool, folder: Callable[..., Path], load_engine: Load
+) -> None:
+    (kind, values), *others = modules
+    given = {"model_dir": str(folder([(kind, {**values, "include_prompt": included}), *others])), "prompt": "query"}
+    config = tensorflow_engine.resolve(ServerConfig.from_mapping(given))
+    right = reference_vectors(config, PlainEncoder(config, find_model(config)), SENTENCES)
+    engine = load_engine(**given)
+    np.testing.assert_allclose(vectors_of(engine, list(SENTENCES)), right, rtol=0, atol=2e-5)
+    for text, vector in zip(SENTENCES, right, strict=True):
+        np.testing.assert_allclose(vectors_of(engine, [text]), [vector], rtol=0, atol=2e-5)
+    assert np.shape(right) == (len(SENTENCES), width)
+
+
+def test_token_vectors_have_a_prompt_and_no_dense(folder: Callable[..., Path], load_engine: Load) -> None:
+    path = folder([pooling("mean", include_prompt=False), dense(48, 7), NORMALIZE])
+    given = {"model_dir": str(path), "prompt": "query", "pooling_strategy": "NONE"}
+    config = tensorflow_engine.resolve(ServerConfig.from_mapping(given))
+    (right,) = reference_vectors(config, PlainEncoder(config, find_model(config)), ["hello world"])
+    (found,) = vectors_of(load_engine(**given), ["hello world"])
+    np.testing.assert_allclose(found, right[: len(found)], rtol=0, atol=2e-5)
+    assert found.shape[1] == 48
+    assert np.abs(found).min(axis=1).all()  # no token of zeros
+
+
+def test_half_precision_goes_through_a_dense_too(folder: Callable[..., Path], load_engine: Load) -> None:
+    given = {"model_dir": str(folder([MEAN, dense(48, 7), NORMALIZE]))}
+    right = vectors_of(load_engine(**given), list(SENTENCES))
+    found = vectors_of(load_engine(**given, dtype="bfloat16"), list(SENTENCES))
+    assert (found * right).sum(axis=1).min() > 0.999
+    assert not np.array_equal(found, right)
+
+
+@pytest.mark.parametrize(("name", "prompt"), GOLDEN)
+def test_a_folder_as_it_comes(name: str, prompt: str, load_engine: Load) -> None:
+    """From its files to its vectors, as sentence-transformers computes them."""
+    given = {"model_dir": str(ARCHITECTURES / name), **({} if prompt == "plain" else {"prompt": prompt})}
+    try:
+        tensorflow_engine.resolve(ServerConfig.from_mapping(given))
+    except StartError as error:
+        if not {"tokenizer.json", "vocabulary"} & set(re.split(r"[/: ]+", str(error))):
+            raise
+        pytest.skip(f"its tokenizer is refused: {error}")
+    found = vectors_of(load_engine(**given), CASES[name]["texts"])
+    np.testing.assert_allclose(found, NUMBERS[f"{name}/{prompt}"], rtol=0, atol=2e-5)
+
+
+def test_what_follows_counts_in_the_fingerprint(folder: Callable[..., Path]) -> None:
+    def fingerprint(path: Path) -> str:
+        config = tensorflow_engine.resolve(ServerConfig.from_mapping({"model_dir": str(path)}))
+        return ModelContent.of(config, find_model(config)).fingerprint(config, "float32")
+
+    path = folder([MEAN, dense(48, 7)])
+    weights = path / "2_Dense" / "model.safetensors"
+    found = [fingerprint(path)]
+    others = [
+        [MEAN],
+        [MEAN, NORMALIZE],
+        [pooling("mean", "max")],
+        [pooling("max", "mean")],
+        [MEAN, dense(48, 7, "ReLU")],
+        [MEAN, NORMALIZE, dense(48, 7)],
+        [MEAN, dense(48, 7), NORMALIZE],
+    ]
+    for modules in others:
+        write_modules(path, modules)
+        found.append(fingerprint(path))
+    write_modules(path, [MEAN, dense(48, 7)])
+    assert fingerprint(path) == found[0]
+    tensors: Weights = load_file(weights)
+    save_file({**tensors, "linear.bias": tensors["linear.bias"] + 1}, weights)
+    found.append(fingerprint(path))
+    assert len(set(found)) == len(found)
+
+
+def test_memory_of_a_dense_is_foreseen(folder: Callable[..., Path]) -> None:
+    def loading(modules: Modules) -> int:
+        config = ServerConfig.from_mapping({"model_dir": str(folder(modules))})
+        return tensorflow_engine.footprint(tensorflow_engine.resolve(config)).loading_bytes
+
+    assert loading([MEAN, dense(48, 4800)]) - loading([MEAN]) > 4 * 48 * 4800
