@@ -31,7 +31,7 @@ from bert_serving.server.gateway.held import Bodies
 from bert_serving.server.gateway.metrics import CONTENT_TYPE, Metrics
 from bert_serving.server.gateway.parsing import parsed
 from bert_serving.server.gateway.problems import Problem, problem_of
-from bert_serving.server.gateway.schemas import EmbeddingsBody, EncodeBody
+from bert_serving.server.gateway.schemas import TEXT_FIELDS, EmbeddingsBody, EncodeBody
 from bert_serving.server.gateway.writing import OCTETS, as_embeddings, as_json, as_octets, as_results
 from bert_serving.server.version import __version__
 
@@ -154,7 +154,7 @@ class Asking(Generic[_Body]):
 
         def read() -> tuple[Any, bool]:
             body = parsed(kept.pop(), self._kind)  # nobody else has it: as texts and as bytes at once it is too much
-            self.about = body.model_dump(exclude={"texts", "input"})
+            self.about = body.model_dump(exclude=set(TEXT_FIELDS))
             return as_texts(body)
 
         return await backend.encode(read, num_bytes, self._request.scope[guard.AT_END])
