@@ -127,8 +127,11 @@ def test_all_that_tells_of_the_model_tells_the_same_fingerprint(serve: Serve, co
 def test_a_key(browse: Browse) -> None:
     http = browse(http_api_key="sesame")
     for path in ("/", "/docs", "/openapi.json", "/status/server", "/v1/models", "/nothing"):
-        assert http.get(path).status_code == 401, path
-    assert http.get("/metrics").status_code == http.get("/health/live").status_code == 200
+        for method in ("GET", "HEAD", "OPTIONS"):
+            assert http.request(method, path).status_code == 401, (method, path)
+    for path in ("/metrics", "/health/live", "/health/ready/"):
+        statuses = [http.request(method, path).status_code for method in ("GET", "HEAD", "OPTIONS")]
+        assert statuses == [200, 200, 204], path
     assert http.post("/encode", json={"texts": ["a"]}, headers={"Authorization": "Bearer wrong"}).status_code == 401
     assert http.post("/encode", json={"texts": ["a"]}, headers={"Authorization": "Bearer sesame"}).status_code == 200
     basic = base64.b64encode(b"me:sesame").decode()

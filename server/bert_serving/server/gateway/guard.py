@@ -15,6 +15,7 @@ from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bert_serving.client.errors import quoted
 from bert_serving.server.gateway.held import Bodies, Body
 from bert_serving.server.gateway.problems import Problem
 
@@ -24,6 +25,7 @@ AT_END = "bert_serving.at_end"
 """In the scope of a request: what is called when its answer is out, or given up."""
 BODY_TIMEOUT_S = 30.0
 ROOM_RETRY_S = 2
+_CHALLENGE = {"WWW-Authenticate": 'Basic realm="bert-serving", Bearer'}
 Count = Callable[[str, int, float], None]
 """Takes the route, the status and the seconds of each request that was answered."""
 
@@ -65,10 +67,14 @@ class Guard:
 
     def _problem(self, scope: Scope) -> Problem | None:
         headers = dict(scope["headers"])
-        is_open = self._api_key is None or scope["path"] in OPEN_PATHS or scope["method"] == "OPTIONS"  # a preflight
+        is_open = self._api_key is None or scope["path"] in OPEN_PATHS
         if not is_open and not hmac.compare_digest(_key(headers.get(b"authorization", b"")), self._api_key or b""):
-            return Problem(401, "this server wants a key: send the header Authorization: Bearer KEY")
-        return _too_large(self._max_body) if _length(scope) > self._max_body else None
+            text = "this server wants a key: send the header Authorization: Bearer KEY"
+            return Problem(401, text, headers=_CHALLENGE)
+        if _length(scope) > self._max_body:
+            return _too_large(self._max_body)
+        encoding = headers.get(b"content-encoding", b"").strip().lower()
+        return None if encoding in (b"", b"identity") else _compressed(encoding)
 
 
 class Bounded:
@@ -138,6 +144,12 @@ def _too_large(max_body: int) -> Problem:
     return Problem(413, f"a body may have {max_body >> 20} megabytes (-http_max_body): send fewer texts at once")
 
 
+def _compressed(encoding: bytes) -> Problem:
+    named = quoted(encoding.decode("latin-1"))
+    text = f"the body has Content-Encoding {named}, and only identity is taken: send it as it is, without that header"
+    return Problem(415, text, headers={"Accept-Encoding": "identity"})
+
+
 def _key(authorization: bytes) -> bytes:
     """Of `Bearer KEY`, or of `Basic` with the key as password, which is how a browser asks a person."""
     scheme, _, value = authorization.partition(b" ")
@@ -145,5 +157,5 @@ def _key(authorization: bytes) -> bytes:
         return value.strip()
     if scheme.lower() == b"basic":
         with suppress(binascii.Error):
-            return base64.b64decode(value).partition(b":")[2]
+            return base64.b64decode(value).partition(b":")[2].strip()
     return b""
