@@ -115,6 +115,13 @@ def _sequence_length(text: str) -> int | None:
     return value
 
 
+def _name(text: str) -> str:
+    name = text.strip()
+    if not name or not name.isprintable():
+        raise ValueError(f"must be a name in letters that can be seen, not {text!r}")
+    return name
+
+
 def _negative(text: str) -> int:
     try:
         value = int(text)
@@ -168,6 +175,10 @@ class ServerConfig:
     )
     ckpt_name: str = _option("bert_model.ckpt", "file name of the checkpoint", group=_MODEL)
     config_name: str = _option("bert_config.json", "file name of the model's JSON config", group=_MODEL)
+    model_name: str | None = _option(
+        None, "what the model is called in /v1/models and the status (default: its folder's name, or what a folder of "
+        "a general name says)", _name, group=_MODEL,
+    )  # fmt: skip
     graph_tmp_dir: str | None = _option(None, "folder for the optimized graph, a temporary file", group=_MODEL)
 
     max_seq_len: int | None = _option(
@@ -334,6 +345,7 @@ class ServerConfig:
     def __post_init__(self) -> None:
         if not self.model_dir:
             raise ConfigError("-model_dir is required: the folder of a BERT model")
+        self._settle_model_name()
         if self.port == self.port_out:
             raise ConfigError(f"-port and -port_out are both {self.port}: they must differ")
         if self.normalize and self.no_normalize:
@@ -362,6 +374,13 @@ class ServerConfig:
             raise ConfigError("-fixed_embed_length pads token vectors: it needs -pooling_strategy NONE")
         if len(set(self.pooling_layer)) < len(self.pooling_layer):
             raise ConfigError(f"-pooling_layer names a layer twice: {' '.join(map(str, self.pooling_layer))}")
+
+    def _settle_model_name(self) -> None:
+        if self.model_name is not None:
+            try:
+                object.__setattr__(self, "model_name", _name(self.model_name))
+            except ValueError as error:
+                raise ConfigError(f"-model_name {error}") from None
 
     def _settle_terminate(self) -> None:
         if self.terminate not in TERMINATE:

@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from importlib.resources import files
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -21,6 +20,7 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from bert_serving.client import BertServingError
+from bert_serving.client.errors import quoted
 from bert_serving.client.fingerprints import fingerprint_in
 from bert_serving.client.wire import RowsReply
 from bert_serving.server.config import ServerConfig
@@ -34,6 +34,7 @@ from bert_serving.server.gateway.problems import Problem
 from bert_serving.server.gateway.refusals import answer_error
 from bert_serving.server.gateway.schemas import TEXT_FIELDS, EmbeddingsBody, EncodeBody
 from bert_serving.server.gateway.writing import OCTETS, as_embeddings, as_json, as_octets, as_results
+from bert_serving.server.model_name import model_name
 from bert_serving.server.version import __version__
 
 EVENT_INTERVAL_S = 1.0
@@ -80,7 +81,7 @@ def create_app(backend: Backend, config: ServerConfig) -> FastAPI:
             ),
         ],
     )
-    _add_encoding(app, backend, Path(config.model_dir).resolve().name)
+    _add_encoding(app, backend, model_name(config))
     _add_operations(app, backend, metrics)
     _add_pages(app, backend)
     return app
@@ -112,12 +113,23 @@ def _add_encoding(app: FastAPI, backend: Backend, model: str) -> None:
         after = {"model": asked.about["model"] or model, "usage": usage}
         return as_embeddings(vectors, asked.about["encoding_format"] == "base64", after)
 
+    def about_model() -> dict[str, Any]:
+        shown = {"id": model, "object": "model", "created": 0, "owned_by": "bert-serving"}
+        return {**shown, "fingerprint": fingerprint_in(backend.status)}
+
     @app.get("/v1/models", response_class=Response)
+    @app.get("/models", include_in_schema=False)
     async def models() -> Response:
         """The one model there is; its fingerprint is empty while it loads."""
-        shown = {"id": model, "object": "model", "created": 0, "owned_by": "bert-serving"}
-        shown["fingerprint"] = fingerprint_in(backend.status)
-        return as_json({"object": "list", "data": [shown]})
+        return as_json({"object": "list", "data": [about_model()]})
+
+    @app.get("/v1/models/{name:path}", response_class=Response, responses={404: {"description": "another name"}})
+    @app.get("/models/{name:path}", include_in_schema=False)
+    async def one_model(name: str) -> Response:
+        """The same, by its name."""
+        if name != model:
+            raise Problem(404, f"there is no model {quoted(name)} here: there is {model}", param="model")
+        return as_json(about_model())
 
 
 class Asking(Generic[_Body]):
@@ -197,6 +209,7 @@ def _add_operations(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
             raise Problem(503, backend.why_dead, retry_after_s=1)
         return as_json({"status": "live"})
 
+    @app.get("/health", include_in_schema=False)
     @app.get("/health/ready", response_class=Response, responses={503: {"description": "not ready"}})
     async def ready() -> Response:
         """Whether every process is well and every worker has encoded a known sentence of late."""

@@ -19,7 +19,7 @@ from bert_serving.client.errors import quoted
 from bert_serving.server.gateway.held import Bodies, Body
 from bert_serving.server.gateway.problems import Problem
 
-OPEN_PATHS = ("/health/live", "/health/ready", "/metrics")
+OPEN_PATHS = ("/health", "/health/live", "/health/ready", "/metrics")
 """Those that need no key: probes and scrapers have none."""
 AT_END = "bert_serving.at_end"
 """In the scope of a request: what is called when its answer is out, or given up."""
