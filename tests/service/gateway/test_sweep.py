@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import socket
+import subprocess
+import sys
 from http.client import HTTPResponse
 from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from docker_files import DOCKER
 from fake_engine import vector_of
+from ports import free_ports
 
 HALF = "\ud83d"
 VECTOR = str(vector_of("hello")[0])
@@ -179,3 +184,28 @@ def test_a_preflight_is_none_of_the_routes_business(http: httpx.Client) -> None:
     asks = ["Origin: https://a.example", "Access-Control-Request-Method: POST"]
     answer = sent(http, head("OPTIONS", "/v1/embeddings", *asks, "Access-Control-Request-Headers: authorization"))
     assert (answer.status, answer.headers["access-control-allow-headers"]) == (200, "authorization")
+
+
+def health_check(**variables: str) -> subprocess.CompletedProcess[str]:
+    """The container's own, in an environment that no other variable of a proxy is in."""
+    env = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    command = [sys.executable, DOCKER / "healthcheck.py"]
+    return subprocess.run(command, env={**env, **variables}, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy", "https_proxy"])
+def test_the_health_check_goes_through_no_proxy(http: httpx.Client, name: str) -> None:
+    (dead,) = free_ports(1)
+    checked = health_check(**{name: f"http://127.0.0.1:{dead}", "BERT_SERVING_HTTP_PORT": str(http.base_url.port)})
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_the_health_check_says_what_is_wrong(http: httpx.Client) -> None:
+    port = f"{http.base_url.port}\n"
+    assert health_check(BERT_SERVING_HTTP_PORT=port, BERT_SERVING_HTTP_HOST="0.0.0.0").returncode == 0
+    (dead,) = free_ports(1)
+    for port in (str(dead), "http", "99999999"):
+        checked = health_check(BERT_SERVING_HTTP_PORT=port)
+        assert checked.returncode == 1
+        assert f"nothing answers at 127.0.0.1, port {port}: " in checked.stderr
+        assert "Traceback" not in checked.stderr
