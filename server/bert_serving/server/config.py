@@ -156,6 +156,8 @@ def _option(
     return field(default=default, metadata={**about, "several": several, "least": least, "shapes": shapes_vectors})
 
 
+_LAST_IN_HEADERS = 0xFF
+"""The last letter of Latin-1, in which most clients write headers."""
 _MODEL = "File paths: the model"
 _BERT = "BERT: features and pooling"
 _SERVING = "Serving: ports, workers and devices"
@@ -317,8 +319,7 @@ class ServerConfig:
     )  # fmt: skip
     http_timeout: int = _option(60, "seconds that a request may take", _integer(1), group=_HTTP)
     http_api_key: str | None = _option(
-        None, "key that requests must carry as Bearer; better given as BERT_SERVING_HTTP_API_KEY", str.strip,
-        group=_HTTP,
+        None, "key that requests must carry as Bearer; better given as BERT_SERVING_HTTP_API_KEY", group=_HTTP
     )  # fmt: skip
     cors: str = _option("*", "origins whose pages may call, with commas between them; *: all", group=_HTTP)
     verbose: bool = _option(False, "log more, with tracebacks", group=_SERVING)
@@ -356,7 +357,7 @@ class ServerConfig:
         if self.http_port is not None and (missing := _missing_for_http()):
             raise ConfigError(f"-http_port needs {missing}: install it by pip install './server[http]'")
         if self.http_api_key is not None:
-            _check_key(self.http_api_key)
+            object.__setattr__(self, "http_api_key", _checked_key(self.http_api_key))
         if self.launcher == "ray" and find_spec("ray") is None:
             raise ConfigError("-launcher ray needs ray: install it by pip install './server[ray]'")
         if self.ray_address.startswith("ray://"):
@@ -455,14 +456,20 @@ class ServerConfig:
         return ServerConfig(**kept)
 
 
-def _check_key(key: str) -> None:
-    """One that no request could carry, or any, is none. Raises ConfigError."""
-    if not key.strip():
+def _checked_key(text: str) -> str:
+    """Without the line end that files bring along. Raises ConfigError for one that any request could carry, or none."""
+    key = text.strip()
+    if not key:
         raise ConfigError(
             "-http_api_key is empty: give a key, or leave it and BERT_SERVING_HTTP_API_KEY away to ask for none"
         )
-    if key != key.strip() or not key.isprintable():
-        raise ConfigError("-http_api_key has a space or a line end at its end, or a character that cannot be sent")
+    for place, letter in enumerate(key):
+        if not letter.isprintable() or ord(letter) > _LAST_IN_HEADERS:
+            raise ConfigError(
+                f"-http_api_key has U+{ord(letter):04X} at its character {place + 1} of {len(key)}, which the header "
+                "of a request cannot carry: take a key of ASCII letters, digits and signs"
+            )
+    return key
 
 
 def _missing_for_http() -> str:

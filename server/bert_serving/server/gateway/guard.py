@@ -35,7 +35,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, *, api_key: str | None, max_body: int, bodies: Bodies, count: Count) -> None:
         self._app = app
-        self._api_key = None if api_key is None else api_key.encode()
+        self._keys = [] if api_key is None else [api_key.encode(letters) for letters in ("utf-8", "latin-1")]
         self._max_body = max_body
         self._bodies = bodies
         self._count = count
@@ -67,8 +67,9 @@ class Guard:
 
     def _problem(self, scope: Scope) -> Problem | None:
         headers = dict(scope["headers"])
-        is_open = self._api_key is None or scope["path"] in OPEN_PATHS
-        if not is_open and not hmac.compare_digest(_key(headers.get(b"authorization", b"")), self._api_key or b""):
+        is_open = not self._keys or scope["path"] in OPEN_PATHS
+        given = _key(headers.get(b"authorization", b""))
+        if not is_open and not any(hmac.compare_digest(given, key) for key in self._keys):
             text = "this server wants a key: send the header Authorization: Bearer KEY"
             return Problem(401, text, headers=_CHALLENGE)
         if _length(scope) > self._max_body:
