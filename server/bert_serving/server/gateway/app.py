@@ -236,7 +236,9 @@ def _add_pages(app: FastAPI, backend: Backend) -> None:
     @app.get("/events", include_in_schema=False)
     async def events(request: Request) -> Response:
         if request.scope[IS_HEAD]:
-            return Response(media_type=EVENTS)
+            response = Response(media_type=EVENTS)
+            del response.headers["Content-Length"]  # the stream has none
+            return response
         if backend.viewers >= MOST_VIEWERS:
             raise Problem(429, f"{backend.viewers} dashboards are open already", retry_after_s=60)
         return EventStream(backend)
