@@ -127,6 +127,13 @@ def _sequence_length(text: str) -> int | None:
     return value
 
 
+def _name(text: str) -> str:
+    name = text.strip()
+    if not name or not name.isprintable():
+        raise ValueError(f"must be a name in letters that can be seen, not {text!r}")
+    return name
+
+
 def _negative(text: str) -> int:
     try:
         value = int(text)
@@ -161,6 +168,8 @@ def _option(
     return field(default=default, metadata={**about, "several": several, "least": least, "shapes": shapes_vectors})
 
 
+_LAST_IN_HEADERS = 0xFF
+"""The last letter of Latin-1, in which most clients write headers."""
 _MODEL = "File paths: the model"
 _BERT = "BERT: features and pooling"
 _SERVING = "Serving: ports, workers and devices"
@@ -180,6 +189,10 @@ class ServerConfig:
     )
     ckpt_name: str = _option("bert_model.ckpt", "file name of the checkpoint", group=_MODEL)
     config_name: str = _option("bert_config.json", "file name of the model's JSON config", group=_MODEL)
+    model_name: str | None = _option(
+        None, "what the model is called in /v1/models and the status (default: its folder's name, or what a folder of "
+        "a general name says)", _name, group=_MODEL,
+    )  # fmt: skip
     graph_tmp_dir: str | None = _option(None, "folder for the optimized graph, a temporary file", group=_MODEL)
 
     max_seq_len: int | None = _option(
@@ -335,8 +348,7 @@ class ServerConfig:
     )  # fmt: skip
     http_timeout: int = _option(60, "seconds that a request may take", _integer(1), group=_HTTP)
     http_api_key: str | None = _option(
-        None, "key that requests must carry as Bearer; better given as BERT_SERVING_HTTP_API_KEY", str.strip,
-        group=_HTTP,
+        None, "key that requests must carry as Bearer; better given as BERT_SERVING_HTTP_API_KEY", group=_HTTP
     )  # fmt: skip
     cors: str = _option("*", "origins whose pages may call, with commas between them; *: all", group=_HTTP)
     verbose: bool = _option(False, "log more, with tracebacks", group=_SERVING)
@@ -369,6 +381,7 @@ class ServerConfig:
     def __post_init__(self) -> None:
         if not self.model_dir:
             raise ConfigError("-model_dir is required: the folder of a model")
+        self._settle_model_name()
         if self.port == self.port_out:
             raise ConfigError(f"-port and -port_out are both {self.port}: they must differ")
         if self.normalize and self.no_normalize:
@@ -379,7 +392,7 @@ class ServerConfig:
         if self.http_port is not None and (missing := _missing_for_http()):
             raise ConfigError(f"-http_port needs {missing}: install it by pip install './server[http]'")
         if self.http_api_key is not None:
-            _check_key(self.http_api_key)
+            object.__setattr__(self, "http_api_key", _checked_key(self.http_api_key))
         if self.launcher == "ray" and find_spec("ray") is None:
             raise ConfigError("-launcher ray needs ray: install it by pip install './server[ray]'")
         if self.ray_address.startswith("ray://"):
@@ -397,6 +410,13 @@ class ServerConfig:
             raise ConfigError("-fixed_embed_length pads token vectors: it needs -pooling_strategy NONE")
         if len(set(self.pooling_layer)) < len(self.pooling_layer):
             raise ConfigError(f"-pooling_layer names a layer twice: {' '.join(map(str, self.pooling_layer))}")
+
+    def _settle_model_name(self) -> None:
+        if self.model_name is not None:
+            try:
+                object.__setattr__(self, "model_name", _name(self.model_name))
+            except ValueError as error:
+                raise ConfigError(f"-model_name {error}") from None
 
     def _settle_terminate(self) -> None:
         if self.terminate not in TERMINATE:
@@ -487,14 +507,20 @@ class ServerConfig:
         return ServerConfig(**kept)
 
 
-def _check_key(key: str) -> None:
-    """One that no request could carry, or any, is none. Raises ConfigError."""
-    if not key.strip():
+def _checked_key(text: str) -> str:
+    """Without the line end that files bring along. Raises ConfigError for one that any request could carry, or none."""
+    key = text.strip()
+    if not key:
         raise ConfigError(
             "-http_api_key is empty: give a key, or leave it and BERT_SERVING_HTTP_API_KEY away to ask for none"
         )
-    if key != key.strip() or not key.isprintable():
-        raise ConfigError("-http_api_key has a space or a line end at its end, or a character that cannot be sent")
+    for place, letter in enumerate(key):
+        if not letter.isprintable() or ord(letter) > _LAST_IN_HEADERS:
+            raise ConfigError(
+                f"-http_api_key has U+{ord(letter):04X} at its character {place + 1} of {len(key)}, which the header "
+                "of a request cannot carry: take a key of ASCII letters, digits and signs"
+            )
+    return key
 
 
 def _missing_for_http() -> str:

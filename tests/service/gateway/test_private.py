@@ -179,6 +179,7 @@ def test_what_is_shown_of_a_status() -> None:
         "processes": [{"name": "worker-0", "control": "inproc://(hidden)"}],
     }  # fmt: skip
     assert shown.service_status({"curve_dir": None}) == {"curve_dir": None}
+    assert shown.service_status({"model_dir": "/caf\udce9"}) == {"model_dir": "/caf?"}
 
 
 async def test_the_gateways_clients_cannot_be_guessed() -> None:

@@ -111,24 +111,36 @@ def test_token_vectors_are_for_encode_alone(browse: Browse) -> None:
     assert http.get("/status/server").json()["statistic"]["num_data_request"] == before  # nothing was encoded for it
 
 
-def test_all_that_tells_of_the_model_tells_the_same_fingerprint(serve: Serve, connect: Connect) -> None:
+def test_all_that_tells_of_the_model_tells_the_same(serve: Serve, connect: Connect) -> None:
     (http_port,) = free_ports(1)
-    server = serve(http_port=http_port, http_host="127.0.0.1", pooling_layer=[-1])
+    server = serve(http_port=http_port, http_host="127.0.0.1", pooling_layer=[-1], model_name="org/name")
     found = fingerprint_of(server.config)
     client = connect(server, expect_fingerprint=found)
     assert client.encode(["a", "b"]).shape == (2, DIM)
     told = [client.server_config["model"], client.server_status["model"]]
     with httpx.Client(base_url=f"http://127.0.0.1:{http_port}", timeout=60) as http:
         wait_until_ready(http)
-        told += [http.get("/status/server").json()["model"], http.get("/v1/models").json()["data"][0]]
-    assert [one["fingerprint"] for one in told] == [found] * 4
+        told.append(http.get("/status/server").json()["model"])
+        shown = [http.get("/v1/models").json()["data"][0], http.get("/models/org%2Fname").json()]
+        told += [{"name": one["id"], "fingerprint": one["fingerprint"]} for one in shown]
+        assert http.post("/v1/embeddings", json={"input": "a"}).json()["model"] == "org/name"
+        assert http.post("/v1/embeddings", json={"input": "a", "model": "any"}).json()["model"] == "any"
+    with openai.OpenAI(base_url=f"http://127.0.0.1:{http_port}/v1", api_key="none", max_retries=0) as asking:
+        assert asking.models.retrieve("org/name").id == "org/name"
+        with pytest.raises(openai.NotFoundError, match="there is no model 'gpt-4' here: there is org/name"):
+            asking.models.retrieve("gpt-4")
+    assert told == [{"name": "org/name", "fingerprint": found}] * len(told)
+    assert client.server_config["model_name"] == "org/name"
 
 
 def test_a_key(browse: Browse) -> None:
     http = browse(http_api_key="sesame")
-    for path in ("/", "/docs", "/openapi.json", "/status/server", "/v1/models", "/nothing"):
-        assert http.get(path).status_code == 401, path
-    assert http.get("/metrics").status_code == http.get("/health/live").status_code == 200
+    for path in ("/", "/docs", "/openapi.json", "/status/server", "/v1/models", "/models/fake", "/nothing"):
+        for method in ("GET", "HEAD", "OPTIONS"):
+            assert http.request(method, path).status_code == 401, (method, path)
+    for path in ("/metrics", "/health", "/health/live", "/health/ready/"):
+        statuses = [http.request(method, path).status_code for method in ("GET", "HEAD", "OPTIONS")]
+        assert statuses == [200, 200, 204], path
     assert http.post("/encode", json={"texts": ["a"]}, headers={"Authorization": "Bearer wrong"}).status_code == 401
     assert http.post("/encode", json={"texts": ["a"]}, headers={"Authorization": "Bearer sesame"}).status_code == 200
     basic = base64.b64encode(b"me:sesame").decode()
@@ -144,8 +156,9 @@ def test_a_key_may_have_any_letters(browse: Browse, scheme: str) -> None:
         value = key if scheme == "Bearer" else base64.b64encode(b"me:" + key)
         return http.get("/v1/models", headers={b"Authorization": scheme.encode() + b" " + value}).status_code
 
-    assert ask("Sésam-öffne-dich".encode()) == 200
-    assert ask("Sésam-öffne-dich".encode("latin-1")) == 401
+    assert ask("Sésam-öffne-dich".encode()) == 200  # curl
+    assert ask("Sésam-öffne-dich".encode("latin-1")) == 200  # browsers, Node, requests
+    assert ask(b"Sesam-offne-dich") == 401
 
 
 def test_only_these_origins(browse: Browse) -> None:

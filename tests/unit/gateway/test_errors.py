@@ -17,7 +17,7 @@ from serving import fake_config
 from bert_serving.client import ServerError, ServerRestarted
 from bert_serving.client.checks import check_texts
 from bert_serving.client.wire import RowsReply
-from bert_serving.server import BertServer, ConfigError
+from bert_serving.server import BertServer, ConfigError, ServerConfig
 from bert_serving.server.gateway.app import create_app
 from bert_serving.server.gateway.backend import Backend
 from bert_serving.server.gateway.problems import problem_of
@@ -71,12 +71,29 @@ def test_an_empty_key_is_refused(key: str, monkeypatch: pytest.MonkeyPatch) -> N
         BertServer(get_args_parser().parse_args(["-model_dir", "fake"]))
 
 
-def test_a_key_from_a_file_has_no_line_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BERT_SERVING_HTTP_API_KEY", "sesame\r\n")
-    assert get_args_parser().parse_args(["-model_dir", "fake"]).http_api_key == "sesame"
-    for key in ("sesame\n", " sesame", "ses\0ame", "ses\udcffame"):
-        with pytest.raises(ConfigError, match="-http_api_key has"):
-            fake_config(http_api_key=key)
+@pytest.mark.parametrize("key", ["sesame\n", "sesame\r\n", " sesame", "\tsesame \n\n"])
+def test_a_key_from_a_file_has_no_line_end(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fake_config(http_api_key=key).http_api_key == "sesame"
+    monkeypatch.setenv("BERT_SERVING_HTTP_API_KEY", key)
+    args = get_args_parser().parse_args(["-model_dir", "fake"])
+    assert ServerConfig.from_mapping(vars(args)).http_api_key == "sesame"
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("ses\0ame", r"U\+0000 at its character 4 of 7"),
+        ("two\nlines", r"U\+000A"),
+        ("ses\udcffame", r"U\+DCFF"),
+        ("\ufeffsesame", r"U\+FEFF at its character 1 of 7"),  # the mark of a file that Notepad wrote
+        ("ключ", r"U\+043A"),
+        ("sesame\N{RIGHT SINGLE QUOTATION MARK}", r"U\+2019 at its character 7 of 7"),
+    ],
+)
+def test_a_key_that_no_header_can_carry_is_refused(key: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=f"-http_api_key has {says}") as caught:
+        fake_config(http_api_key=key)
+    assert key not in str(caught.value)
 
 
 def test_a_restarted_server_is_worth_another_try() -> None:

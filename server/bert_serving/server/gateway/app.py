@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections.abc import AsyncIterator, Callable
 from importlib.resources import files
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -22,6 +20,7 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from bert_serving.client import BertServingError
+from bert_serving.client.errors import quoted
 from bert_serving.client.fingerprints import fingerprint_in
 from bert_serving.client.wire import RowsReply
 from bert_serving.server.config import ServerConfig
@@ -29,15 +28,17 @@ from bert_serving.server.gateway import guard
 from bert_serving.server.gateway.backend import Backend
 from bert_serving.server.gateway.held import Bodies
 from bert_serving.server.gateway.metrics import CONTENT_TYPE, Metrics
+from bert_serving.server.gateway.normal_form import IS_HEAD, NormalForm
 from bert_serving.server.gateway.parsing import parsed
-from bert_serving.server.gateway.problems import Problem, problem_of
-from bert_serving.server.gateway.schemas import EmbeddingsBody, EncodeBody
+from bert_serving.server.gateway.problems import Problem
+from bert_serving.server.gateway.refusals import answer_error
+from bert_serving.server.gateway.schemas import TEXT_FIELDS, EmbeddingsBody, EncodeBody
 from bert_serving.server.gateway.writing import OCTETS, as_embeddings, as_json, as_octets, as_results
+from bert_serving.server.model_name import model_name
 from bert_serving.server.version import __version__
 
-log = logging.getLogger(__name__)
-
 EVENT_INTERVAL_S = 1.0
+EVENTS = "text/event-stream"
 MOST_VIEWERS = 100
 FIRST_ERROR_STATUS = 400
 _Body = TypeVar("_Body", bound=BaseModel)
@@ -57,18 +58,20 @@ def create_app(backend: Backend, config: ServerConfig) -> FastAPI:
         docs_url="/docs",
         redoc_url=None,
         static_url="/docs/static",
+        redirect_slashes=False,
         exception_handlers=dict.fromkeys(
             (Problem, BertServingError, HTTPException, ClientDisconnect, Exception),
-            _answer_error,
+            answer_error,
         ),
         middleware=[
             Middleware(
                 CORSMiddleware,
                 allow_origins=[origin.strip() for origin in config.cors.split(",")],
-                allow_methods=["GET", "POST"],
+                allow_methods=["GET", "HEAD", "POST"],
                 allow_headers=["*"],
                 expose_headers=["X-Shape", "X-Dtype", "Retry-After"],
             ),
+            Middleware(NormalForm),
             Middleware(
                 guard.Guard,
                 api_key=config.http_api_key,
@@ -78,23 +81,10 @@ def create_app(backend: Backend, config: ServerConfig) -> FastAPI:
             ),
         ],
     )
-    _add_encoding(app, backend, Path(config.model_dir).resolve().name)
+    _add_encoding(app, backend, model_name(config))
     _add_operations(app, backend, metrics)
     _add_pages(app, backend)
     return app
-
-
-async def _answer_error(request: Request, error: Exception) -> Response:
-    if isinstance(error, HTTPException):  # no such route, or a wrong method
-        response = Problem(error.status_code, f"{request.method} {request.url.path}: {error.detail}").as_response()
-        response.headers.update(error.headers or {})
-        return response
-    if isinstance(error, ClientDisconnect):  # nobody reads this
-        return Problem(400, "the client has left before its request was whole").as_response()
-    problem = problem_of(error)
-    if problem.status == 500:
-        log.error("a request failed: %s", type(error).__name__, exc_info=error)
-    return problem.as_response()
 
 
 # -- encoding ---------------------------------------------------------------------------------------------------------
@@ -106,7 +96,7 @@ def _add_encoding(app: FastAPI, backend: Backend, model: str) -> None:
         """Vectors of texts, as bert-as-service 1.10 answered; by `Accept: application/octet-stream` as raw float32."""
         asked = Asking(request, EncodeBody)
         reply = await asked.of(backend, lambda body: (body.texts, body.is_tokenized))
-        if OCTETS in request.headers.get("accept", ""):
+        if OCTETS in request.headers.get("accept", "").lower():
             return as_octets(reply.array)
         return as_results(reply, asked.about["id"], asked.about["show_tokens"])
 
@@ -123,12 +113,23 @@ def _add_encoding(app: FastAPI, backend: Backend, model: str) -> None:
         after = {"model": asked.about["model"] or model, "usage": usage}
         return as_embeddings(vectors, asked.about["encoding_format"] == "base64", after)
 
+    def about_model() -> dict[str, Any]:
+        shown = {"id": model, "object": "model", "created": 0, "owned_by": "bert-serving"}
+        return {**shown, "fingerprint": fingerprint_in(backend.status)}
+
     @app.get("/v1/models", response_class=Response)
+    @app.get("/models", include_in_schema=False)
     async def models() -> Response:
         """The one model there is; its fingerprint is empty while it loads."""
-        shown = {"id": model, "object": "model", "created": 0, "owned_by": "bert-serving"}
-        shown["fingerprint"] = fingerprint_in(backend.status)
-        return as_json({"object": "list", "data": [shown]})
+        return as_json({"object": "list", "data": [about_model()]})
+
+    @app.get("/v1/models/{name:path}", response_class=Response, responses={404: {"description": "another name"}})
+    @app.get("/models/{name:path}", include_in_schema=False)
+    async def one_model(name: str) -> Response:
+        """The same, by its name."""
+        if name != model:
+            raise Problem(404, f"there is no model {quoted(name)} here: there is {model}", param="model")
+        return as_json(about_model())
 
 
 class Asking(Generic[_Body]):
@@ -154,7 +155,7 @@ class Asking(Generic[_Body]):
 
         def read() -> tuple[Any, bool]:
             body = parsed(kept.pop(), self._kind)  # nobody else has it: as texts and as bytes at once it is too much
-            self.about = body.model_dump(exclude={"texts", "input"})
+            self.about = body.model_dump(exclude=set(TEXT_FIELDS))
             return as_texts(body)
 
         return await backend.encode(read, num_bytes, self._request.scope[guard.AT_END])
@@ -208,6 +209,7 @@ def _add_operations(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
             raise Problem(503, backend.why_dead, retry_after_s=1)
         return as_json({"status": "live"})
 
+    @app.get("/health", include_in_schema=False)
     @app.get("/health/ready", response_class=Response, responses={503: {"description": "not ready"}})
     async def ready() -> Response:
         """Whether every process is well and every worker has encoded a known sentence of late."""
@@ -232,7 +234,11 @@ def _add_pages(app: FastAPI, backend: Backend) -> None:
         return HTMLResponse(page, headers={"Content-Security-Policy": "default-src 'self' 'unsafe-inline' data:"})
 
     @app.get("/events", include_in_schema=False)
-    async def events() -> Response:
+    async def events(request: Request) -> Response:
+        if request.scope[IS_HEAD]:
+            response = Response(media_type=EVENTS)
+            del response.headers["Content-Length"]  # the stream has none
+            return response
         if backend.viewers >= MOST_VIEWERS:
             raise Problem(429, f"{backend.viewers} dashboards are open already", retry_after_s=60)
         return EventStream(backend)
@@ -242,7 +248,7 @@ class EventStream(StreamingResponse):
     """A viewer's, who counts from the moment that it is made: between that and its first event others may come."""
 
     def __init__(self, backend: Backend) -> None:
-        super().__init__(_events(backend), media_type="text/event-stream")
+        super().__init__(_events(backend), media_type=EVENTS)
         self._backend = backend
         backend.viewers += 1
 
@@ -276,6 +282,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
         400: "no JSON, or nothing to encode",
         401: "no key, or a wrong one",
         413: "the body is too large",
+        415: "the body is compressed",
         422: "not what this route takes; `index` names the text",
         429: "too much at once; see Retry-After",
         503: "loading or stopping",

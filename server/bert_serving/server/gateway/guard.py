@@ -15,15 +15,17 @@ from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bert_serving.client.errors import quoted
 from bert_serving.server.gateway.held import Bodies, Body
 from bert_serving.server.gateway.problems import Problem
 
-OPEN_PATHS = ("/health/live", "/health/ready", "/metrics")
+OPEN_PATHS = ("/health", "/health/live", "/health/ready", "/metrics")
 """Those that need no key: probes and scrapers have none."""
 AT_END = "bert_serving.at_end"
 """In the scope of a request: what is called when its answer is out, or given up."""
 BODY_TIMEOUT_S = 30.0
 ROOM_RETRY_S = 2
+_CHALLENGE = {"WWW-Authenticate": 'Basic realm="bert-serving", Bearer'}
 Count = Callable[[str, int, float], None]
 """Takes the route, the status and the seconds of each request that was answered."""
 
@@ -33,7 +35,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, *, api_key: str | None, max_body: int, bodies: Bodies, count: Count) -> None:
         self._app = app
-        self._api_key = None if api_key is None else api_key.encode()
+        self._keys = [] if api_key is None else [api_key.encode(letters) for letters in ("utf-8", "latin-1")]
         self._max_body = max_body
         self._bodies = bodies
         self._count = count
@@ -65,10 +67,15 @@ class Guard:
 
     def _problem(self, scope: Scope) -> Problem | None:
         headers = dict(scope["headers"])
-        is_open = self._api_key is None or scope["path"] in OPEN_PATHS or scope["method"] == "OPTIONS"  # a preflight
-        if not is_open and not hmac.compare_digest(_key(headers.get(b"authorization", b"")), self._api_key or b""):
-            return Problem(401, "this server wants a key: send the header Authorization: Bearer KEY")
-        return _too_large(self._max_body) if _length(scope) > self._max_body else None
+        is_open = not self._keys or scope["path"] in OPEN_PATHS
+        given = _key(headers.get(b"authorization", b""))
+        if not is_open and not any(hmac.compare_digest(given, key) for key in self._keys):
+            text = "this server wants a key: send the header Authorization: Bearer KEY"
+            return Problem(401, text, headers=_CHALLENGE)
+        if _length(scope) > self._max_body:
+            return _too_large(self._max_body)
+        encoding = headers.get(b"content-encoding", b"").strip().lower()
+        return None if encoding in (b"", b"identity") else _compressed(encoding)
 
 
 class Bounded:
@@ -138,6 +145,12 @@ def _too_large(max_body: int) -> Problem:
     return Problem(413, f"a body may have {max_body >> 20} megabytes (-http_max_body): send fewer texts at once")
 
 
+def _compressed(encoding: bytes) -> Problem:
+    named = quoted(encoding.decode("latin-1"))
+    text = f"the body has Content-Encoding {named}, and only identity is taken: send it as it is, without that header"
+    return Problem(415, text, headers={"Accept-Encoding": "identity"})
+
+
 def _key(authorization: bytes) -> bytes:
     """Of `Bearer KEY`, or of `Basic` with the key as password, which is how a browser asks a person."""
     scheme, _, value = authorization.partition(b" ")
@@ -145,5 +158,5 @@ def _key(authorization: bytes) -> bytes:
         return value.strip()
     if scheme.lower() == b"basic":
         with suppress(binascii.Error):
-            return base64.b64decode(value).partition(b":")[2]
+            return base64.b64decode(value).partition(b":")[2].strip()
     return b""

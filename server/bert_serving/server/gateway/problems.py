@@ -5,10 +5,13 @@
 404  no such route, 405 wrong method         504  not done within -http_timeout
 408  the body does not come                  500  a fault of the server
 413  the body is larger than -http_max_body, or holds or asks for more than fits
+415  the body is compressed
 422  JSON, but not what the route takes; `index` is the text that is to blame
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import orjson
 from starlette.responses import Response
@@ -29,6 +32,7 @@ _TYPES = {
     405: "method_not_allowed",
     408: "request_timeout",
     413: "too_large",
+    415: "unsupported",
     422: "invalid",
     429: "overloaded",
     503: "unavailable",
@@ -37,7 +41,8 @@ _TYPES = {
 
 
 class Problem(Exception):
-    """An answer that is an error. `param` names the field that is wrong, `retry_after_s` when to come again."""
+    """An answer that is an error. `param` names the field that is wrong, `retry_after_s` when to come again; `headers`
+    are what else its status asks for."""
 
     def __init__(
         self,
@@ -47,6 +52,7 @@ class Problem(Exception):
         param: str | None = None,
         index: int | None = None,
         retry_after_s: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -54,6 +60,9 @@ class Problem(Exception):
         self.param = param
         self.index = index
         self.retry_after_s = retry_after_s
+        self._headers = {**(headers or {})}
+        if retry_after_s is not None:
+            self._headers["Retry-After"] = str(retry_after_s)
 
     def as_response(self) -> Response:
         """OpenAI's error object, beside it the `status` of 1.10."""
@@ -67,12 +76,6 @@ class Problem(Exception):
             error["index"] = self.index
         content = orjson.dumps({"error": error, "status": self.status})
         return Response(content, self.status, self._headers, "application/json")
-
-    @property
-    def _headers(self) -> dict[str, str]:
-        if self.status == 401:
-            return {"WWW-Authenticate": 'Basic realm="bert-serving", Bearer'}
-        return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
 
 
 def problem_of(error: Exception) -> Problem:

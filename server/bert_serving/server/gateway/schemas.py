@@ -6,6 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StrictBool, StrictInt, StrictStr, WithJsonSchema
 
+TEXT_FIELDS = frozenset({"texts", "input"})
+"""Of all bodies, those that hold the texts."""
+
 _TEXT = {"type": "string", "pattern": r"\S"}
 _TOKENS = {"type": "array", "items": _TEXT, "minItems": 1}
 _IDS = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}

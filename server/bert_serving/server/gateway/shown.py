@@ -41,4 +41,6 @@ def _without_addresses(value: Any) -> Any:
         return {name: _without_addresses(one) for name, one in value.items()}
     if isinstance(value, list):
         return [_without_addresses(one) for one in value]
-    return _ADDRESS.sub(r"\1://(hidden)", value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return _ADDRESS.sub(r"\1://(hidden)", value).encode(errors="replace").decode()  # names of files may be any bytes

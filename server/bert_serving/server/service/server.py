@@ -22,6 +22,7 @@ from bert_serving.server.errors import BertServerError, ServiceError, StartError
 from bert_serving.server.launchers.base import Launcher
 from bert_serving.server.launchers.local import LocalLauncher
 from bert_serving.server.log import set_up_logging
+from bert_serving.server.model_name import model_name
 from bert_serving.server.service.dry_run import rehearsal
 from bert_serving.server.service.processes import Processes
 from bert_serving.server.service.supervisor import Supervisor
@@ -79,7 +80,8 @@ class BertServer(threading.Thread):
         set_up_logging("SUPERVISOR", config.verbose)
         if config.curve_dir is not None:
             check_keys(Path(config.curve_dir), has_gateway=config.http_port is not None)
-        self.config: ServerConfig = _engine(config).resolve(config)
+        resolved: ServerConfig = _engine(config).resolve(config)
+        self.config = replace(resolved, model_name=model_name(resolved))
         self.is_ready = Readiness()
         self.failure: BertServerError | None = None
         self._devices = self._assign_devices()

@@ -79,7 +79,7 @@ class Description:
             "ventilator <-> sink": addresses.ventilator,
             "server_current_time": str(datetime.now()),
             "state": census.state,
-            "model": {"fingerprint": census.fingerprint},
+            "model": {"name": self._fixed["model_name"], "fingerprint": census.fingerprint},
         }
 
 
