@@ -15,7 +15,6 @@ from command import Command
 from model_folders import Weights
 from safetensors.numpy import load_file, save_file
 from sentence_folders import Modules, dense, write_json, write_modules
-from tokenizers import Tokenizer
 
 from bert_serving.client import BertClient
 from bert_serving.server.config import ServerConfig
@@ -24,7 +23,7 @@ from bert_serving.server.engine.contract import Row
 from bert_serving.server.engine.fingerprint import ModelContent
 from bert_serving.server.engine.model_folder import find_model
 from bert_serving.server.engine.tensorflow_engine import TensorFlowEngine
-from bert_serving.server.engine.tokenizer_files import find_pipeline
+from bert_serving.server.engine.tokenization import load_tokenizer
 from bert_serving.server.errors import StartError
 from bert_serving.server.verify.plain_encoder import PlainEncoder
 from bert_serving.server.verify.reference import reference_vectors
@@ -170,7 +169,7 @@ def test_a_server_of_such_a_folder(folder: Callable[..., Path]) -> None:
     config = tensorflow_engine.resolve(ServerConfig.from_mapping({"model_dir": str(path)}))
     plain = PlainEncoder(config, find_model(config))
     prompted = PlainEncoder(replace(config, prompt="query"), find_model(config))
-    tokenizer = Tokenizer.from_str(find_pipeline(config, find_model(config)))
+    tokenizer = load_tokenizer(config, find_model(config))
     texts = list(SENTENCES[:5])
     right = reference_vectors(config, plain, texts)
     with Command("-model_dir", str(path), "-cpu") as server:
@@ -184,7 +183,6 @@ def test_a_server_of_such_a_folder(folder: Callable[..., Path]) -> None:
         with BertClient(**server.wait_until_ready().ports) as client:
             np.testing.assert_allclose(client.encode(texts), right, rtol=0, atol=2e-5)
             assert client.server_config["prompt"] == "query"
-            ids = [encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
-            found = client.encode(ids, is_tokenized=True)
+            found = client.encode(tokenizer.encode(texts), is_tokenized=True)
         assert "this model has prompts" not in server.log
     np.testing.assert_allclose(found, reference_vectors(config, plain, texts), rtol=0, atol=2e-5)
