@@ -5,21 +5,25 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from command import Command
 from model_folders import Weights
 from safetensors.numpy import load_file, save_file
 from sentence_folders import Modules, dense, write_json, write_modules
 
+from bert_serving.client import BertClient
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine import tensorflow_engine
 from bert_serving.server.engine.contract import Row
 from bert_serving.server.engine.fingerprint import ModelContent
 from bert_serving.server.engine.model_folder import find_model
 from bert_serving.server.engine.tensorflow_engine import TensorFlowEngine
+from bert_serving.server.engine.tokenization import load_tokenizer
 from bert_serving.server.errors import StartError
 from bert_serving.server.verify.plain_encoder import PlainEncoder
 from bert_serving.server.verify.reference import reference_vectors
@@ -157,3 +161,28 @@ def test_memory_of_a_dense_is_foreseen(folder: Callable[..., Path]) -> None:
         return tensorflow_engine.footprint(tensorflow_engine.resolve(config)).loading_bytes
 
     assert loading([MEAN, dense(48, 4800)]) - loading([MEAN]) > 4 * 48 * 4800
+
+
+def test_a_server_of_such_a_folder(folder: Callable[..., Path]) -> None:
+    """By the command: what it logs, what its clients see, and vectors; token ids have no prompt."""
+    path = folder([pooling("cls", "mean", include_prompt=False), NORMALIZE, dense(96, 7)])
+    config = tensorflow_engine.resolve(ServerConfig.from_mapping({"model_dir": str(path)}))
+    plain = PlainEncoder(config, find_model(config))
+    prompted = PlainEncoder(replace(config, prompt="query"), find_model(config))
+    tokenizer = load_tokenizer(config, find_model(config))
+    texts = list(SENTENCES[:5])
+    right = reference_vectors(config, plain, texts)
+    with Command("-model_dir", str(path), "-cpu") as server:
+        with BertClient(**server.wait_until_ready().ports) as client:
+            np.testing.assert_allclose(client.encode(texts), right, rtol=0, atol=2e-5)
+            assert client.server_config["prompts"] == PROMPTS
+            assert client.server_config["prompt"] is None
+        assert server.log.count("this model has prompts (query)") == 1
+    right = reference_vectors(replace(config, prompt="query"), prompted, texts)
+    with Command("-model_dir", str(path), "-cpu", "-prompt", "query") as server:
+        with BertClient(**server.wait_until_ready().ports) as client:
+            np.testing.assert_allclose(client.encode(texts), right, rtol=0, atol=2e-5)
+            assert client.server_config["prompt"] == "query"
+            found = client.encode(tokenizer.encode(texts), is_tokenized=True)
+        assert "this model has prompts" not in server.log
+    np.testing.assert_allclose(found, reference_vectors(config, plain, texts), rtol=0, atol=2e-5)
