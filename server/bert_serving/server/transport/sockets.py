@@ -16,6 +16,7 @@ from typing import Any
 
 import zmq
 
+from bert_serving.client.endpoints import in_url, without_brackets
 from bert_serving.client.frames import receive_now, send
 from bert_serving.client.keys import ClientKeys
 from bert_serving.client.wire import MAX_IDENTITY_BYTES
@@ -102,20 +103,23 @@ def bind_remote(context: zmq.Context[Any], kind: int, host: str, keys: RunKeys) 
     keys.protect(sock)
     _beat(sock)
     try:
-        port = sock.bind_to_random_port(f"tcp://{socket.gethostbyname(host)}")
+        address = in_url(_numeric(without_brackets(host)))
+        sock.setsockopt(zmq.IPV6, "[" in address)
+        port = sock.bind_to_random_port(f"tcp://{address}")
     except OSError as error:  # zmq.ZMQError is none
         sock.close()
         raise StartError(f"the address {host!r} (-host) is not known: {error}") from None
     except zmq.ZMQError as error:
         sock.close()
         raise StartError(f"no port for workers elsewhere can be opened at {host} (-host): {error}") from None
-    return sock, f"tcp://{host}:{port}"
+    return sock, f"tcp://{address}:{port}"
 
 
 def connect_internal(context: zmq.Context[Any], kind: int, address: str, keys: RunKeys, line: str = "") -> Socket:
     """A socket connected to another of our processes, which knows it by its `line`; with `keys` where that is tcp."""
     sock = _open(context, kind)
     if address.startswith("tcp:"):
+        sock.setsockopt(zmq.IPV6, "[" in address)
         keys.present(sock)
         _beat(sock)
     if line:
@@ -131,12 +135,20 @@ def push_once(ip: str, port: int, frames: list[bytes], timeout_ms: int, keys: Cl
             keys.present(sock)
         sock.setsockopt(zmq.IMMEDIATE, 1)  # queue nothing for a peer that may never come
         sock.setsockopt(zmq.LINGER, timeout_ms)
-        sock.connect(f"tcp://{ip}:{port}")
+        for is_ipv6 in (False, True):  # a name may stand for both kinds of addresses; the message goes to one
+            sock.setsockopt(zmq.IPV6, is_ipv6)
+            sock.connect(f"tcp://{in_url(without_brackets(ip))}:{port}")
         if not sock.poll(timeout_ms, zmq.POLLOUT):
             sock.setsockopt(zmq.LINGER, 0)
             return False
         send(sock, frames)
         return True
+
+
+def _numeric(host: str) -> str:
+    """An address of this host: of IPv4 if it has both."""
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return str(min(found, key=lambda one: one[0] != socket.AF_INET)[4][0])
 
 
 def _open(context: zmq.Context[Any], kind: int) -> Socket:
