@@ -227,3 +227,12 @@ def test_the_last_line_is_the_reason(options: dict[str, Any], last_line: str) ->
         assert server.wait_for_end(60) == 1
     assert server.last_line.startswith(last_line)
     assert "Traceback" not in server.log
+
+
+def test_a_server_that_is_never_started_holds_nothing() -> None:
+    before = psutil.Process().num_fds()
+    servers = [BertServer(fake_config()) for _ in range(3)]
+    assert psutil.Process().num_fds() == before
+    for server in servers:
+        server.stop()
+        server.close()

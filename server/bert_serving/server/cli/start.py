@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 from types import FrameType
 
+from bert_serving.server.cli.signals import ending_signals
 from bert_serving.server.errors import BertServerError
 from bert_serving.server.options import argument_table, get_args_parser
 from bert_serving.server.service.server import BertServer
@@ -41,11 +42,12 @@ def serve(server: BertServer, prog: str) -> int:
     signals: list[int] = []
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        signals.append(number)  # a second one means that the person does not want to wait
+        if number != signal.SIGHUP:  # which comes twice of itself
+            signals.append(number)  # a second one means that the person does not want to wait
         server.stop(f"{signal.Signals(number).name} was received", at_once=len(signals) > 1)
 
     def heed_signals() -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ending_signals():
             signal.signal(number, on_signal)
 
     heed_signals()

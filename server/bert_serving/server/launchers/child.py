@@ -36,7 +36,8 @@ def main(config_json: str, orders_json: Mapping[str, Any]) -> None:
     """Run the role that the orders name."""
     report = _claim_stdout()
     raise_limit()
-    for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C reaches the whole group: the parent decides what ends
+    # Ctrl-C and a terminal's end reach the whole group: the parent decides what ends
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
     config, orders = ServerConfig.from_json(config_json), Orders.from_json(orders_json)

@@ -85,7 +85,6 @@ class BertServer(threading.Thread):
         self._devices = self._assign_devices()
         if None in self._devices and not self.config.cpu:
             log.warning("no free GPU was found: the workers run on the CPU; -cpu says so on purpose")
-        self._wakeup = sockets.Wakeup()
         self._supervisor: Supervisor | None = None
         self._stop_asked: str | None = None
 
@@ -108,7 +107,6 @@ class BertServer(threading.Thread):
             log.error("the server failed", exc_info=True)
             self.failure = ServiceError(f"{type(error).__name__}: {error}")
         finally:
-            self._wakeup.close()
             if self.failure is not None or not self.is_ready.is_set():
                 self.is_ready.fail(self.failure or StartError("the server was stopped before it was ready"))
 
@@ -116,9 +114,13 @@ class BertServer(threading.Thread):
         with _graph_folder(self.config.graph_tmp_dir) as graphs:
             children = replace(self.config, graph_tmp_dir=graphs, cpu=None in self._devices)
             description = Description.of(self.config, self._devices, __version__)
-            with closing(_launcher(children)) as launcher, closing(Processes(launcher)) as processes:
+            with (
+                closing(_launcher(children)) as launcher,
+                closing(Processes(launcher)) as processes,
+                closing(sockets.Wakeup()) as wakeup,
+            ):
                 self._supervisor = Supervisor(
-                    self.config, self._devices, description, processes, self._wakeup, self.is_ready.set
+                    self.config, self._devices, description, processes, wakeup, self.is_ready.set
                 )
                 if self._stop_asked:
                     self._supervisor.stop(self._stop_asked)
