@@ -31,6 +31,7 @@ from bert_serving.client.errors import (
     ServerStopping,
 )
 from bert_serving.client.frames import NOW, receive_now, send
+from bert_serving.client.green import make_poller
 from bert_serving.client.handshake import Handshake
 from bert_serving.client.keys import ClientKeys
 from bert_serving.client.link import Link, explain
@@ -137,7 +138,7 @@ class Loop:
         self._monitored = [
             (link, sock, sock.get_monitor_socket()) for link, sock in ((requests, self._push), (replies, self._sub))
         ]
-        self._poller = zmq.Poller()
+        self._poller = make_poller()
         for waited in (self._wake_reader, self._sub, *(monitor for _, _, monitor in self._monitored)):
             self._poller.register(waited, zmq.POLLIN)
 

@@ -102,6 +102,7 @@ class ConcurrentBertClient:
 
     @contextmanager
     def _borrow(self) -> Iterator[BertClient]:
+        self._clients[0]._connected().check_usable()
         timeout_ms = self._clients[0].timeout
         if not self._turns.acquire(timeout=timeout_ms / 1000 if timeout_ms >= 0 else None):
             raise RequestTimeout(
