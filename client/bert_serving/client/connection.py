@@ -56,7 +56,9 @@ class Connection:
     def check_usable(self) -> None:
         """Raises ClientClosed where its thread does not run: everybody would wait for ever."""
         if not self.is_ours:
-            raise ClientClosed("this client was made before a fork: make another one in each process")
+            raise ClientClosed(
+                "this client was made before a fork: make another one in each process, as copy.copy(client) does"
+            )
         if patched_by() != self._patched_by:
             raise ClientClosed(
                 f"this client was made before {patched_by()} patched threads: patch first of all, and make it then"
