@@ -87,7 +87,7 @@ class Supervisor:
             log_files = opened.enter_context(make_files())
             context: zmq.Context[Any] = zmq.Context()
             opened.callback(context.destroy, linger=0)
-            meeting = self._meet(context, Path(opened.enter_context(sockets.socket_folder())))
+            meeting = self._meet(context, opened.enter_context(sockets.socket_folder()))
             self._children = Children(self._config, self._devices, self._processes, self._lines)
             poller = zmq.Poller()
             for source in (*self._lines.sockets, self._wakeup.fileno(), self._processes.fileno()):

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -24,6 +23,7 @@ from bert_serving.server.config import ServerConfig
 from bert_serving.server.errors import StartError
 from bert_serving.server.transport.curve import ZAP_DOMAIN, ServerKeys
 from bert_serving.server.transport.run_keys import RunKeys
+from bert_serving.server.transport.temporary import temporary_folder
 
 log = logging.getLogger(__name__)
 
@@ -50,13 +50,10 @@ _READABLE = int(zmq.POLLIN)
 Socket = zmq.Socket[bytes]
 
 
-def socket_folder() -> tempfile.TemporaryDirectory[str]:
+def socket_folder() -> AbstractContextManager[Path]:
     """A private folder for ipc sockets, removed with all that is in it; ZEROMQ_SOCK_TMP_DIR says where."""
-    parent = os.environ.get("ZEROMQ_SOCK_TMP_DIR")
-    try:
-        return tempfile.TemporaryDirectory(prefix="bert-serving-", dir=parent, ignore_cleanup_errors=True)
-    except OSError as error:
-        raise StartError(f"no folder for sockets can be made in {parent or tempfile.gettempdir()}: {error}") from None
+    option = "ZEROMQ_SOCK_TMP_DIR"
+    return temporary_folder("bert-serving-", "sockets", f"{option}, or TMPDIR,", os.environ.get(option))
 
 
 def open_requests(context: zmq.Context[Any], config: ServerConfig) -> Socket:
