@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from command import Started
+from command import FakeCommand
 from fake_engine import vector_of
 from folders import SUPPORT
 from ports import free_ports
@@ -22,29 +22,20 @@ from serving import wait_until
 from bert_serving.client import BertClient
 
 
-class InAGroup(Started):
-    """The server with the fake engine, leader of a group of its own, started by `prefix`."""
-
-    def __init__(self, *prefix: str, graph_tmp_dir: str) -> None:
-        port, port_out = free_ports(2)
-        options = json.dumps({"port": port, "port_out": port_out, "graph_tmp_dir": graph_tmp_dir})
-        command = ["setsid", *prefix, sys.executable, str(SUPPORT / "run_fake_server.py"), options]
-        super().__init__(command, (port, port_out))
-
-    def hang_up(self) -> None:
-        """As kernel and shell do, one after the other."""
-        os.killpg(self.pid, signal.SIGHUP)
-        os.killpg(self.pid, signal.SIGHUP)
+def hang_up(server: FakeCommand) -> None:
+    """As kernel and shell do, one after the other; it is the leader of its group."""
+    os.killpg(server.pid, signal.SIGHUP)
+    os.killpg(server.pid, signal.SIGHUP)
 
 
 def test_what_is_open_is_answered_and_nothing_is_left(socket_folder: Path) -> None:
-    with InAGroup(graph_tmp_dir=str(socket_folder)) as server:
+    with FakeCommand(prefix=["setsid"], graph_tmp_dir=str(socket_folder)) as server:
         server.wait_until_ready()
         children = psutil.Process(server.pid).children(recursive=True)
         with BertClient(**server.ports) as client:
             client.encode(["!slow 1.0 a"], blocking=False)
             wait_until(lambda: client.server_status["queue"]["open_requests"] == 1)
-            server.hang_up()
+            hang_up(server)
             (rows,) = client.fetch_all()
         np.testing.assert_array_equal(rows, [vector_of("!slow 1.0 a")])
         assert server.wait_for_end(60) == 0, server.log
@@ -55,9 +46,9 @@ def test_what_is_open_is_answered_and_nothing_is_left(socket_folder: Path) -> No
 
 
 def test_nohup_goes_on(socket_folder: Path) -> None:
-    with InAGroup("nohup", graph_tmp_dir=str(socket_folder)) as server:
+    with FakeCommand(prefix=["setsid", "nohup"], graph_tmp_dir=str(socket_folder)) as server:
         server.wait_until_ready()
-        server.hang_up()
+        hang_up(server)
         with BertClient(**server.ports) as client:
             np.testing.assert_array_equal(client.encode(["a"]), [vector_of("a")])
         server.stop()

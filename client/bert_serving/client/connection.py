@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
 from concurrent.futures import Future
 from typing import Any
 
-from bert_serving.client.errors import ClientClosed, InvalidInputValue
+import zmq
+
+from bert_serving.client.errors import ClientClosed, ConnectFailed, InvalidInputValue
 from bert_serving.client.green import patched_by
 from bert_serving.client.keys import ClientKeys
 from bert_serving.client.link import Link
@@ -43,7 +46,14 @@ class Connection:
         self._patched_by = patched_by()
         named = (port, "port"), (port_out, "port_out")
         links = [Link(host, number, name, has_keys=keys is not None) for number, name in named]
-        self._loop = Loop(links[0], links[1], identity, self.pending, connect_timeout_s, keys)
+        try:
+            self._loop = Loop(links[0], links[1], identity, self.pending, connect_timeout_s, keys)
+        except (OSError, zmq.ZMQError) as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            raise ConnectFailed(
+                "this process may open no more files, and a client needs some ten: close others, or raise ulimit -n"
+            ) from None
         # A daemon, so that a program that never closes its client still ends.
         self._thread = threading.Thread(target=self._loop.run, name="bert-serving-client", daemon=True)
         self._thread.start()
