@@ -15,12 +15,14 @@ from bert_serving.server.benchmark.results import Point, Report
 from bert_serving.server.benchmark.runner import plan_of, run
 from bert_serving.server.cli.signals import end_by_exception
 from bert_serving.server.errors import BertServerError
+from bert_serving.server.streams import settle_streams
 
 _SWITCH_INTERVAL_S = 0.0005
 
 
 def main() -> None:
     """Exit status 0 when something was measured; 1 if nothing could be, 2 for a wrong option."""
+    settle_streams()
     parser = get_benchmark_parser()
     args = parser.parse_args()
     # threads that ask share one interpreter; at the usual 5 ms that would show in the latency

@@ -27,6 +27,7 @@ from bert_serving.server.errors import BertServerError
 from bert_serving.server.log import set_up_logging
 from bert_serving.server.options import get_args_parser
 from bert_serving.server.service.throwaway import HERE, throwaway_server
+from bert_serving.server.streams import settle_streams
 
 _DESCRIPTION = """Encode files of texts into files of vectors: by the server at -ip, -port and
 -port_out; with -model_dir by one that is started for it, with any options of
@@ -39,6 +40,7 @@ _EXAMPLES = """examples:
 
 def main() -> None:
     """Exit status 0 when the output is there; 1 if it is not, which the last line explains; 2 for wrong options."""
+    settle_streams()
     parser = get_encode_parser()
     args = parser.parse_args()
     end_by_exception()

@@ -11,11 +11,13 @@ from bert_serving.server.cli.signals import ending_signals
 from bert_serving.server.errors import BertServerError
 from bert_serving.server.options import argument_table, get_args_parser
 from bert_serving.server.service.server import BertServer
+from bert_serving.server.streams import settle_streams
 from bert_serving.server.transport.descriptors import raise_limit
 
 
 def main() -> None:
     """Exit status 0 after an orderly stop; 1 if the service could not start or go on, 2 for a wrong option."""
+    settle_streams()
     parser = get_args_parser()
     args = parser.parse_args()
     raise_limit()

@@ -12,6 +12,7 @@ from bert_serving.server.errors import BertServerError
 from bert_serving.server.options import get_args_parser
 from bert_serving.server.service.server import BertServer
 from bert_serving.server.service.throwaway import throwaway_server
+from bert_serving.server.streams import settle_streams
 from bert_serving.server.verify.comparison import Tolerance, advice, apart, compare_all, table, verdict
 from bert_serving.server.verify.reference import find_encoder, reference_vectors
 from bert_serving.server.verify.sentences import SENTENCES
@@ -20,6 +21,7 @@ from bert_serving.server.verify.served import encode
 
 def main() -> None:
     """Exit status 0 if all vectors are the same; 1 if one is not, or nothing could be compared, 2 for wrong options."""
+    settle_streams()
     parser = get_verify_parser()
     args = parser.parse_args()
     end_by_exception()

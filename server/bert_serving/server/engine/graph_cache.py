@@ -46,7 +46,7 @@ def graph_key(config: ServerConfig, content: ModelContent) -> str:
 
 def find(key: str) -> Path | None:
     """The graph of that name, if it is kept."""
-    folder = cache_folder()
+    folder = cache_folder(tell=True)
     path = folder / f"{key}.pb" if folder else None
     if path is None or not path.is_file():
         return None
@@ -70,5 +70,5 @@ def keep(key: str, graph: Path) -> None:
             if left.stat().st_mtime < partial_is_left_before_s:
                 left.unlink(missing_ok=True)
     except OSError as error:
-        log.debug("the graph is not kept for later starts: %s", error)
+        log.warning("the graph is not kept for later starts: %s", error)
         partial.unlink(missing_ok=True)

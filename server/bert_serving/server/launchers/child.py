@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.errors import BertServerError
 from bert_serving.server.log import set_up_logging
+from bert_serving.server.streams import settle_streams
 from bert_serving.server.transport.descriptors import raise_limit
 from bert_serving.server.transport.orders import OptimizerNeeds, Orders, SinkNeeds, VentilatorNeeds, WorkerNeeds
 
@@ -34,6 +35,7 @@ BOOTSTRAP = (
 
 def main(config_json: str, orders_json: Mapping[str, Any]) -> None:
     """Run the role that the orders name."""
+    settle_streams()
     report = _claim_stdout()
     raise_limit()
     # Ctrl-C and a terminal's end reach the whole group: the parent decides what ends
