@@ -214,6 +214,24 @@ def test_children_end_when_the_server_is_killed() -> None:
     assert gone
 
 
+def test_what_a_killed_server_leaves_goes_at_the_next_start(socket_folder: Path, serve: Serve) -> None:
+    def folders() -> set[Path]:
+        return set(socket_folder.iterdir())
+
+    serve(graph_tmp_dir=str(socket_folder))
+    live = folders()
+    assert len(live) == 2
+    with FakeCommand(graph_tmp_dir=str(socket_folder)) as server:
+        server.wait_until_ready()
+        server.stop(signal.SIGKILL)
+        server.wait_for_end()
+        left = folders() - live
+        assert len(left) == 2
+        serve(graph_tmp_dir=str(socket_folder))
+    assert live < folders()
+    assert not left & folders()
+
+
 @pytest.mark.parametrize(
     ("options", "last_line"),
     [
@@ -227,3 +245,12 @@ def test_the_last_line_is_the_reason(options: dict[str, Any], last_line: str) ->
         assert server.wait_for_end(60) == 1
     assert server.last_line.startswith(last_line)
     assert "Traceback" not in server.log
+
+
+def test_a_server_that_is_never_started_holds_nothing() -> None:
+    before = psutil.Process().num_fds()
+    servers = [BertServer(fake_config()) for _ in range(3)]
+    assert psutil.Process().num_fds() == before
+    for server in servers:
+        server.stop()
+        server.close()

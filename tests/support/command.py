@@ -100,9 +100,14 @@ class Command(Started):
 
 
 class FakeCommand(Started):
-    """`bert-serving-start` with the fake engine, on these ports if they are given."""
+    """`bert-serving-start` with the fake engine, on these ports if they are given, started by the command `prefix`."""
 
-    def __init__(self, ports: Sequence[int] = (), **options: Any) -> None:
+    def __init__(self, ports: Sequence[int] = (), prefix: Sequence[str] = (), **options: Any) -> None:
         ports = ports or free_ports(2)
         values = json.dumps({"port": ports[0], "port_out": ports[1], **options})
-        super().__init__([sys.executable, str(SUPPORT / "run_fake_server.py"), values], ports)
+        super().__init__([*prefix, sys.executable, str(SUPPORT / "run_fake_server.py"), values], ports)
+
+
+def with_open_files(limit: int) -> list[str]:
+    """A prefix: no process of the command may have more open files."""
+    return ["sh", "-c", 'ulimit -n "$0"; exec "$@"', str(limit)]

@@ -7,8 +7,8 @@ import sys
 import uuid
 import warnings
 import weakref
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from bert_serving.client.checks import TruncationWarning, check_texts, guess_truncated, truncation_text
 from bert_serving.client.connection import Connection
@@ -24,6 +24,7 @@ from bert_serving.client.wire import LEGACY_SERVER_VERSION, MAX_IDENTITY_BYTES, 
 
 VERSION = "2.0.0"
 
+_T = TypeVar("_T")
 _PACKAGE_DIR = os.path.dirname(__file__) + os.sep
 _LEGACY_SERIES = LEGACY_SERVER_VERSION.rpartition(".")[0] + "."
 
@@ -74,7 +75,7 @@ class BaseClient:
             show_server_config: print the server's config once connected.
             identity: who this client is to the server, any str or bytes of at most 4,096 bytes without a zero byte; by
                 default a UUID. Clients that share an identity all receive the replies to each of them; see
-                `BertClient.listen`.
+                `BertClient.listen`. A copy of this client, or what is pickled of it, has a UUID.
             check_version: refuse a server that speaks another protocol.
             check_length: warn with TruncationWarning about texts longer than the server's `max_seq_len`. The server
                 says which ones it cut; for a server of 1.10 words are counted before sending.
@@ -95,6 +96,7 @@ class BaseClient:
             VersionMismatch: the server speaks another protocol.
             ModelMismatch: the server has another model than `expect_fingerprint` says.
         """
+        self._arguments = {name: value for name, value in locals().items() if name != "self"}
         self.ip = ip
         self.port = port
         self.port_out = port_out
@@ -118,6 +120,15 @@ class BaseClient:
         self._takes_options = False  # until the server has said that it does
         self._connection: Connection | MultiServer | None = None
         self._start()
+
+    def __reduce__(self) -> Any:
+        """Copied, pickled or sent to another process it is a client that connects anew, with the same arguments.
+
+        Its identity is another one: two that share theirs would take each other's answers. Keys do not travel, but the
+        path of their folder, so it has to be there, too.
+        """
+        now = {"output_fmt": self.output_fmt, "timeout": self.timeout, "expect_fingerprint": self._expect_fingerprint}
+        return made_anew, (type(self), {**self._arguments, **now, "identity": None})
 
     def _start(self) -> None:
         """Connect, if construction does."""
@@ -250,6 +261,11 @@ class BaseClient:
             "client_version": VERSION,
             "timeout": self.timeout,
         }
+
+
+def made_anew(kind: Callable[..., _T], arguments: Mapping[str, Any]) -> _T:
+    """What a copied or pickled client becomes; where its class does, it connects here."""
+    return kind(**arguments)
 
 
 def _checked_identity(identity: str | bytes | None) -> bytes:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
 from concurrent.futures import Future
 from typing import Any
 
-from bert_serving.client.errors import ClientClosed, InvalidInputValue
+import zmq
+
+from bert_serving.client.errors import ClientClosed, ConnectFailed, InvalidInputValue
+from bert_serving.client.green import patched_by
 from bert_serving.client.keys import ClientKeys
 from bert_serving.client.link import Link
 from bert_serving.client.loop import Loop
@@ -39,23 +43,47 @@ class Connection:
         """The largest frame that the server takes, once its config is known."""
         self._identity = identity
         self._pid = os.getpid()
+        self._patched_by = patched_by()
         named = (port, "port"), (port_out, "port_out")
         links = [Link(host, number, name, has_keys=keys is not None) for number, name in named]
-        self._loop = Loop(links[0], links[1], identity, self.pending, connect_timeout_s, keys)
+        try:
+            self._loop = Loop(links[0], links[1], identity, self.pending, connect_timeout_s, keys)
+        except (OSError, zmq.ZMQError) as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            raise ConnectFailed(
+                "this process may open no more files, and a client needs some ten: close others, or raise ulimit -n"
+            ) from None
         # A daemon, so that a program that never closes its client still ends.
         self._thread = threading.Thread(target=self._loop.run, name="bert-serving-client", daemon=True)
         self._thread.start()
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process made it, and no one that it was forked from."""
+        return self._pid == os.getpid()
+
+    def check_usable(self) -> None:
+        """Raises ClientClosed where its thread does not run: everybody would wait for ever."""
+        if not self.is_ours:
+            raise ClientClosed(
+                "this client was made before a fork: make another one in each process, as copy.copy(client) does"
+            )
+        if patched_by() != self._patched_by:
+            raise ClientClosed(
+                f"this client was made before {patched_by()} patched threads: patch first of all, and make it then"
+            )
+
     def handshake(self) -> Future[dict[str, Any]]:
         """Config of the server, once it is ready. Fails with ConnectFailed after the connect timeout."""
-        self._check_process()
+        self.check_usable()
         if not self._thread.is_alive():
             raise ClientClosed("the client is closed")
         return self._loop.shake_hands().future
 
     def request_rows(self, texts: Texts, options: Options = NO_OPTIONS) -> Asked:
         """Send texts to encode. InvalidInputValue if they are too large for the server."""
-        self._check_process()
+        self.check_usable()
 
         def build(request_id: int) -> list[bytes]:
             frames = encode_request(self._identity, request_id, texts)
@@ -73,7 +101,7 @@ class Connection:
 
     def request_json(self, command: Command) -> Asked:
         """Ask for config or status."""
-        self._check_process()
+        self.check_usable()
         asked = self.pending.ask(Kind.JSON, lambda id_: encode_command(self._identity, id_, command))
         self._loop.send(asked)
         return asked
@@ -84,20 +112,16 @@ class Connection:
 
     def listen(self) -> Listener:
         """Hear replies to others of the same identity."""
-        self._check_process()
+        self.check_usable()
         return self.pending.listen()
 
     def stop(self) -> None:
         """Begin to close, and wait for nothing."""
-        if self._pid == os.getpid():
+        if self.is_ours:
             self._loop.stop()
 
     def close(self) -> None:
         """Fail what is pending with ClientClosed, close the sockets and wait for the thread to end."""
         self.stop()
-        if self._pid == os.getpid() and self._thread is not threading.current_thread():
+        if self.is_ours and self._thread is not threading.current_thread():
             self._thread.join()
-
-    def _check_process(self) -> None:
-        if self._pid != os.getpid():
-            raise ClientClosed("this client was made before a fork: make another one in each process")

@@ -8,7 +8,7 @@
     ├── RequestTimeout                the server did not answer within timeout (also TimeoutError)
     ├── VersionMismatch               the server speaks another protocol (also AttributeError, as in 1.10)
     ├── ModelMismatch                 the server has another model than expect_fingerprint says
-    ├── ClientClosed                  the client was closed, or came through a fork (also RuntimeError)
+    ├── ClientClosed                  the client was closed, or its thread is not here (also RuntimeError)
     ├── MalformedMessage              frames that are no message of this protocol (also ValueError)
     └── ServerError                   the server answered with an error
         ├── BadRequest                it could not read the request (also ValueError)
@@ -83,7 +83,7 @@ class ModelMismatch(BertServingError):
 
 
 class ClientClosed(BertServingError, RuntimeError):
-    """The client was closed, or it was made in another process before a fork."""
+    """The client was closed, or it was made before a fork, or before gevent or eventlet patched threads."""
 
 
 class MalformedMessage(BertServingError, ValueError):

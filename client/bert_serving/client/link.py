@@ -17,8 +17,18 @@ The order of libzmq's events tells the cases apart (libzmq 4.3):
 from __future__ import annotations
 
 from enum import Enum, auto
+from math import inf
 
 from zmq import PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH, Event
+
+from bert_serving.client.endpoints import in_url, is_address
+
+RECONNECT_GIVEN_UP_S = 1.0
+"""libzmq never comes back to a peer of the wrong kind; after this long the loop does."""
+
+OTHER_FAMILY_S = 0.1
+"""A name may stand for addresses of IPv4 and of IPv6, and libzmq tries those of one kind. The other kind is tried when
+that fails, but not more often than this."""
 
 
 class LinkState(Enum):
@@ -56,13 +66,21 @@ _WRONG = frozenset({LinkState.WRONG_PEER, LinkState.KEYS_DIFFER, LinkState.KEY_R
 
 
 class Link:
-    """Follows one socket. `name` is the argument that its port comes from: port or port_out."""
+    """Follows one socket. `name` is the argument that its port comes from: port or port_out.
+
+    `is_ipv6` says which addresses of the host are to be tried next, `restart_at_s` when the socket is to be told so.
+    """
 
     def __init__(self, host: str, port: int, name: str, *, has_keys: bool = False) -> None:
-        self.endpoint = f"tcp://{host}:{port}"
-        self.where = f"{host}:{port} ({name})"
+        self.endpoint = f"tcp://{in_url(host)}:{port}"
+        self.where = f"{in_url(host)}:{port} ({name})"
         self.state = LinkState.NO_ANSWER
+        self.is_ipv6 = ":" in host
         self.given_up_at_s: float | None = None  # libzmq tries no further since then
+        self.restart_at_s: float | None = None
+        self._is_name = not is_address(host) and ":" not in host  # an address with its zone is no address for Python
+        self._tried_at_s = -inf  # since when that family is tried
+        self._resolved = {False: False, True: False}  # whether the name has addresses of IPv6
         self.losses = 0  # how often a working connection was lost
         self._has_keys = has_keys
         self._is_trying = False
@@ -88,9 +106,12 @@ class Link:
         """Take in one monitor event with its value."""
         if event == Event.CONNECT_DELAYED:
             self._is_trying = True
+            if self.state is LinkState.UNKNOWN_HOST:
+                self.state = LinkState.NO_ANSWER
         elif event == Event.CONNECT_RETRIED:
-            self._retried()
+            self._retried(now_s)
         elif event == Event.CLOSED:
+            self._is_trying = True  # of a network that cannot be reached nothing else is told
             self.state = LinkState.REFUSED
         elif event == Event.CONNECTED:
             self._connected()
@@ -108,13 +129,19 @@ class Link:
 
     def restarted(self) -> None:
         """The socket was told to connect again."""
-        self.given_up_at_s = None
+        self.given_up_at_s = self.restart_at_s = None
 
-    def _retried(self) -> None:
-        if not self._is_trying:
+    def _retried(self, now_s: float) -> None:
+        """An attempt has failed, or a connection was lost, and libzmq waits for a moment."""
+        self.restarted()
+        self._resolved[self.is_ipv6] = self._is_trying
+        if not self._resolved[False] and not self._resolved[True]:
             self.state = LinkState.UNKNOWN_HOST
+        has_failed = self.state is LinkState.REFUSED or not self._is_trying
+        if self._is_name and has_failed and now_s >= self._tried_at_s + OTHER_FAMILY_S:
+            self.is_ipv6 = not self.is_ipv6
+            self._tried_at_s = self.restart_at_s = now_s
         self._is_trying = False
-        self.given_up_at_s = None
 
     def _connected(self) -> None:
         self._is_trying, self._has_hung_up = True, False
@@ -132,7 +159,7 @@ class Link:
             self.losses += 1
         elif not self._has_hung_up and not self.is_wrong_peer:
             self.state = LinkState.WRONG_PEER
-        self.given_up_at_s = now_s
+        self.given_up_at_s, self.restart_at_s = now_s, now_s + RECONNECT_GIVEN_UP_S
 
 
 def explain(requests: Link, replies: Link, is_loading: bool = False) -> str:

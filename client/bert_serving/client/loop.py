@@ -31,6 +31,7 @@ from bert_serving.client.errors import (
     ServerStopping,
 )
 from bert_serving.client.frames import NOW, receive_now, send
+from bert_serving.client.green import make_poller
 from bert_serving.client.handshake import Handshake
 from bert_serving.client.keys import ClientKeys
 from bert_serving.client.link import Link, explain
@@ -42,9 +43,6 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT_IVL_MS = 5_000
 HEARTBEAT_TIMEOUT_MS = 20_000
-
-RECONNECT_GIVEN_UP_S = 1.0
-"""libzmq never comes back to a peer of the wrong kind; after this long the loop does."""
 
 WRONG_PEER_GRACE_S = 0.5
 """A handshake does not wait longer for a peer of the wrong kind, only for what the other port turns out to be."""
@@ -140,7 +138,7 @@ class Loop:
         self._monitored = [
             (link, sock, sock.get_monitor_socket()) for link, sock in ((requests, self._push), (replies, self._sub))
         ]
-        self._poller = zmq.Poller()
+        self._poller = make_poller()
         for waited in (self._wake_reader, self._sub, *(monitor for _, _, monitor in self._monitored)):
             self._poller.register(waited, zmq.POLLIN)
 
@@ -155,6 +153,7 @@ class Loop:
             sock.set(zmq.RCVHWM, 0)
             sock.subscribe(self._identity)
         sock.get_monitor_socket()  # before connect, to miss nothing
+        sock.set(zmq.IPV6, link.is_ipv6)
         sock.connect(link.endpoint)
         return sock
 
@@ -176,7 +175,7 @@ class Loop:
         """Until the next thing that happens by time alone; None if there is none."""
         times_s = [handshake.ask_at_s or 0.0 for handshake in self._handshakes]
         times_s += [self._handshake_deadline_s(handshake) for handshake in self._handshakes]
-        times_s += [link.given_up_at_s + RECONNECT_GIVEN_UP_S for link in self._links if link.given_up_at_s is not None]
+        times_s += [link.restart_at_s for link in self._links if link.restart_at_s is not None]
         times_s.append(self._resend.next_s)
         if self._fail_waiting_at_s is not None:
             times_s.append(self._fail_waiting_at_s)
@@ -192,8 +191,9 @@ class Loop:
             while monitor in happened and monitor.poll(0):
                 happening = recv_monitor_message(monitor)
                 link.observe(int(happening["event"]), int(happening["value"]), now_s)
-            if link.given_up_at_s is not None and now_s >= link.given_up_at_s + RECONNECT_GIVEN_UP_S:
+            if link.restart_at_s is not None and now_s >= link.restart_at_s:
                 sock.disconnect(link.endpoint)
+                sock.set(zmq.IPV6, link.is_ipv6)
                 sock.connect(link.endpoint)
                 link.restarted()
 

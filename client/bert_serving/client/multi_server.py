@@ -84,8 +84,18 @@ class MultiServer:
         for member in self._members:
             self._join(member)
 
+    @property
+    def is_ours(self) -> bool:
+        """As `Connection.is_ours`."""
+        return self._members[0].connection.is_ours
+
+    def check_usable(self) -> None:
+        """As `Connection.check_usable`."""
+        self._members[0].connection.check_usable()
+
     def handshake(self) -> Future[dict[str, Any]]:
         """Config of the first server that is ready. Fails with ConnectFailed after the connect timeout."""
+        self.check_usable()
         return self._first_config
 
     def request_rows(self, texts: Texts, options: Options = NO_OPTIONS) -> Asked:
@@ -129,6 +139,8 @@ class MultiServer:
 
     def close(self) -> None:
         """Fail what is pending with ClientClosed, and wait for the threads to end."""
+        if not self.is_ours:  # whose locks may be held by threads that are not here
+            return
         self.pending.close("the client is closed")
         self.stop()
         for member in self._members:
@@ -137,6 +149,7 @@ class MultiServer:
     # -- requests --
 
     def _ask(self, kind: Kind, rows: int, send: Callable[[Connection], Asked]) -> Asked:
+        self.check_usable()
         task = _Task(self.pending.ask(kind, lambda _: []), rows, send)
         try:
             self._give(task)

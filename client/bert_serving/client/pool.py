@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
+from bert_serving.client.base import made_anew
 from bert_serving.client.errors import ClientClosed, RequestTimeout
 from bert_serving.client.sync import BertClient
 
@@ -26,7 +27,8 @@ class ConcurrentBertClient:
 
         Args:
             max_concurrency: how many calls may be under way at once.
-            **kwargs: arguments of BertClient. Its `timeout` also bounds how long a call waits for its turn.
+            **kwargs: arguments of BertClient. Its `timeout` also bounds how long a call waits for its turn, and an
+                `identity` is that of the first: those who share one take each other's answers.
 
         Raises:
             ValueError: `max_concurrency` is below 1.
@@ -42,6 +44,10 @@ class ConcurrentBertClient:
         first = BertClient(**kwargs)
         self._clients = [first]
         self._idle = deque([first])
+
+    def __reduce__(self) -> Any:
+        """As `BertClient` does: a copy connects anew, with the same arguments and an identity of its own."""
+        return made_anew, (type(self), {**self._kwargs, "max_concurrency": self.max_concurrency, "identity": None})
 
     def encode(self, texts: Any, blocking: bool = True, is_tokenized: bool = False, show_tokens: bool = False) -> Any:
         """As `BertClient.encode`, but for `blocking=False`, which raises NotImplementedError."""
@@ -102,6 +108,7 @@ class ConcurrentBertClient:
 
     @contextmanager
     def _borrow(self) -> Iterator[BertClient]:
+        self._clients[0]._connected().check_usable()
         timeout_ms = self._clients[0].timeout
         if not self._turns.acquire(timeout=timeout_ms / 1000 if timeout_ms >= 0 else None):
             raise RequestTimeout(
@@ -121,7 +128,7 @@ class ConcurrentBertClient:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
-        client = BertClient(**self._kwargs)
+        client = BertClient(**{**self._kwargs, "identity": None})
         with self._lock:
             if not self._is_closed:
                 self._clients.append(client)

@@ -269,6 +269,7 @@ class BertClient(BaseClient):
             return failed
 
     def _take_from(self, window: Window[Future[Reply]]) -> tuple[int, int, RowsReply | Exception]:
+        self._connected().check_usable()
         done = wait(window.awaited, self._timeout_s, FIRST_COMPLETED).done
         start, count, future = window.take(done or window.awaited)
         if not done and future.cancel():
@@ -277,6 +278,7 @@ class BertClient(BaseClient):
         return start, count, error if isinstance(error, Exception) else cast(RowsReply, future.result())
 
     def _take(self, arrivals: Arrivals) -> Response | None:
+        self._connected().check_usable()
         try:
             asked = arrivals.take(self._timeout_s)
         except TimeoutError:
@@ -303,8 +305,10 @@ class BertClient(BaseClient):
             arrivals.stop()
 
     def _hear(self, listener: Listener, timeout_s: float | None) -> Iterator[Response]:
+        self._connected().check_usable()
         while (reply := listener.take(timeout_s)) is not None:
             yield self._response(reply)
+            self._connected().check_usable()
 
 
 def _only_is_tokenized(is_tokenized: bool = False, show_tokens: bool = False) -> bool:

@@ -323,7 +323,9 @@ class ServerConfig:
         None, "folder with keys: only clients with one may connect, and traffic is encrypted; see bert-serving-keygen",
         group=_SERVING,
     )  # fmt: skip
-    host: str = _option("*", "address to listen on; *: all interfaces", group=_SERVING)
+    host: str = _option(
+        "*", "address to listen on; * is all interfaces by IPv4, :: all of them by IPv6 and IPv4", group=_SERVING
+    )
     terminate: str = _option(
         "local", "who may stop the server by bert-serving-terminate: local (this machine, and keys that begin with "
         "admin), key (those keys alone), never (nobody) or anywhere. A proxy on this machine makes strangers look "
@@ -332,7 +334,7 @@ class ServerConfig:
     allow_remote_terminate: bool = _option(False, "the old name of -terminate anywhere", group=_SERVING)
     http_port: int | None = _option(None, "port for HTTP requests: JSON, the OpenAI API, dashboard, metrics", _port,
         group=_HTTP)  # fmt: skip
-    http_host: str = _option("0.0.0.0", "address to listen on", group=_HTTP)
+    http_host: str = _option("0.0.0.0", "address to listen on; :: is all interfaces by IPv6 and IPv4", group=_HTTP)
     http_max_connect: int = _option(
         10, "most requests at work at once; a hundred times as many wait, more are told to come again", _integer(1),
         group=_HTTP,

@@ -147,7 +147,7 @@ async def test_streams_of_asyncio(peers: list[PeerServer]) -> None:
 def test_how_servers_are_named() -> None:
     assert checked_endpoints("a", 1, 2, None) == [Endpoint("a", 1, 2)]
     assert checked_endpoints(["a", "b"], 1, 2, None) == [Endpoint("a", 1, 2), Endpoint("b", 1, 2)]
-    assert checked_endpoints("unused", 1, 2, ["a", "[::1]:3:4"]) == [Endpoint("a", 1, 2), Endpoint("[::1]", 3, 4)]
+    assert checked_endpoints("unused", 1, 2, ["a", "[::1]:3:4"]) == [Endpoint("a", 1, 2), Endpoint("::1", 3, 4)]
     for wrong, reason in (
         ("a:1:2", "must be a list"),
         ([], "is empty"),

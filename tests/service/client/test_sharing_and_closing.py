@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 from peer_server import PeerServer, answer_nothing, vectors
+from ports import free_ports
 
-from bert_serving.client import BertClient, ClientClosed
+from bert_serving.client import BertClient, ClientClosed, ConcurrentBertClient
+from bert_serving.client.endpoints import Endpoint
 
 TEXTS = ["First do it", "then do it right", "then do it better"]
 
@@ -35,32 +37,53 @@ def test_threads_share_a_client(peer: PeerServer) -> None:
         assert client.status["num_request"] == 1 + 32 * 30
 
 
-def test_used_after_a_fork(peer: PeerServer) -> None:
-    with BertClient(**peer.ports) as client:
-        reader, writer = os.pipe()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # threads and fork, on purpose
-            pid = os.fork()
-        if pid == 0:
-            try:
-                os.write(writer, _raised_by_all(client).encode())
-            finally:
-                os._exit(0)
-        os.close(writer)
-        with os.fdopen(reader) as outcome:
-            assert outcome.read() == "ClientClosed " * 5
-        assert os.waitpid(pid, 0)[1] == 0
+@pytest.mark.parametrize("num_servers", [1, 2])
+def test_used_after_a_fork(peer: PeerServer, num_servers: int) -> None:
+    nobody = [Endpoint("localhost", *free_ports(2))] * (num_servers - 1)
+    servers = [str(one) for one in (Endpoint("localhost", **peer.ports), *nobody)]
+    with BertClient(endpoints=servers) as client:
+        stream = client.encode_stream(iter(TEXTS * 2), batch_size=len(TEXTS))
+        next(stream)
+        client.encode(TEXTS, blocking=False)
+        calls: list[Callable[[], Any]] = [
+            lambda: client.encode(TEXTS),
+            lambda: client.encode(TEXTS, blocking=False),
+            lambda: client.server_config,
+            lambda: client.server_status,
+            lambda: client.fetch_all(),
+            lambda: next(stream),
+        ]
+        if num_servers == 1:
+            heard = client.listen()
+            calls += [lambda: client.listen(), lambda: next(heard)]
+        assert _in_a_fork(client, calls) == "ClientClosed " * len(calls)
         np.testing.assert_array_equal(client.encode(TEXTS), vectors(TEXTS))  # unharmed in the parent
+        assert len(client.fetch_all()) == 1
 
 
-def _raised_by_all(client: BertClient) -> str:
-    calls: list[Callable[[], Any]] = [
-        lambda: client.encode(TEXTS),
-        lambda: client.encode(TEXTS, blocking=False),
-        lambda: client.server_config,
-        lambda: client.server_status,
-        lambda: client.listen(),
-    ]
+def test_a_pool_used_after_a_fork(peer: PeerServer) -> None:
+    with ConcurrentBertClient(1, **peer.ports) as client, client._borrow():  # all are lent
+        assert _in_a_fork(client, [lambda: client.encode(TEXTS)]) == "ClientClosed "
+
+
+def _in_a_fork(client: BertClient | ConcurrentBertClient, calls: list[Callable[[], Any]]) -> str:
+    reader, writer = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # threads and fork, on purpose
+        pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(writer, _raised_by_all(client, calls).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as outcome:
+        found = outcome.read()
+    assert os.waitpid(pid, 0)[1] == 0
+    return found
+
+
+def _raised_by_all(client: BertClient | ConcurrentBertClient, calls: list[Callable[[], Any]]) -> str:
     outcome = ""
     for call in calls:
         try:
@@ -81,7 +104,14 @@ def test_closing(peer: PeerServer) -> None:
         with pytest.raises(ClientClosed):
             waiting.result(timeout=20)
     client.close()
-    assert _raised_by_all(client) == "ClientClosed " * 5
+    calls: list[Callable[[], Any]] = [
+        lambda: client.encode(TEXTS),
+        lambda: client.encode(TEXTS, blocking=False),
+        lambda: client.server_config,
+        lambda: client.server_status,
+        lambda: client.listen(),
+    ]
+    assert _raised_by_all(client, calls) == "ClientClosed " * len(calls)
 
 
 def test_nothing_is_left_open(peer: PeerServer) -> None:

@@ -69,9 +69,9 @@ def find_target(address: str, model: str, connect_timeout_s: float) -> Target:
     """The target of `-target`: HOST:PORT:PORT_OUT or a URL. TargetError if it is neither."""
     if "://" in address:
         return HttpTarget(address, model)
-    host, _, ports = address.partition(":")
     try:
-        port, port_out = map(int, ports.split(":"))
+        host, text, text_out = address.rsplit(":", 2)
+        port, port_out = int(text), int(text_out)
     except ValueError:
         raise TargetError(
             f"-target {address} is neither HOST:PORT:PORT_OUT, such as localhost:5555:5556, nor a URL, such as "

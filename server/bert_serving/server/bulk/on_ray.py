@@ -12,7 +12,6 @@ import logging
 import pickle
 import select
 import signal
-import tempfile
 import time
 import warnings
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -38,6 +37,7 @@ from bert_serving.server.devices import device_environment
 from bert_serving.server.errors import StartError
 from bert_serving.server.launchers.ray import RayLauncher, resources_of
 from bert_serving.server.transport.orders import OptimizerNeeds, Orders, Role
+from bert_serving.server.transport.temporary import graph_folder
 from bert_serving.server.version import __version__
 
 _KILLED_S = 10.0
@@ -74,11 +74,9 @@ def ray_encoder(config: ServerConfig, rests: Sequence[Rest], batch_size: int) ->
     """
     end_s = time.monotonic() + config.start_timeout
     with ExitStack() as opened:
-        graphs = opened.enter_context(
-            tempfile.TemporaryDirectory(prefix="bert-graph-", dir=config.graph_tmp_dir, ignore_cleanup_errors=True)
-        )
+        graphs = opened.enter_context(graph_folder(config.graph_tmp_dir))
         heeded = signal.getsignal(signal.SIGTERM)
-        launcher = RayLauncher(replace(config, graph_tmp_dir=graphs))
+        launcher = RayLauncher(replace(config, graph_tmp_dir=str(graphs)))
         opened.callback(launcher.close)
         signal.signal(signal.SIGTERM, heeded)  # Ray puts a handler of its own in its place
         shared = launcher.share(_prepared(launcher, config.verbose, end_s))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bert_serving.server.bulk.errors import BulkError
+from bert_serving.server.transport.temporary import temporary_folder
 
 
 @contextmanager
@@ -19,7 +19,12 @@ def input_of(argument: str) -> Iterator[str]:
         return
     if sys.stdin is None:
         raise BulkError("standard input is closed: name a file")
-    with tempfile.NamedTemporaryFile(prefix="bert-serving-stdin-") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
-        file.flush()
-        yield file.name
+    with temporary_folder("bert-serving-stdin-", "standard input", "TMPDIR") as folder:
+        kept = folder / "texts"
+        try:
+            with kept.open("wb") as file:
+                shutil.copyfileobj(sys.stdin.buffer, file)
+        except OSError as error:
+            why = f"standard input cannot be kept in {folder.parent}: {error.strerror}"
+            raise BulkError(f"{why}: let TMPDIR name a folder with room") from None
+        yield str(kept)

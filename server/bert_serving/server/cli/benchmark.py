@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 
 from bert_serving.client import BertServingError
@@ -14,18 +13,21 @@ from bert_serving.server.benchmark.progress import Progress
 from bert_serving.server.benchmark.report import summary, to_json, to_markdown
 from bert_serving.server.benchmark.results import Point, Report
 from bert_serving.server.benchmark.runner import plan_of, run
+from bert_serving.server.cli.signals import end_by_exception
 from bert_serving.server.errors import BertServerError
+from bert_serving.server.streams import settle_streams
 
 _SWITCH_INTERVAL_S = 0.0005
 
 
 def main() -> None:
     """Exit status 0 when something was measured; 1 if nothing could be, 2 for a wrong option."""
+    settle_streams()
     parser = get_benchmark_parser()
     args = parser.parse_args()
     # threads that ask share one interpreter; at the usual 5 ms that would show in the latency
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # an exception, so that the server is stopped
+    end_by_exception()
     try:
         settings = Settings.from_args(args)
         settings.output.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import codecs
 import importlib
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,11 +21,13 @@ from bert_serving.server.bulk.job import Rules, encode_files, rests_of, undone
 from bert_serving.server.bulk.outputs import OUTPUT_FORMATS
 from bert_serving.server.bulk.standard_input import input_of
 from bert_serving.server.bulk.tasks import Wanted, tasks_of
+from bert_serving.server.cli.signals import end_by_exception
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.errors import BertServerError
 from bert_serving.server.log import set_up_logging
 from bert_serving.server.options import get_args_parser
 from bert_serving.server.service.throwaway import HERE, throwaway_server
+from bert_serving.server.streams import settle_streams
 
 _DESCRIPTION = """Encode files of texts into files of vectors: by the server at -ip, -port and
 -port_out; with -model_dir by one that is started for it, with any options of
@@ -39,9 +40,10 @@ _EXAMPLES = """examples:
 
 def main() -> None:
     """Exit status 0 when the output is there; 1 if it is not, which the last line explains; 2 for wrong options."""
+    settle_streams()
     parser = get_encode_parser()
     args = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # an exception, so that a server of our own is stopped
+    end_by_exception()
     try:
         _encode(parser, args)
         sys.exit(0)

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from bert_serving.server.errors import StartError
 from bert_serving.server.options import OneLineParser
+from bert_serving.server.streams import settle_streams
 from bert_serving.server.transport.curve import make_keys
 
 
 def main() -> None:
     """Exit status 0 when the keys are there, 1 if they could not be made."""
+    settle_streams()
     parser = OneLineParser(
         prog="bert-serving-keygen",
         description="Make the server's keys, if there are none yet, and those of clients.",

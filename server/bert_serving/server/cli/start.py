@@ -7,14 +7,17 @@ import sys
 from contextlib import suppress
 from types import FrameType
 
+from bert_serving.server.cli.signals import ending_signals
 from bert_serving.server.errors import BertServerError
 from bert_serving.server.options import argument_table, get_args_parser
 from bert_serving.server.service.server import BertServer
+from bert_serving.server.streams import settle_streams
 from bert_serving.server.transport.descriptors import raise_limit
 
 
 def main() -> None:
     """Exit status 0 after an orderly stop; 1 if the service could not start or go on, 2 for a wrong option."""
+    settle_streams()
     parser = get_args_parser()
     args = parser.parse_args()
     raise_limit()
@@ -41,11 +44,12 @@ def serve(server: BertServer, prog: str) -> int:
     signals: list[int] = []
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        signals.append(number)  # a second one means that the person does not want to wait
+        if number != signal.SIGHUP:  # which comes twice of itself
+            signals.append(number)  # a second one means that the person does not want to wait
         server.stop(f"{signal.Signals(number).name} was received", at_once=len(signals) > 1)
 
     def heed_signals() -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ending_signals():
             signal.signal(number, on_signal)
 
     heed_signals()

@@ -7,10 +7,12 @@ import sys
 from bert_serving.server.errors import BertServerError
 from bert_serving.server.options import get_shutdown_parser
 from bert_serving.server.service.server import BertServer
+from bert_serving.server.streams import settle_streams
 
 
 def main() -> None:
     """Exit status 0 when the server took the message, 1 if none did."""
+    settle_streams()
     parser = get_shutdown_parser()
     args = parser.parse_args()
     try:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 
 from bert_serving.client import BertServingError
+from bert_serving.server.cli.signals import end_by_exception
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.errors import BertServerError
 from bert_serving.server.options import get_args_parser
 from bert_serving.server.service.server import BertServer
 from bert_serving.server.service.throwaway import throwaway_server
+from bert_serving.server.streams import settle_streams
 from bert_serving.server.verify.comparison import Tolerance, advice, apart, compare_all, table, verdict
 from bert_serving.server.verify.reference import find_encoder, reference_vectors
 from bert_serving.server.verify.sentences import SENTENCES
@@ -20,9 +21,10 @@ from bert_serving.server.verify.served import encode
 
 def main() -> None:
     """Exit status 0 if all vectors are the same; 1 if one is not, or nothing could be compared, 2 for wrong options."""
+    settle_streams()
     parser = get_verify_parser()
     args = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # an exception, so that the server is stopped
+    end_by_exception()
     try:
         try:
             server = throwaway_server(ServerConfig.from_mapping(vars(args)))

@@ -12,16 +12,17 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 
-def cache_folder() -> Path | None:
-    """The folder, made if need be; None where there is no such folder."""
+def cache_folder(*, tell: bool = False) -> Path | None:
+    """The folder, made if need be; None where there is no such folder, and `tell` logs why."""
+    level = logging.WARNING if tell else logging.DEBUG
     try:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bert-serving"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         about = folder.stat()
     except (OSError, RuntimeError) as error:  # RuntimeError: a user without a home
-        log.debug("no folder to keep anything in: %s", error)
+        log.log(level, "nothing is kept for later starts: %s; XDG_CACHE_HOME may name a folder for it", error)
         return None
     if about.st_uid != os.getuid() or about.st_mode & 0o022:
-        log.warning("%s is not used to keep graphs: others than this user can write to it", folder)
+        log.log(level, "nothing is kept for later starts: others than this user can write to %s", folder)
         return None
     return folder

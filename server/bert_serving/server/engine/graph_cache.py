@@ -12,6 +12,7 @@ import logging
 import os
 import platform
 import shutil
+import time
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from bert_serving.server.engine.cpu import cpu_flags
 from bert_serving.server.engine.fingerprint import ModelContent
 
 log = logging.getLogger(__name__)
+
+PARTIAL_S = 3600.0
+"""A file that was begun so long ago is written by nobody any more."""
 
 MOST_GRAPHS = 8
 """Kept at once; the one that was used longest ago goes first."""
@@ -42,7 +46,7 @@ def graph_key(config: ServerConfig, content: ModelContent) -> str:
 
 def find(key: str) -> Path | None:
     """The graph of that name, if it is kept."""
-    folder = cache_folder()
+    folder = cache_folder(tell=True)
     path = folder / f"{key}.pb" if folder else None
     if path is None or not path.is_file():
         return None
@@ -56,11 +60,15 @@ def keep(key: str, graph: Path) -> None:
     if folder is None:
         return
     partial = folder / f"{key}.{os.getpid()}.partial"
+    partial_is_left_before_s = time.time() - PARTIAL_S
     try:
         shutil.copyfile(graph, partial)
         partial.replace(folder / f"{key}.pb")
         for old in sorted(folder.glob("*.pb"), key=lambda path: path.stat().st_mtime)[:-MOST_GRAPHS]:
             old.unlink(missing_ok=True)
+        for left in folder.glob("*.partial"):  # by a start that was killed
+            if left.stat().st_mtime < partial_is_left_before_s:
+                left.unlink(missing_ok=True)
     except OSError as error:
-        log.debug("the graph is not kept for later starts: %s", error)
+        log.warning("the graph is not kept for later starts: %s", error)
         partial.unlink(missing_ok=True)

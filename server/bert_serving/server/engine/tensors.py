@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 from bert_serving.server.errors import StartError
 
@@ -55,7 +55,7 @@ def _greetings_left_out() -> Iterator[None]:
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") == "0":
         yield
         return
-    with tempfile.TemporaryFile() as held, os.fdopen(os.dup(2), "wb") as stderr:
+    with _held_back() as held, os.fdopen(os.dup(2), "wb") as stderr:
         os.dup2(held.fileno(), 2)
         try:
             yield
@@ -63,6 +63,13 @@ def _greetings_left_out() -> Iterator[None]:
             os.dup2(stderr.fileno(), 2)
             held.seek(0)
             stderr.writelines(line for line in held if not line.startswith(_GREETINGS))
+
+
+def _held_back() -> IO[bytes]:
+    """A file for them, in memory where there is such a thing: there may be no folder for temporary files."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("greetings"), "w+b")
+    return tempfile.TemporaryFile()
 
 
 def first_line(error: BaseException) -> str:

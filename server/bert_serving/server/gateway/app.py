@@ -227,7 +227,7 @@ def _add_operations(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
 
 
 def _add_pages(app: FastAPI, backend: Backend) -> None:
-    page = files("bert_serving.server.gateway").joinpath("dashboard.html").read_text()
+    page = files("bert_serving.server.gateway").joinpath("dashboard.html").read_text("utf-8")
 
     @app.get("/", include_in_schema=False)
     async def dashboard() -> HTMLResponse:

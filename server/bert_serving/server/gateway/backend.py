@@ -19,6 +19,7 @@ from bert_serving.server.gateway.held import UNCOUNTED_BYTES, Answers
 from bert_serving.server.gateway.history import History
 from bert_serving.server.gateway.problems import Problem
 from bert_serving.server.gateway.slots import Slots
+from bert_serving.server.transport.listeners import host_here
 from bert_serving.server.transport.meeting import WORKER
 
 log = logging.getLogger(__name__)
@@ -64,8 +65,8 @@ class Backend:
     """Ask it for vectors by `encode`; `status`, `history` and `trouble` say how the service is."""
 
     def __init__(self, config: ServerConfig, curve: str | None) -> None:
-        host = "127.0.0.1" if config.host == "*" else config.host
-        self._where: dict[str, Any] = {"ip": host, "port": config.port, "port_out": config.port_out, "curve": curve}
+        ports = {"port": config.port, "port_out": config.port_out}
+        self._where: dict[str, Any] = {"ip": host_here(config.host), **ports, "curve": curve}
         self._timeout_s = config.http_timeout
         self._least_workers = config.num_worker if config.min_worker is None else config.min_worker
         self._client: PrivateClient | None = None

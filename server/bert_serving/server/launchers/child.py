@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.errors import BertServerError
 from bert_serving.server.log import set_up_logging
+from bert_serving.server.streams import settle_streams
 from bert_serving.server.transport.descriptors import raise_limit
 from bert_serving.server.transport.orders import OptimizerNeeds, Orders, SinkNeeds, VentilatorNeeds, WorkerNeeds
 
@@ -34,9 +35,11 @@ BOOTSTRAP = (
 
 def main(config_json: str, orders_json: Mapping[str, Any]) -> None:
     """Run the role that the orders name."""
+    settle_streams()
     report = _claim_stdout()
     raise_limit()
-    for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C reaches the whole group: the parent decides what ends
+    # Ctrl-C and a terminal's end reach the whole group: the parent decides what ends
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
     config, orders = ServerConfig.from_json(config_json), Orders.from_json(orders_json)

@@ -28,6 +28,7 @@ from bert_serving.server.launchers.base import Process
 from bert_serving.server.launchers.local import LocalLauncher
 from bert_serving.server.launchers.ray_bundle import fetch_bundle, shared_bundle
 from bert_serving.server.log import set_up_logging
+from bert_serving.server.transport.listeners import is_every_host
 from bert_serving.server.transport.orders import Orders, Role, WorkerNeeds
 from bert_serving.server.version import __version__
 
@@ -35,7 +36,6 @@ _KNOCK_TIMEOUT_S = 10.0
 _KNOCK_INTERVAL_S = 3.0
 _HEAD_TIMEOUT_S = 30.0
 """A head that comes back before is not missed: workers go on meanwhile."""
-_EVERY_HOST = ("*", "0.0.0.0")
 
 
 class RayLauncher:
@@ -64,7 +64,7 @@ class RayLauncher:
     @property
     def remote_host(self) -> str:
         """What `-host` names, or else the address that Ray has for this machine."""
-        return str(get_node_ip_address()) if self._config.host in _EVERY_HOST else self._config.host
+        return str(get_node_ip_address()) if is_every_host(self._config.host) else self._config.host
 
     def start(self, orders: Orders) -> Process:
         """A worker becomes an actor, everything else a process here. Raises ServiceError if the head is gone."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
-import tempfile
 import threading
 from collections.abc import Sequence
 from contextlib import closing
@@ -28,6 +27,7 @@ from bert_serving.server.service.processes import Processes
 from bert_serving.server.service.supervisor import Supervisor
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.curve import check_keys
+from bert_serving.server.transport.temporary import graph_folder
 from bert_serving.server.ventilator.status import Description
 from bert_serving.server.version import __version__
 
@@ -87,7 +87,6 @@ class BertServer(threading.Thread):
         self._devices = self._assign_devices()
         if None in self._devices and not self.config.cpu:
             log.warning("no free GPU was found: the workers run on the CPU; -cpu says so on purpose")
-        self._wakeup = sockets.Wakeup()
         self._supervisor: Supervisor | None = None
         self._stop_asked: str | None = None
 
@@ -110,17 +109,20 @@ class BertServer(threading.Thread):
             log.error("the server failed", exc_info=True)
             self.failure = ServiceError(f"{type(error).__name__}: {error}")
         finally:
-            self._wakeup.close()
             if self.failure is not None or not self.is_ready.is_set():
                 self.is_ready.fail(self.failure or StartError("the server was stopped before it was ready"))
 
     def _serve(self) -> None:
-        with _graph_folder(self.config.graph_tmp_dir) as graphs:
-            children = replace(self.config, graph_tmp_dir=graphs, cpu=None in self._devices)
+        with graph_folder(self.config.graph_tmp_dir) as graphs:
+            children = replace(self.config, graph_tmp_dir=str(graphs), cpu=None in self._devices)
             description = Description.of(self.config, self._devices, __version__)
-            with closing(_launcher(children)) as launcher, closing(Processes(launcher)) as processes:
+            with (
+                closing(_launcher(children)) as launcher,
+                closing(Processes(launcher)) as processes,
+                closing(sockets.Wakeup()) as wakeup,
+            ):
                 self._supervisor = Supervisor(
-                    self.config, self._devices, description, processes, self._wakeup, self.is_ready.set
+                    self.config, self._devices, description, processes, wakeup, self.is_ready.set
                 )
                 if self._stop_asked:
                     self._supervisor.stop(self._stop_asked)
@@ -196,10 +198,3 @@ def _launcher(config: ServerConfig) -> Launcher:
     from bert_serving.server.launchers.ray import RayLauncher  # slow to import, and there only where it is needed
 
     return RayLauncher(config)
-
-
-def _graph_folder(parent: str | None) -> tempfile.TemporaryDirectory[str]:
-    try:
-        return tempfile.TemporaryDirectory(prefix="bert-graph-", dir=parent, ignore_cleanup_errors=True)
-    except OSError as error:
-        raise StartError(f"-graph_tmp_dir {parent} cannot be used: {error}") from None

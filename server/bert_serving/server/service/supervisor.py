@@ -32,7 +32,7 @@ from bert_serving.server.service.children import OPTIMIZER, Children
 from bert_serving.server.service.processes import Processes
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.curve import Insider
-from bert_serving.server.transport.descriptors import shortage
+from bert_serving.server.transport.descriptors import check_limit, shortage
 from bert_serving.server.transport.guard import Guard
 from bert_serving.server.transport.lines import Lines
 from bert_serving.server.transport.listeners import Listeners, open_listeners
@@ -80,6 +80,7 @@ class Supervisor:
         self._wakeup.notify()
 
     def run(self) -> None:
+        check_limit(self._config.most_workers)
         if (too_few := shortage(self._config.max_clients)) is not None:
             log.warning("%s", too_few)
         with ExitStack() as opened:
@@ -87,7 +88,7 @@ class Supervisor:
             log_files = opened.enter_context(make_files())
             context: zmq.Context[Any] = zmq.Context()
             opened.callback(context.destroy, linger=0)
-            meeting = self._meet(context, Path(opened.enter_context(sockets.socket_folder())))
+            meeting = self._meet(context, opened.enter_context(sockets.socket_folder()))
             self._children = Children(self._config, self._devices, self._processes, self._lines)
             poller = zmq.Poller()
             for source in (*self._lines.sockets, self._wakeup.fileno(), self._processes.fileno()):

@@ -14,7 +14,8 @@ import resource
 import socket
 import struct
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import zmq
@@ -90,6 +91,8 @@ class Connections:
         self._monitor.set_hwm(UNREAD_EVENTS)
         self._monitor.connect(address)
         self._handshakes = Handshakes(context) if gate is None else None
+        self._nothing = os.open(os.devnull, os.O_RDONLY)
+        self._place = os.dup(self._nothing)
 
     def __len__(self) -> int:
         return len(self._table)
@@ -99,6 +102,8 @@ class Connections:
         self._take_events()  # the library waits for room in the monitor even while it ends
         self._sock.disable_monitor()
         self._monitor.close()
+        os.close(self._nothing)
+        os.close(self._place)
         if self._handshakes is not None:
             self._handshakes.close()
 
@@ -189,9 +194,25 @@ class Connections:
     def _end(self, one: Connection) -> None:
         """This one, and no other that has its descriptor by now."""
         self._refused.count(1, time.monotonic())
-        with suppress(OSError), socket.socket(fileno=os.dup(one.fd)) as same:
+        with suppress(OSError), self._held(one.fd) as same:
             if same.getpeername() == one.peer and _libc.connect(same.fileno(), _NOWHERE, len(_NOWHERE)):
                 same.shutdown(socket.SHUT_RDWR)  # no Linux: the library still reads what the kernel has
+
+    @contextmanager
+    def _held(self, fd: int) -> Iterator[socket.socket]:
+        """The connection that has this descriptor now, which no other can have meanwhile. Raises OSError.
+
+        It takes the place of a file that is open all the time: where no more may be opened connections are to be ended.
+        """
+        os.dup2(fd, self._place, inheritable=False)
+        try:
+            same = socket.socket(fileno=self._place)
+            try:
+                yield same
+            finally:
+                same.detach()
+        finally:
+            os.dup2(self._nothing, self._place, inheritable=False)
 
     # -- what the library and the kernel tell -------------------------------------------------------------------------
 
@@ -209,7 +230,9 @@ class Connections:
     def _on_accepted(self, fd: int) -> None:
         if (before := self._table.gone(fd, time.monotonic())) is not None:  # its end was not told
             self._gone.append(before.serial)
-        peer = _peer(fd)
+        peer = None
+        with suppress(OSError), self._held(fd) as same:  # else it has gone already
+            peer = same.getpeername()
         if (surplus := self._table.accepted(fd, peer, time.monotonic())) is not None:
             self._end(surplus)
 
@@ -229,14 +252,6 @@ class Connections:
             wait_s = max(CALM_INTERVAL_S if is_calm else CHECK_INTERVAL_S, self._spent_s / CHECK_SHARE)
             self._check_at_s, self._spent_s = now_s + wait_s, 0.0
         self._spent_s += time.monotonic() - begin_s
-
-
-def _peer(fd: int) -> object:
-    try:
-        with socket.socket(fileno=os.dup(fd)) as same:
-            return same.getpeername()
-    except OSError:  # it has gone already
-        return None
 
 
 def _bytes_of(fd: int) -> tuple[int, int]:

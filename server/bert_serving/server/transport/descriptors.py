@@ -6,11 +6,19 @@ import logging
 import resource
 from math import inf
 
+from bert_serving.server.errors import StartError
+
 log = logging.getLogger(__name__)
+
+_HOW = "(ulimit -n, LimitNOFILE, --ulimit nofile)"
 
 ENOUGH = 1 << 16
 BESIDE_CLIENTS = 256
-"""Files that ventilator and sink have open beside the connections of clients, and some to spare."""
+"""Files that ventilator and sink have open beside the connections of clients, and some to spare: half of a limit that
+is low."""
+FOR_ITSELF = 128
+FOR_A_WORKER = 4
+"""Files without which a service cannot work: some 30 in a process, twice as many while a few clients come and go."""
 
 
 def raise_limit() -> None:
@@ -27,7 +35,7 @@ def raise_limit() -> None:
 def connections_within_limit(beside: int) -> float:
     """How many connections this process may have that needs so many other files; infinity if nothing limits them."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return inf if soft == resource.RLIM_INFINITY else soft - beside
+    return inf if soft == resource.RLIM_INFINITY else soft - min(beside, soft // 2)
 
 
 def shortage(max_clients: int) -> str | None:
@@ -36,7 +44,18 @@ def shortage(max_clients: int) -> str | None:
     if room >= max_clients:
         return None
     return (
-        f"a process may have {room + BESIDE_CLIENTS} open files, which is too few for {max_clients} clients "
-        f"(-max_clients): raise the limit to {max_clients + BESIDE_CLIENTS} (ulimit -n, LimitNOFILE, --ulimit nofile), "
-        "or lower -max_clients"
+        f"{_limit()}, which is enough for {room} clients and too few for {max_clients} (-max_clients): raise the limit "
+        f"to {max_clients + BESIDE_CLIENTS} {_HOW}, or lower -max_clients"
     )
+
+
+def check_limit(most_workers: int) -> None:
+    """Raise StartError if this process may open too few files for a service with so many workers."""
+    least = FOR_ITSELF + FOR_A_WORKER * most_workers
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < least:
+        raise StartError(f"{_limit()}, and this server needs {least}: raise the limit {_HOW}")
+
+
+def _limit() -> str:
+    return f"a process may have {resource.getrlimit(resource.RLIMIT_NOFILE)[0]} open files"

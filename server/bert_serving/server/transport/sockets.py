@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import zmq
 
+from bert_serving.client.endpoints import in_url, without_brackets
 from bert_serving.client.frames import receive_now, send
 from bert_serving.client.keys import ClientKeys
 from bert_serving.client.wire import MAX_IDENTITY_BYTES
@@ -23,6 +23,7 @@ from bert_serving.server.config import ServerConfig
 from bert_serving.server.errors import StartError
 from bert_serving.server.transport.curve import ZAP_DOMAIN, ServerKeys
 from bert_serving.server.transport.run_keys import RunKeys
+from bert_serving.server.transport.temporary import temporary_folder
 
 log = logging.getLogger(__name__)
 
@@ -49,13 +50,10 @@ _READABLE = int(zmq.POLLIN)
 Socket = zmq.Socket[bytes]
 
 
-def socket_folder() -> tempfile.TemporaryDirectory[str]:
+def socket_folder() -> AbstractContextManager[Path]:
     """A private folder for ipc sockets, removed with all that is in it; ZEROMQ_SOCK_TMP_DIR says where."""
-    parent = os.environ.get("ZEROMQ_SOCK_TMP_DIR")
-    try:
-        return tempfile.TemporaryDirectory(prefix="bert-serving-", dir=parent, ignore_cleanup_errors=True)
-    except OSError as error:
-        raise StartError(f"no folder for sockets can be made in {parent or tempfile.gettempdir()}: {error}") from None
+    option = "ZEROMQ_SOCK_TMP_DIR"
+    return temporary_folder("bert-serving-", "sockets", f"{option}, or TMPDIR,", os.environ.get(option))
 
 
 def open_requests(context: zmq.Context[Any], config: ServerConfig) -> Socket:
@@ -102,20 +100,23 @@ def bind_remote(context: zmq.Context[Any], kind: int, host: str, keys: RunKeys) 
     keys.protect(sock)
     _beat(sock)
     try:
-        port = sock.bind_to_random_port(f"tcp://{socket.gethostbyname(host)}")
+        address = in_url(_numeric(without_brackets(host)))
+        sock.setsockopt(zmq.IPV6, "[" in address)
+        port = sock.bind_to_random_port(f"tcp://{address}")
     except OSError as error:  # zmq.ZMQError is none
         sock.close()
         raise StartError(f"the address {host!r} (-host) is not known: {error}") from None
     except zmq.ZMQError as error:
         sock.close()
         raise StartError(f"no port for workers elsewhere can be opened at {host} (-host): {error}") from None
-    return sock, f"tcp://{host}:{port}"
+    return sock, f"tcp://{address}:{port}"
 
 
 def connect_internal(context: zmq.Context[Any], kind: int, address: str, keys: RunKeys, line: str = "") -> Socket:
     """A socket connected to another of our processes, which knows it by its `line`; with `keys` where that is tcp."""
     sock = _open(context, kind)
     if address.startswith("tcp:"):
+        sock.setsockopt(zmq.IPV6, "[" in address)
         keys.present(sock)
         _beat(sock)
     if line:
@@ -131,12 +132,20 @@ def push_once(ip: str, port: int, frames: list[bytes], timeout_ms: int, keys: Cl
             keys.present(sock)
         sock.setsockopt(zmq.IMMEDIATE, 1)  # queue nothing for a peer that may never come
         sock.setsockopt(zmq.LINGER, timeout_ms)
-        sock.connect(f"tcp://{ip}:{port}")
+        for is_ipv6 in (False, True):  # a name may stand for both kinds of addresses; the message goes to one
+            sock.setsockopt(zmq.IPV6, is_ipv6)
+            sock.connect(f"tcp://{in_url(without_brackets(ip))}:{port}")
         if not sock.poll(timeout_ms, zmq.POLLOUT):
             sock.setsockopt(zmq.LINGER, 0)
             return False
         send(sock, frames)
         return True
+
+
+def _numeric(host: str) -> str:
+    """An address of this host: of IPv4 if it has both."""
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return str(min(found, key=lambda one: one[0] != socket.AF_INET)[4][0])
 
 
 def _open(context: zmq.Context[Any], kind: int) -> Socket:

@@ -1,0 +1,29 @@
+"""The signals that end a command: Ctrl-C, SIGTERM, and SIGHUP, by which a terminal that goes tells what runs in it.
+
+SIGHUP comes twice, by the system and by the shell. It was ignored from the start where a command is to outlive its
+terminal (`nohup`), as SIGINT is in the background of a script.
+"""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+from typing import NoReturn
+
+
+def ending_signals() -> list[signal.Signals]:
+    """Those to heed: not SIGHUP if it was ignored when this process was started."""
+    is_to_stay = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM, *([] if is_to_stay else [signal.SIGHUP])]
+
+
+def end_by_exception() -> None:
+    """Let all of them raise KeyboardInterrupt, as Ctrl-C does, so that what was opened is closed."""
+    for number in ending_signals():
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the second one must not disturb the end
+    raise KeyboardInterrupt
