@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,9 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
+from command import FakeCommand
 from fake_engine import vector_of
 from folders import SUPPORT
+from ports import free_ports
+from serving import wait_until
+
+from bert_serving.client import BertClient
 
 TEXTS = ["plain", "caf\u00e9", "\u4eca\u65e5\u306f"]
 NAME = "caf\u00e9.txt"
@@ -94,6 +101,45 @@ ROWS = {
     # the network
     "proxies": Row("http_proxy=http://127.0.0.1:9 ALL_PROXY=socks5://127.0.0.1:9 $ENCODE", says="3 vectors"),
 }
+
+
+def test_a_server_whose_log_nobody_reads_any_more(folder: Path) -> None:
+    port, port_out = free_ports(2)
+    options = ["-model_dir", "fake", "-port", str(port), "-port_out", str(port_out), "-host", "127.0.0.1"]
+    process = subprocess.Popen(
+        [sys.executable, SUPPORT / "fake_start.py", *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert process.stdout is not None
+    assert b"ARG" in process.stdout.readline()
+    process.stdout.close()
+    try:
+        with BertClient("127.0.0.1", port, port_out, connect_timeout=60_000) as client:
+            worker = next(one for one in client.server_status["processes"] if one["name"] == "worker-0")
+            os.kill(worker["pid"], signal.SIGKILL)  # there is something to say, for all of them
+            np.testing.assert_array_equal(client.encode(["a"]), [vector_of("a")])
+        process.terminate()
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_server_that_is_process_1_buries_the_dead_and_heeds_signals(number: int) -> None:
+    inherited = '(sleep 0.5 &); exec "$@"'
+    world = [*IN_A_WORLD.split(), "sh", "-c", inherited, "sh"]
+    if subprocess.run([*world, "true"], capture_output=True).returncode:
+        pytest.skip("this user cannot have processes of its own")
+    with FakeCommand(prefix=world) as server:
+        server.wait_until_ready()
+        (first,) = psutil.Process(server.pid).children()
+        with BertClient(**server.ports) as client:
+            np.testing.assert_array_equal(client.encode(["a"]), [vector_of("a")])
+        wait_until(lambda: all(one.status() != psutil.STATUS_ZOMBIE for one in first.children()))
+        assert len(first.children()) == 3
+        first.send_signal(number)
+        assert server.wait_for_end(60) == 0, server.log
+    assert "stopping: SIG" in server.log
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from contextlib import suppress
@@ -10,9 +11,12 @@ from types import FrameType
 from bert_serving.server.cli.signals import ending_signals
 from bert_serving.server.errors import BertServerError
 from bert_serving.server.options import argument_table, get_args_parser
-from bert_serving.server.service.server import BertServer
+from bert_serving.server.service.server import SIGNALS_INTERVAL_S, BertServer
 from bert_serving.server.streams import settle_streams
 from bert_serving.server.transport.descriptors import raise_limit
+
+_LOOKS_FOR_ORPHANS = 25
+"""After so many times `SIGNALS_INTERVAL_S` it is looked for them."""
 
 
 def main() -> None:
@@ -57,11 +61,39 @@ def serve(server: BertServer, prog: str) -> int:
     with suppress(BertServerError):
         server.is_ready.wait()
     heed_signals()  # Ray puts handlers of its own in their place when it joins a cluster
-    server.join()
+    _wait_for_end(server)
     if server.failure is not None:
         sys.stderr.write(f"{prog}: error: {server.failure}\n")
         return 1
     return 0
+
+
+def _wait_for_end(server: BertServer) -> None:
+    """Process 1 of a container inherits those that lose their parent there, and has to bury them."""
+    if os.getpid() != 1:
+        server.join()
+        return
+    seen, looks = None, 0
+    while server.is_alive():
+        server.join(SIGNALS_INTERVAL_S)
+        looks += 1
+        if looks % _LOOKS_FOR_ORPHANS == 0:
+            seen = _bury(seen)
+
+
+def _bury(seen: int | None) -> int | None:
+    """Take the exit status of a process that was `seen` dead the last time; returns which one is dead now.
+
+    Those of the service have been buried by then by who started them.
+    """
+    try:
+        dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+    if dead is not None and dead.si_pid == seen:
+        os.waitpid(dead.si_pid, 0)
+        return None
+    return None if dead is None else dead.si_pid
 
 
 if __name__ == "__main__":
