@@ -9,7 +9,7 @@ SOURCES := client server tests example
 # Two files of tests at a time; the tests of one share its servers.
 BESIDE := -n 2
 
-.PHONY: help demo test test-slow lint unit compare scaling chaos clean
+.PHONY: help demo models test test-slow lint unit compare scaling chaos clean
 
 help:
 	@echo "make demo       start a server with a real model and search the FAQ of README.md by meaning"
@@ -22,7 +22,11 @@ help:
 	@echo "make scaling    simulate services of many workers: see docs/scaling.md"
 	@echo "make chaos      100,000 requests while children are killed at random, a Ray cluster whose machines go,"
 	@echo "                attacks, long runs"
+	@echo "make models     fetch real models for tests that are skipped without: all-mpnet-base-v2, 440 MB"
 	@echo "make clean      remove what these made"
+
+models: $(VENV)/.tools
+	@$(BIN)/python tests/support/fetch_models.py
 
 demo: $(VENV)/.service
 	@$(BIN)/python example/demo.py
