@@ -156,7 +156,8 @@ def test_environment(name: str, folder: Path) -> None:
     if subprocess.run(row.needs, shell=True, capture_output=True).returncode:
         pytest.skip(f"this machine does not let us: {row.needs}")
     (folder / NAME).write_text("\n".join(TEXTS), "utf-8")
-    modules = os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")])
+    given = os.environ.get("PYTHONPATH")
+    modules = os.pathsep.join([str(SUPPORT), given] if given else [str(SUPPORT)])  # an empty one is the working folder
     known = {"ENCODE": ENCODE, "NAME": NAME, "PYTHON": sys.executable, "PYTHONPATH": modules}
     done = subprocess.run(
         ["bash", "-c", row.line], cwd=folder, env={**os.environ, **known}, capture_output=True, timeout=120

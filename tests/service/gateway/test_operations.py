@@ -37,7 +37,7 @@ def test_it_is_live_before_it_is_ready(tmp_path: Path) -> None:
     (port,) = free_ports(1)
     go = tmp_path / "go"
     with BertServerStarted(model_dir=f"wait-for {go}", http_port=port) as server:
-        http = httpx.Client(base_url=f"http://127.0.0.1:{port}")
+        http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
         while True:
             try:
                 assert http.get("/health/live").status_code == 200
