@@ -148,6 +148,17 @@ def add_dense(folder: Path, number: int, n_in: int, n_out: int, **values: Any) -
     save_file(tensors, folder / path / "model.safetensors")
 
 
+def test_the_log_tells_of_a_dense(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    add_dense(folder, 3, 48, 20, activation_function=TANH)
+    with caplog.at_level(logging.INFO):
+        resolve(folder)
+    assert "-pooling_layer -1 and a Dense of 48 to 20 with tanh" in caplog.text
+    with caplog.at_level(logging.INFO):
+        caplog.clear()
+        resolve(folder, pooling_strategy="NONE")
+    assert "Dense" not in caplog.text
+
+
 def test_vectors_are_as_wide_as_the_last_dense(folder: Path) -> None:
     add_dense(folder, 3, 48, 20, activation_function=TANH)
     add_dense(folder, 4, 20, 6, bias=True, use_residual=False, activation_function="torch.nn.ReLU")
@@ -253,6 +264,8 @@ def test_modules_that_cannot_be_served(modules: Sequence[tuple[str, str]], reaso
         ({"type": "custom_st.Transformer"}, "module 0 is custom_st.Transformer, code that is no part of the library"),
         ({"type": None}, "module 0 needs a path and a type"),
         ({"path": 1}, "module 0 needs a path and a type"),
+        ({"path": "../other"}, "the path of module 0, '../other', leads out of the folder"),
+        ({"path": "/models/other"}, "the path of module 0, '/models/other', leads out of the folder"),
         ({"device": "cuda"}, "device is .cuda."),
     ],
     ids=str,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command import Command
+from ml_dtypes import bfloat16
 from model_folders import Weights
 from safetensors.numpy import load_file, save_file
 from sentence_folders import Modules, dense, write_json, write_modules
@@ -103,6 +106,21 @@ def test_token_vectors_have_a_prompt_and_no_dense(folder: Callable[..., Path], l
     np.testing.assert_allclose(found, right[: len(found)], rtol=0, atol=2e-5)
     assert found.shape[1] == 48
     assert np.abs(found).min(axis=1).all()  # no token of zeros
+
+
+def test_the_reference_reads_bfloat16_without_tensorflow(folder: Callable[..., Path]) -> None:
+    """NumPy alone knows no bfloat16; it does once TensorFlow was imported, so this takes a process of its own."""
+    path = folder([MEAN, dense(48, 7)])
+    file = path / "2_Dense" / "model.safetensors"
+    save_file({name: array.astype(bfloat16) for name, array in load_file(file).items()}, file)
+    program = (
+        "import sys, numpy; from bert_serving.server.config import ServerConfig; "
+        "from bert_serving.server.engine.model_folder import find_model; "
+        "from bert_serving.server.verify.dense import dense_layers; "
+        "config = ServerConfig(sys.argv[1]); print(dense_layers(config, find_model(config))(numpy.ones(48)).shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, timeout=60)
+    assert (done.stdout.strip(), done.returncode) == ("(7,)", 0), done.stderr
 
 
 def test_half_precision_goes_through_a_dense_too(folder: Callable[..., Path], load_engine: Load) -> None:

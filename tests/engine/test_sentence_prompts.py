@@ -103,7 +103,7 @@ def test_a_prompt_that_the_model_lacks(folder: Path, torch_folder: Callable[...,
         ({"prompts": {"query": 1}}, "prompts must map names to texts"),
         ({"prompts": {"query": "\ud800"}}, "a prompt is not valid Unicode"),
         ({"prompts": PROMPTS, "default_prompt_name": "title"}, "default_prompt_name .title. is none of the prompts"),
-        ({"default_prompt_name": "query"}, "default_prompt_name .query. is none of the prompts: there are none"),
+        ({"default_prompt_name": "title"}, "default_prompt_name .title. is none of the prompts: there are none"),
         ({"model_type": "SparseEncoder"}, "model_type is .SparseEncoder., and only SentenceTransformer and CrossEnc"),
         ({"truncate_dim": 64}, "truncate_dim is 64, and what that asks for cannot be served"),
     ],
@@ -118,6 +118,8 @@ def test_what_cannot_be_served(values: dict[str, Any], reason: str, folder: Path
 def test_what_changes_nothing(folder: Path) -> None:
     before = fingerprint(resolve(folder))
     say(folder, __version__={"pytorch": "2"}, similarity_fn_name="dot", model_type="SentenceTransformer", prompts={})
+    assert fingerprint(resolve(folder)) == before
+    say(folder, requirements={"transformers": ">=5"}, default_prompt_name="query")  # that name is always there
     assert fingerprint(resolve(folder)) == before
 
 
@@ -179,6 +181,7 @@ def test_a_cross_encoder_with_several_labels(cross_encoder: Callable[..., Path])
     say(Path(config.model_dir), model_type="CrossEncoder", activation_fn="torch.nn.modules.activation.Sigmoid")
     with pytest.raises(StartError, match=r"activation_fn is .*Sigmoid, and several labels have only torch's Identity"):
         resolve(Path(config.model_dir))
+    assert resolve(Path(config.model_dir), pooling_strategy="LOGITS").pooling_strategy is PoolingStrategy.LOGITS
 
 
 def test_what_makes_no_sense_in_a_cross_encoder(cross_encoder: Callable[..., Path]) -> None:

@@ -49,11 +49,12 @@ def test_half_precision_is_half_as_large() -> None:
         (config("NONE", max_positions=64, vector_bytes=4), 25),
         (config("NONE", max_positions=64, vector_bytes=4, fixed_embed_length=True), 64),
         (config("NONE", max_positions=64, vector_bytes=4, max_seq_len=None), 12),
+        (config("NONE", max_positions=64, vector_bytes=4, max_seq_len=None, prompts=(("q", "of: "),), prompt="q"), 16),
         (config("NONE", max_positions=8, vector_bytes=4, max_seq_len=None), 8),
         (config("NONE", vector_bytes=4, max_seq_len=None), 12),
         (config("NONE", max_positions=64), 0),
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_what_a_text_of_ten_characters_takes(asked: ServerConfig, vectors: int) -> None:
     assert asked.row_bytes(10) == 4 * vectors

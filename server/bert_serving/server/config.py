@@ -459,7 +459,7 @@ class ServerConfig:
         """What a text of so many characters takes in an answer, at most; 0 if that is not known."""
         if self.pooling_strategy is not PoolingStrategy.NONE:
             return self.vector_bytes
-        tokens = characters + 2  # [CLS] and [SEP]
+        tokens = len(self.prompt_text) + characters + 2  # [CLS] and [SEP]
         return self.vector_bytes * (self.pad_to or min(tokens, self.max_positions or tokens))
 
     def with_model_defaults(self, **defaults: Any) -> ServerConfig:

@@ -13,13 +13,17 @@ from bert_serving.server.engine.sentence_modules import check_names
 from bert_serving.server.errors import StartError
 
 _KINDS = ("SentenceTransformer", "CrossEncoder")
-# a similarity is computed by whoever has the vectors, and modules that keep float32 do so here anyway
-_HARMLESS = ("__version__", "similarity_fn_name", "keep_in_fp32_modules")
+# a similarity is computed by whoever has the vectors, modules that keep float32 do so here anyway, and requirements are
+# versions of packages
+_HARMLESS = ("__version__", "similarity_fn_name", "keep_in_fp32_modules", "requirements")
+_ALWAYS_THERE = ("query", "document")
+"""Prompts that each model has in the library, empty ones where its folder says nothing else."""
 
 
 @dataclass(frozen=True)
 class SentenceConfig:
-    """`prompts` are pairs of a name and a text. `activation_fn` is what a cross-encoder's scores go through."""
+    """`prompts` are pairs of a name and a text; an empty `default_prompt` is none. `activation_fn` is what a
+    cross-encoder's scores go through."""
 
     is_cross_encoder: bool = False
     prompts: tuple[tuple[str, str], ...] = ()
@@ -39,7 +43,9 @@ def read_sentence_config(top: Path) -> SentenceConfig:
         raise StartError(f"{path}: model_type is {json.dumps(kind)}, and only {' and '.join(_KINDS)} can be served")
     prompts = _prompts(path, values.get("prompts") or {})
     default = values.get("default_prompt_name")
-    if default is not None and default not in prompts:
+    if default in _ALWAYS_THERE and default not in prompts:
+        default = ""
+    elif default is not None and default not in prompts:
         raise StartError(f"{path}: default_prompt_name {json.dumps(default)} is none of the prompts: {_names(prompts)}")
     function = values.get("activation_fn")
     return SentenceConfig(kind == "CrossEncoder", tuple(prompts.items()), default, function and str(function))

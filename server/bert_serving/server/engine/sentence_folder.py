@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.engine.architectures.base import DenseShape
 from bert_serving.server.engine.model_files import read_json
 from bert_serving.server.engine.model_folder import ModelFolder
-from bert_serving.server.engine.pooling import STRATEGIES, Needs
+from bert_serving.server.engine.pooling import STRATEGIES, Needs, dense_after
 from bert_serving.server.engine.sentence_modules import check_names
 from bert_serving.server.errors import StartError
 
@@ -51,9 +52,11 @@ def with_folder_defaults(config: ServerConfig, model: ModelFolder) -> ServerConf
     strategy = used.get("pooling_strategy", config.pooling_strategy)
     if config.no_normalize or strategy is PoolingStrategy.NONE or STRATEGIES[strategy].needs is Needs.HEAD:
         used.pop("normalize", None)  # its Normalize is meant for sentence vectors
-    if used:
-        _logger.info("the sentence-transformers folder sets %s", " ".join(map(_shown, used, used.values())))
     config = config.with_model_defaults(**used)
+    dense = dense_after(config, model.shape)
+    parts = [*map(_shown, used, used.values()), *([f"and {' and '.join(map(_dense_shown, dense))}"] if dense else [])]
+    if parts:
+        _logger.info("the sentence-transformers folder sets %s", " ".join(parts))
     return replace(config, prompts=model.sentence.prompts, include_prompt=model.following.include_prompt)
 
 
@@ -65,9 +68,13 @@ def _check_kind(config: ServerConfig, model: ModelFolder) -> None:
     if not sentence.is_cross_encoder and not pooled and "pooling_strategy" not in config.given:
         raise StartError(f"{path} lists no Pooling after the Transformer: give -pooling_strategy")
     function = sentence.activation_fn
-    if len(model.labels) > 1 and function and not function.endswith(".Identity"):
+    is_free = "pooling_strategy" not in config.given
+    if is_free and len(model.labels) > 1 and function and not function.endswith(".Identity"):
         about = path.with_name("config_sentence_transformers.json")
-        raise StartError(f"{about}: activation_fn is {function}, and several labels have only torch's Identity here")
+        raise StartError(
+            f"{about}: activation_fn is {function}, and several labels have only torch's Identity here: give "
+            "-pooling_strategy"
+        )
 
 
 def _shown(name: str, value: Any) -> str:
@@ -79,6 +86,10 @@ def _shown(name: str, value: Any) -> str:
     if isinstance(value, PoolingStrategy):
         return f"-{name} {value.name}"
     return f"-{name} {' '.join(map(str, value)) if isinstance(value, tuple) else value}"
+
+
+def _dense_shown(dense: DenseShape) -> str:
+    return f"a Dense of {dense.inputs} to {dense.outputs} with {dense.activation}"
 
 
 def _suggestions(model: ModelFolder) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bert_serving.server.config import PoolingStrategy
@@ -86,13 +86,16 @@ def _module(path: Path, number: int, entry: Any) -> Module:
         raise StartError(f"{path}: module {number} needs a path and a type: copy the model folder again")
     # kwargs names arguments of the library's `encode` that the module heeds, and nobody gives one here
     check_names(path, entry, ("idx", "name", "path", "type", "kwargs"))
+    path_in = PurePosixPath(entry["path"])
+    if path_in.is_absolute() or ".." in path_in.parts:
+        raise StartError(f"{path}: the path of module {number}, {entry['path']!r}, leads out of the folder")
     name = entry["type"]
     if not name.startswith(_PACKAGE):
         raise StartError(
             f"{path}: module {number} is {name}, code that is no part of the library sentence-transformers, and such "
             "code is never run"
         )
-    return Module(name.rpartition(".")[2], path.parent / entry["path"])
+    return Module(name.rpartition(".")[2], path.parent / path_in)
 
 
 def following_of(top: Path, modules: Sequence[Module], hidden: int) -> Following:

@@ -54,11 +54,11 @@ def load_weights(model: ModelFolder, extent: Extent) -> Weights:
     known = {variable.google if google else variable.hugging_face for variable in everything}
     _check_leftovers(source, known, set(stored.values()), model.architecture, google)
     weights = {variable.name: _read(variable, stored[variable.name], source, google) for variable in wanted}
-    return {**weights, **_dense_weights(model)}
+    return {**weights, **load_dense(model)}
 
 
-def _dense_weights(model: ModelFolder) -> Weights:
-    """Those of the dense layers after pooling, `dense_0/kernel [in, out]` and so on."""
+def load_dense(model: ModelFolder) -> Weights:
+    """Weights of the dense layers after pooling, `dense_0/kernel [in, out]` and so on. StartError as `load_weights`."""
     weights = {}
     for number, (file, shape) in enumerate(zip(model.following.dense_files, model.shape.dense, strict=True)):
         wanted = [*dense(f"dense_{number}", "linear", shape.inputs, shape.outputs, bias=shape.bias)]
