@@ -28,7 +28,10 @@ def model_name(config: ServerConfig) -> str:
     """`-model_name`, or what the model's folder says; the same for whoever asks."""
     if config.model_name is not None:
         return config.model_name
-    folder = Path(config.model_dir).resolve()
+    try:
+        folder = Path(config.model_dir).resolve()
+    except OSError:  # the working folder is gone
+        folder = Path(config.model_dir)
     name = name_of(folder, _saved_as(folder))
     return "".join(letter if letter.isprintable() else "?" for letter in name)  # a folder's may be any bytes
 
