@@ -56,6 +56,20 @@ def test_nohup_goes_on(socket_folder: Path) -> None:
         assert "stopping: SIGTERM" in server.log
 
 
+BLOCKED = (
+    "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, [15, 1]); os.execv(sys.argv[1], sys.argv[1:])"
+)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_that_were_blocked_end_it_too(number: signal.Signals, socket_folder: Path) -> None:
+    with FakeCommand(prefix=[sys.executable, "-c", BLOCKED], graph_tmp_dir=str(socket_folder)) as server:
+        server.wait_until_ready()
+        os.kill(server.pid, number)
+        assert server.wait_for_end(60) == 0, server.log
+        assert f"stopping: {number.name}" in server.log
+
+
 def test_a_terminal_that_goes(socket_folder: Path) -> None:
     """What is said after that can be written nowhere."""
     port, port_out = free_ports(2)

@@ -12,9 +12,11 @@ from typing import NoReturn
 
 
 def ending_signals() -> list[signal.Signals]:
-    """Those to heed: not SIGHUP if it was ignored when this process was started."""
+    """Those to heed: not SIGHUP if it was ignored when this process was started. None is blocked any more."""
     is_to_stay = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    return [signal.SIGINT, signal.SIGTERM, *([] if is_to_stay else [signal.SIGHUP])]
+    heeded = [signal.SIGINT, signal.SIGTERM, *([] if is_to_stay else [signal.SIGHUP])]
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, heeded)  # a parent that blocks them leaves that to its children
+    return heeded
 
 
 def end_by_exception() -> None:
