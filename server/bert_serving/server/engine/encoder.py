@@ -121,8 +121,9 @@ class Encoder:
             # a model with one type has none for the second text of a pair
             type_ids = tf.minimum(packing.pack(inputs.type_ids), self.shape.types - 1)  # (N,)
             x += tf.gather(self._constant("embeddings/type"), type_ids)  # (N, H)
-        if self._positions and self.shape.first_position is not None:
-            places = packing.positions + self.shape.first_position  # (N,)
+        first = self.shape.first_position
+        if self._positions and first is not None:
+            places = packing.positions + first if first else packing.positions  # (N,)
             x += tf.gather(self._constant("embeddings/position"), places)  # (N, H)
         x = self.norm("embeddings/norm", x)  # (N, H)
         return self.dense("embeddings/projection", x) if self.shape.embedding else x  # (N, H)
