@@ -14,14 +14,25 @@ from bert_serving.server.engine.architectures.base import (
     Values,
     Variable,
     dense,
-    norm,
+    embeddings,
+    layer,
     output,
     refuse_others,
     size_in,
-    table,
 )
 from bert_serving.server.engine.architectures.bert import bert_shape
 from bert_serving.server.errors import StartError
+
+_LAYER = {
+    "query": "attention.query",
+    "key": "attention.key",
+    "value": "attention.value",
+    "attention": "attention.dense",
+    "attention_norm": "attention.LayerNorm",
+    "intermediate": "ffn",
+    "output": "ffn_output",
+    "output_norm": "full_layer_layer_norm",
+}
 
 
 def _shape_of(path: Path, values: Values) -> EncoderShape:
@@ -34,21 +45,11 @@ def _shape_of(path: Path, values: Values) -> EncoderShape:
 
 
 def _variables(shape: EncoderShape, extent: Extent) -> Iterator[Variable]:
-    hidden, inner, width = shape.hidden, shape.intermediate, shape.embedding_width
-    yield table("embeddings/word", "embeddings.word_embeddings", shape.vocab, width)
-    yield table("embeddings/position", "embeddings.position_embeddings", shape.position_rows, width)
-    yield table("embeddings/type", "embeddings.token_type_embeddings", shape.types, width)
-    yield from norm("embeddings/norm", "embeddings.LayerNorm", width)
-    yield from dense("embeddings/projection", "encoder.embedding_hidden_mapping_in", width, hidden)
+    hidden = shape.hidden
+    yield from embeddings(shape)
+    yield from dense("embeddings/projection", "encoder.embedding_hidden_mapping_in", shape.embedding_width, hidden)
     for number, name in enumerate(dict.fromkeys(map(shape.weights_of, range(extent.layers)))):
-        path = f"encoder.albert_layer_groups.{number}.albert_layers.0"
-        for part in ("query", "key", "value"):
-            yield from dense(f"{name}/{part}", f"{path}.attention.{part}", hidden, hidden)
-        yield from dense(f"{name}/attention", f"{path}.attention.dense", hidden, hidden)
-        yield from norm(f"{name}/attention_norm", f"{path}.attention.LayerNorm", hidden)
-        yield from dense(f"{name}/intermediate", f"{path}.ffn", hidden, inner)
-        yield from dense(f"{name}/output", f"{path}.ffn_output", inner, hidden)
-        yield from norm(f"{name}/output_norm", f"{path}.full_layer_layer_norm", hidden)
+        yield from layer(name, f"encoder.albert_layer_groups.{number}.albert_layers.0", shape, _LAYER)
     if extent.pooler or extent.labels:
         yield from dense("pooler", "pooler", hidden, hidden)
     if extent.labels:

@@ -150,6 +150,41 @@ def table(name: str, path: str, rows: int, width: int) -> Variable:
     return Variable(name, f"{path}.weight", "", (rows, width))
 
 
+def embeddings(shape: EncoderShape) -> Iterator[Variable]:
+    """The tables that an encoder has, and the LayerNorm over their sum, by the names of Hugging Face's BERT."""
+    width = shape.embedding_width
+    yield table("embeddings/word", "embeddings.word_embeddings", shape.vocab, width)
+    if shape.position_rows:
+        yield table("embeddings/position", "embeddings.position_embeddings", shape.position_rows, width)
+    if shape.types:
+        yield table("embeddings/type", "embeddings.token_type_embeddings", shape.types, width)
+    yield from norm("embeddings/norm", "embeddings.LayerNorm", width)
+
+
+def layer(
+    name: str,
+    path: str,
+    shape: EncoderShape,
+    parts: Mapping[str, str],
+    *,
+    dense_bias: bool = True,
+    norm_bias: bool = True,
+) -> Iterator[Variable]:
+    """One layer of an encoder: `parts` maps the names of its parts here to those below `path` in a file."""
+    for part, below in parts.items():
+        ours, theirs = f"{name}/{part}", f"{path}.{below}"
+        if part.endswith("_norm"):
+            yield from norm(ours, theirs, shape.hidden, bias=norm_bias)
+        else:
+            n_in = shape.intermediate if part == "output" else shape.hidden
+            n_out = shape.intermediate if part in _WIDENING else shape.hidden
+            yield from dense(ours, theirs, n_in, n_out, bias=dense_bias)
+
+
+_WIDENING = ("intermediate", "activated", "gate")
+"""Parts of a feed-forward that make vectors of the intermediate size."""
+
+
 def output(path: str, labels: int, width: int, *, google: tuple[str, str] = ("", "")) -> Iterator[Variable]:
     """The last product of a classifier's head."""
     yield Variable("head/kernel", f"{path}.weight", google[0], (labels, width))

@@ -16,13 +16,23 @@ from bert_serving.server.engine.architectures.base import (
     activation_in,
     check_heads,
     dense,
-    norm,
+    embeddings,
+    layer,
     output,
     size_in,
-    table,
 )
 
 _EPSILON = 1e-12
+_LAYER = {
+    "query": "attention.q_lin",
+    "key": "attention.k_lin",
+    "value": "attention.v_lin",
+    "attention": "attention.out_lin",
+    "attention_norm": "sa_layer_norm",
+    "intermediate": "ffn.lin1",
+    "output": "ffn.lin2",
+    "output_norm": "output_layer_norm",
+}
 
 
 def _shape_of(path: Path, values: Values) -> EncoderShape:
@@ -44,21 +54,12 @@ def _shape_of(path: Path, values: Values) -> EncoderShape:
 
 
 def _variables(shape: EncoderShape, extent: Extent) -> Iterator[Variable]:
-    hidden, inner = shape.hidden, shape.intermediate
-    yield table("embeddings/word", "embeddings.word_embeddings", shape.vocab, hidden)
-    yield table("embeddings/position", "embeddings.position_embeddings", shape.position_rows, hidden)
-    yield from norm("embeddings/norm", "embeddings.LayerNorm", hidden)
-    for layer in range(extent.layers):
-        name, path = f"layer_{layer}", f"transformer.layer.{layer}"
-        for part, short in (("query", "q"), ("key", "k"), ("value", "v"), ("attention", "out")):
-            yield from dense(f"{name}/{part}", f"{path}.attention.{short}_lin", hidden, hidden)
-        yield from norm(f"{name}/attention_norm", f"{path}.sa_layer_norm", hidden)
-        yield from dense(f"{name}/intermediate", f"{path}.ffn.lin1", hidden, inner)
-        yield from dense(f"{name}/output", f"{path}.ffn.lin2", inner, hidden)
-        yield from norm(f"{name}/output_norm", f"{path}.output_layer_norm", hidden)
+    yield from embeddings(shape)
+    for number in range(extent.layers):
+        yield from layer(f"layer_{number}", f"transformer.layer.{number}", shape, _LAYER)
     if extent.labels:
-        yield from dense("head/dense", "pre_classifier", hidden, hidden)
-        yield from output("classifier", extent.labels, hidden)
+        yield from dense("head/dense", "pre_classifier", shape.hidden, shape.hidden)
+        yield from output("classifier", extent.labels, shape.hidden)
 
 
 DISTILBERT = Architecture(

@@ -24,6 +24,7 @@ from bert_serving.server.engine.architectures.base import (
     check_heads,
     dense,
     epsilon_in,
+    layer,
     norm,
     output,
     refuse_others,
@@ -33,6 +34,18 @@ from bert_serving.server.engine.architectures.base import (
 )
 from bert_serving.server.errors import StartError
 
+_LAYER = {
+    "attention_norm": "attn_norm",
+    "query": "attn.query",
+    "key": "attn.key",
+    "value": "attn.value",
+    "attention": "attn.Wo",
+    "output_norm": "mlp_norm",
+    "activated": "mlp.activated",
+    "gate": "mlp.gate",
+    "output": "mlp.Wo",
+}
+"""Once the weights of several parts, which lie in one, are told apart."""
 _GLOBAL, _LOCAL = "full_attention", "sliding_attention"
 _OLD_BASES = {_GLOBAL: ("global_rope_theta", 160_000.0), _LOCAL: ("local_rope_theta", 10_000.0)}
 
@@ -93,20 +106,12 @@ def _head(path: Path, values: Values) -> HeadShape:
 
 
 def _variables(shape: EncoderShape, extent: Extent) -> Iterator[Variable]:
-    hidden, inner = shape.hidden, shape.intermediate
+    hidden = shape.hidden
     yield table("embeddings/word", "embeddings.tok_embeddings", shape.vocab, hidden)
     yield from norm("embeddings/norm", "embeddings.norm", hidden, bias=False)
-    for layer in range(extent.layers):
-        name, path = f"layer_{layer}", f"layers.{layer}"
-        if layer:
-            yield from norm(f"{name}/attention_norm", f"{path}.attn_norm", hidden, bias=False)
-        for part in ("query", "key", "value"):
-            yield from dense(f"{name}/{part}", f"{path}.attn.{part}", hidden, hidden, bias=False)
-        yield from dense(f"{name}/attention", f"{path}.attn.Wo", hidden, hidden, bias=False)
-        yield from norm(f"{name}/output_norm", f"{path}.mlp_norm", hidden, bias=False)
-        yield from dense(f"{name}/activated", f"{path}.mlp.activated", hidden, inner, bias=False)
-        yield from dense(f"{name}/gate", f"{path}.mlp.gate", hidden, inner, bias=False)
-        yield from dense(f"{name}/output", f"{path}.mlp.Wo", inner, hidden, bias=False)
+    for number in range(extent.layers):
+        parts = {part: path for part, path in _LAYER.items() if number or part != "attention_norm"}
+        yield from layer(f"layer_{number}", f"layers.{number}", shape, parts, dense_bias=False, norm_bias=False)
     if extent.layers == shape.layers:
         yield from norm("norm", "final_norm", hidden, bias=False)
     if extent.labels:

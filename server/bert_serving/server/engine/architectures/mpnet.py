@@ -18,7 +18,8 @@ from bert_serving.server.engine.architectures.base import (
     Values,
     Variable,
     dense,
-    norm,
+    embeddings,
+    layer,
     output,
     refuse_others,
     table,
@@ -27,6 +28,16 @@ from bert_serving.server.engine.architectures.bert import bert_shape
 
 _FIRST_POSITION = 2  # the padding token's is 1, whatever the config says
 _DISTANCES = 32
+_LAYER = {
+    "query": "attention.attn.q",
+    "key": "attention.attn.k",
+    "value": "attention.attn.v",
+    "attention": "attention.attn.o",
+    "attention_norm": "attention.LayerNorm",
+    "intermediate": "intermediate.dense",
+    "output": "output.dense",
+    "output_norm": "output.LayerNorm",
+}
 
 
 def _shape_of(path: Path, values: Values) -> EncoderShape:
@@ -43,19 +54,11 @@ def _shape_of(path: Path, values: Values) -> EncoderShape:
 
 
 def _variables(shape: EncoderShape, extent: Extent) -> Iterator[Variable]:
-    hidden, inner = shape.hidden, shape.intermediate
-    yield table("embeddings/word", "embeddings.word_embeddings", shape.vocab, hidden)
-    yield table("embeddings/position", "embeddings.position_embeddings", shape.position_rows, hidden)
-    yield from norm("embeddings/norm", "embeddings.LayerNorm", hidden)
+    hidden = shape.hidden
+    yield from embeddings(shape)
     yield table("relative", "encoder.relative_attention_bias", shape.relative, shape.heads)
-    for layer in range(extent.layers):
-        name, path = f"layer_{layer}", f"encoder.layer.{layer}"
-        for part, letter in (("query", "q"), ("key", "k"), ("value", "v"), ("attention", "o")):
-            yield from dense(f"{name}/{part}", f"{path}.attention.attn.{letter}", hidden, hidden)
-        yield from norm(f"{name}/attention_norm", f"{path}.attention.LayerNorm", hidden)
-        yield from dense(f"{name}/intermediate", f"{path}.intermediate.dense", hidden, inner)
-        yield from dense(f"{name}/output", f"{path}.output.dense", inner, hidden)
-        yield from norm(f"{name}/output_norm", f"{path}.output.LayerNorm", hidden)
+    for number in range(extent.layers):
+        yield from layer(f"layer_{number}", f"encoder.layer.{number}", shape, _LAYER)
     if extent.pooler:
         yield from dense("pooler", "pooler.dense", hidden, hidden)
     if extent.labels:

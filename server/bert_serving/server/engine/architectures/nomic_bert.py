@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from bert_serving.server.engine.architectures.base import (
@@ -18,17 +19,15 @@ from bert_serving.server.engine.architectures.base import (
     Rename,
     Values,
     Variable,
-    activation_in,
-    check_heads,
     dense,
-    epsilon_in,
-    norm,
+    embeddings,
+    layer,
     output,
     refuse_others,
     rotary_base_in,
     size_in,
-    table,
 )
+from bert_serving.server.engine.architectures.bert import bert_shape
 from bert_serving.server.errors import StartError
 
 _NEW_NAMES = {
@@ -48,25 +47,32 @@ _USUAL = {
 """Keys of Nomic's own config, with the values of the models that were published."""
 
 
+_LAYER = {
+    "query": "self_attn.q_proj",
+    "key": "self_attn.k_proj",
+    "value": "self_attn.v_proj",
+    "attention": "self_attn.o_proj",
+    "attention_norm": "post_attention_layernorm",
+    "activated": "mlp.gate_proj",
+    "gate": "mlp.up_proj",
+    "output": "mlp.down_proj",
+    "output_norm": "post_mlp_layernorm",
+}
+
+
 def _shape_of(path: Path, values: Values) -> EncoderShape:
     if "n_embd" in values:
-        refuse_others(path, values, {name: value for name, value in _USUAL.items() if name in values})
+        refuse_others(path, values, _USUAL)
         values = {**values, **{new: values[old] for old, new in _NEW_NAMES.items() if old in values}}
-    shape = EncoderShape(
-        hidden=size_in(path, values, "hidden_size"),
-        layers=size_in(path, values, "num_hidden_layers"),
-        heads=size_in(path, values, "num_attention_heads"),
-        intermediate=size_in(path, values, "intermediate_size"),
+    shape = bert_shape(path, {"hidden_act": "silu", **values})
+    shape = replace(
+        shape,
         vocab=_vocab(path, values),
         positions=_positions(path, values),
-        types=size_in(path, values, "type_vocab_size"),
-        activation=activation_in(path, values, "hidden_act", "silu"),
-        epsilon=epsilon_in(path, values, "layer_norm_eps", 1e-12),
         first_position=None,
         gated=True,
-        rotary=(rotary_base_in(path, values, "rope_theta", 1_000.0),) * size_in(path, values, "num_hidden_layers"),
+        rotary=(rotary_base_in(path, values, "rope_theta", 1_000.0),) * shape.layers,
     )
-    check_heads(path, ("hidden_size", shape.hidden), ("num_attention_heads", shape.heads))
     if values.get("head_dim") not in (None, shape.head_size):
         raise StartError(
             f"{path}: head_dim is {json.dumps(values['head_dim'])}, and only hidden_size / num_attention_heads, here "
@@ -90,24 +96,13 @@ def _positions(path: Path, values: Values) -> int:
 
 
 def _variables(shape: EncoderShape, extent: Extent) -> Iterator[Variable]:
-    hidden, inner = shape.hidden, shape.intermediate
-    yield table("embeddings/word", "embeddings.word_embeddings", shape.vocab, hidden)
-    yield table("embeddings/type", "embeddings.token_type_embeddings", shape.types, hidden)
-    yield from norm("embeddings/norm", "embeddings.LayerNorm", hidden)
-    for layer in range(extent.layers):
-        name, path = f"layer_{layer}", f"layers.{layer}"
-        for part in ("query", "key", "value"):
-            yield from dense(f"{name}/{part}", f"{path}.self_attn.{part[0]}_proj", hidden, hidden, bias=False)
-        yield from dense(f"{name}/attention", f"{path}.self_attn.o_proj", hidden, hidden, bias=False)
-        yield from norm(f"{name}/attention_norm", f"{path}.post_attention_layernorm", hidden)
-        yield from dense(f"{name}/activated", f"{path}.mlp.gate_proj", hidden, inner, bias=False)
-        yield from dense(f"{name}/gate", f"{path}.mlp.up_proj", hidden, inner, bias=False)
-        yield from dense(f"{name}/output", f"{path}.mlp.down_proj", inner, hidden, bias=False)
-        yield from norm(f"{name}/output_norm", f"{path}.post_mlp_layernorm", hidden)
+    yield from embeddings(shape)
+    for number in range(extent.layers):
+        yield from layer(f"layer_{number}", f"layers.{number}", shape, _LAYER, dense_bias=False)
     if extent.pooler or extent.labels:
-        yield from dense("pooler", "pooler.dense", hidden, hidden)
+        yield from dense("pooler", "pooler.dense", shape.hidden, shape.hidden)
     if extent.labels:
-        yield from output("classifier", extent.labels, hidden)
+        yield from output("classifier", extent.labels, shape.hidden)
 
 
 NOMIC_BERT = Architecture(
