@@ -257,9 +257,10 @@ def test_old_folders_of_roberta(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["cross_bert", "roberta", "albert"])
-def test_lower_case_of_sentence_transformers(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["bert", "roberta", "xlm-roberta"])
+def test_lower_case_of_sentence_transformers(kind: str, name: str, tmp_path: Path) -> None:
     """Before all else, where nothing does it yet; accents are not its business."""
-    folder = copy_of(name, tmp_path, sentence_bert_config={"do_lower_case": True})
+    folder = copy_of(name, tmp_path, **{f"sentence_{kind}_config": {"do_lower_case": True}})
     tokenizer = tokenizer_of(folder)
     for text in CASES["texts"]:
         assert row_of(tokenizer, text) == row_of(tiny(name), text.lower())

@@ -16,6 +16,10 @@ _KINDS = ("SentenceTransformer", "CrossEncoder")
 # a similarity is computed by whoever has the vectors, modules that keep float32 do so here anyway, and requirements are
 # versions of packages
 _HARMLESS = ("__version__", "similarity_fn_name", "keep_in_fp32_modules", "requirements")
+_SETTINGS = tuple(
+    f"sentence_{kind}_config.json" for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta")
+)
+"""What the encoder's settings are in; old folders call the file after their encoder."""
 _ALWAYS_THERE = ("query", "document")
 """Prompts that each model has in the library, empty ones where its folder says nothing else."""
 
@@ -49,6 +53,17 @@ def read_sentence_config(top: Path) -> SentenceConfig:
         raise StartError(f"{path}: default_prompt_name {json.dumps(default)} is none of the prompts: {_names(prompts)}")
     function = values.get("activation_fn")
     return SentenceConfig(kind == "CrossEncoder", tuple(prompts.items()), default, function and str(function))
+
+
+def encoder_settings(folder: Path) -> tuple[Path, Mapping[str, Any]]:
+    """What the encoder of a folder is called with, and the file that says so; nothing if there is none.
+
+    Raises StartError.
+    """
+    for path in (folder / name for name in _SETTINGS):
+        if path.is_file() and (values := read_json(path)):
+            return path, values
+    return folder / _SETTINGS[0], {}
 
 
 def _prompts(path: Path, values: Any) -> dict[str, str]:

@@ -17,15 +17,12 @@ from bert_serving.server.engine.architectures.base import DenseShape
 from bert_serving.server.engine.model_files import read_json
 from bert_serving.server.engine.model_folder import ModelFolder
 from bert_serving.server.engine.pooling import STRATEGIES, Needs, dense_after
+from bert_serving.server.engine.sentence_config import encoder_settings
 from bert_serving.server.engine.sentence_modules import check_names
 from bert_serving.server.errors import StartError
 
 _logger = logging.getLogger(__name__)
 
-_SETTINGS = tuple(
-    f"sentence_{kind}_config.json" for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta")
-)
-"""What the file was called after, in old folders."""
 _HARMLESS = ("trust_remote_code", "add_pooling_layer", "attn_implementation", "torch_dtype", "dtype")
 """Arguments of the library transformers that say how it computes, or ask for what nothing here reads."""
 _ARGUMENTS = ("model_args", "model_kwargs", "tokenizer_args", "processor_kwargs", "config_args", "config_kwargs")
@@ -128,12 +125,8 @@ def _length(model: ModelFolder) -> int:
 
 
 def _settings(model: ModelFolder) -> tuple[Path, Mapping[str, Any]]:
-    """What the encoder is called with, and the file that says so; nothing if there is none. Raises StartError."""
-    for path in (model.folder / name for name in _SETTINGS):
-        if path.is_file() and (values := read_json(path)):
-            break
-    else:
-        return model.folder / _SETTINGS[0], {}
+    """`encoder_settings`, once all of them are found to be heeded. Raises StartError."""
+    path, values = encoder_settings(model.folder)
     # unpad_inputs is about speed, and do_lower_case is read by the tokenizer
     check_names(path, values, ("max_seq_length", "do_lower_case", "unpad_inputs", *_ENCODER, *_ARGUMENTS))
     for name, served in (_CROSS_ENCODER if model.sentence.is_cross_encoder else _ENCODER).items():

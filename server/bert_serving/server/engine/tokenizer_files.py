@@ -17,6 +17,7 @@ from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.model_files import opened, read_json, refuse_pointer
 from bert_serving.server.engine.model_folder import ModelFolder, WeightFormat
 from bert_serving.server.engine.pipeline import Pipeline
+from bert_serving.server.engine.sentence_config import encoder_settings
 from bert_serving.server.engine.template import templates_of
 from bert_serving.server.engine.tokenizer_parts import (
     Parts,
@@ -136,10 +137,9 @@ def _byte_level(path: Path, merges: Path, settings: TokenizerSettings) -> tuple[
 def _heed(config: ServerConfig, model: ModelFolder, settings: TokenizerSettings, path: Path, parts: Parts) -> None:
     """All that other files and the options say of a tokenizer."""
     add_tokens(parts, settings.added, settings.names)
-    sentence = model.tokenizer_folder / "sentence_bert_config.json"
     if config.cased_tokenization:
         keep_case(parts, path)
-    elif sentence.is_file() and read_json(sentence).get("do_lower_case"):
+    elif encoder_settings(model.tokenizer_folder)[1].get("do_lower_case"):
         lower_first(parts)
     heed_template(parts, settings, path)
     _check_size(model, path, parts)

@@ -6,7 +6,6 @@ Both packages are optional, slow to import and without types, so they are import
 from __future__ import annotations
 
 import importlib
-import json
 from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -17,6 +16,7 @@ import numpy as np
 from bert_serving.server.config import PoolingStrategy, ServerConfig
 from bert_serving.server.engine.contract import FloatArray
 from bert_serving.server.engine.model_folder import ModelFolder
+from bert_serving.server.engine.sentence_config import encoder_settings
 from bert_serving.server.engine.tensors import first_line
 from bert_serving.server.errors import ServiceError
 from bert_serving.server.verify.pooling import EncodedText, answer, num_labels
@@ -38,7 +38,7 @@ class TransformersEncoder:
         self._labels = num_labels(config)
         self._has_pooler = config.pooling_strategy is PoolingStrategy.CLS_POOLED
         self._limit = config.max_seq_len or model.shape.positions
-        self._lowercase = _sentence_folder_lowercases(model) and not config.cased_tokenization
+        self._lowercase = bool(encoder_settings(model.folder)[1].get("do_lower_case")) and not config.cased_tokenization
         try:
             self._torch = importlib.import_module("torch")
             transformers: Any = importlib.import_module("transformers")
@@ -119,9 +119,3 @@ def _load_model(transformers: Any, config: ServerConfig, model: ModelFolder) -> 
     if config.no_position_embeddings:
         loaded.base_model.embeddings.position_embeddings.weight.data.zero_()
     return loaded.float().eval()
-
-
-def _sentence_folder_lowercases(model: ModelFolder) -> bool:
-    """sentence-transformers lowercases texts itself where this file says so."""
-    path = model.folder / "sentence_bert_config.json"
-    return path.is_file() and bool(json.loads(path.read_text("utf-8")).get("do_lower_case"))
