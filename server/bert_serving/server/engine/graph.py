@@ -66,7 +66,8 @@ def build_graph(config: ServerConfig, shape: EncoderShape, extent: Extent, weigh
             by_size=config.cpu and dtype == "float32" and not config.xla,
         )
         layers = encoder.layers(inputs, extent.layers)  # (B, T, H) each
-        encoded = EncoderOutput(_tokens(config, shape, layers), layers[-1], inputs.mask, encoder, weights)
+        tokens, top = _tokens(config, shape, layers), layers[-1]
+        encoded = EncoderOutput(tokens, top, inputs.mask, encoder, weights, config.include_prompt)
         vectors = pool(config, encoded)
         tf.identity(tf.cast(vectors, tf.float16 if config.fp16 else tf.float32), name=OUTPUT)
     return graph

@@ -27,9 +27,8 @@ class Pipeline:
     @staticmethod
     def of(text: str) -> Pipeline:
         """What `text` wrote; or the bare JSON of a pipeline, which is that of Google's code."""
-        head = text[:200]
-        if head.startswith('{"tokenizer": "'):
-            return Pipeline(**json.loads(text))
         parts = json.loads(text)
+        if "tokenizer" in parts:
+            return Pipeline(**parts)
         unknown = parts["model"]["vocab"].get(parts["model"]["unk_token"])
         return Pipeline(text, unknown, library_pairs=False)

@@ -25,7 +25,8 @@ _LEAST_SQUARE = 1e-12  # as tf.math.l2_normalize: a vector of zeros stays one
 class EncoderOutput:
     """What a strategy may look at.
 
-    `tokens` holds the pooled layers side by side, `top` the last layer of all; both float32.
+    `tokens` holds the pooled layers side by side, `top` the last layer of all; both float32. Without `include_prompt`
+    some of a row's first tokens may be PROMPT.
     """
 
     tokens: Tensor  # (B, T, W)
@@ -33,6 +34,7 @@ class EncoderOutput:
     mask: Tensor  # (B, T), see features.MicroBatch
     encoder: Encoder
     weights: Weights
+    include_prompt: bool = True
 
     @property
     def visible(self) -> Tensor:
@@ -76,6 +78,8 @@ def _scaled(pooled: Tensor) -> Tensor:
 
 
 def _none(encoded: EncoderOutput) -> Tensor:
+    if encoded.include_prompt:
+        return encoded.tokens * encoded.visible  # (B, T, W)
     tf = load_tensorflow()
     shown = tf.logical_or(tf.equal(encoded.mask, VISIBLE), tf.equal(encoded.mask, PROMPT))  # (B, T)
     return encoded.tokens * tf.cast(shown, tf.float32)[:, :, None]  # (B, T, W)
@@ -113,9 +117,11 @@ def _mean_max(encoded: EncoderOutput) -> Tensor:
 
 
 def _first(encoded: EncoderOutput) -> Tensor:
+    if encoded.include_prompt:
+        return encoded.tokens[:, 0]  # (B, W)
     tf = load_tensorflow()
     places = tf.range(1, tf.shape(encoded.mask)[1] + 1)  # (T,): of the token after each
-    # behind the prompt, if one is left out
+    # behind the prompt, which may be left out
     firsts = tf.reduce_max(tf.where(tf.equal(encoded.mask, PROMPT), places, 0), axis=1)  # (B,)
     return tf.gather(encoded.tokens, firsts, batch_dims=1)  # (B, W)
 
