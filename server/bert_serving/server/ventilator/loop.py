@@ -133,6 +133,7 @@ class Ventilator:
         """Whether the clients of a predecessor know that they have to ask again."""
         self._guard = Guard(log)
         self._failed = Throttle(log, "%d request(s) failed by an error in the ventilator")
+        self._strangers = Throttle(log, "%d hello(s) of neither a worker nor the sink were not answered")
         self._disown(open_log)
 
     def _disown(self, open_log: OpenLog) -> None:
@@ -250,7 +251,7 @@ class Ventilator:
 
     def _greet(self, line: str, hello: Hello, now_s: float) -> None:
         if name_of(line) != SINK and not name_of(line).startswith(WORKER):
-            log.warning("%r has said hello, which is neither a worker nor the sink: nothing is sent to it", line)
+            self._strangers.count(1, now_s)
             return
         if (earlier := self._peers.predecessor(line)) is not None:
             self._lose(earlier)  # before the supervisor has told of it
