@@ -16,6 +16,7 @@ from bert_serving.server.engine.contract import Row
 from bert_serving.server.engine.features import FeatureMaker, _lengths
 from bert_serving.server.engine.pipeline import Pipeline
 from bert_serving.server.engine.tokenization import TextTokenizer
+from bert_serving.server.options import get_args_parser
 
 CASED = {name: case for name, case in CASES["models"].items() if "ids" in case}
 LOADED: dict[str, TextTokenizer] = {}
@@ -120,11 +121,12 @@ def test_a_folder_may_say_that_they_are_text(kind: str, tmp_path: Path) -> None:
     )
 
 
-def test_special_tokens_are_folder_or_text() -> None:
-    from bert_serving.server.config import _special_tokens
-
-    with pytest.raises(ValueError, match="must be one of folder, text, not 'none'"):
-        _special_tokens("none")
+def test_special_tokens_are_folder_or_text(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        get_args_parser().parse_args(["-model_dir", "M", "-special_tokens", "none"])
+    assert "must be one of folder, text, not 'none'" in capsys.readouterr().err
+    for value in ("folder", "text"):
+        assert get_args_parser().parse_args(["-model_dir", "M", "-special_tokens", value]).special_tokens == value
 
 
 @pytest.mark.parametrize("where", ["added_tokens", "special_tokens_map", "tokenizer_config", "extra"])

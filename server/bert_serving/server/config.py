@@ -7,7 +7,6 @@ reads it and nothing changes it. Child processes get it as JSON.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import IntEnum
@@ -15,6 +14,16 @@ from importlib.util import find_spec
 from typing import Any
 
 from bert_serving.server.errors import ConfigError
+from bert_serving.server.option_values import (
+    fraction,
+    integer,
+    negative,
+    one_of,
+    port_number,
+    readable_name,
+    resource,
+    sequence_length,
+)
 
 
 class PoolingStrategy(IntEnum):
@@ -44,107 +53,10 @@ class PoolingStrategy(IntEnum):
             raise ValueError(f"must be one of {', '.join(PoolingStrategy.__members__)}, not {name!r}") from None
 
 
-# -- how one option's text is read; each raises ValueError with the rest of a sentence that begins with the option ----
-
-
-def _integer(least: int, most: int | None = None) -> Callable[[str], int]:
-    span = f"of at least {least}" if most is None else f"from {least} to {most}"
-
-    def read(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise ValueError(f"must be a whole number, not {text!r}") from None
-        if value < least or (most is not None and value > most):
-            raise ValueError(f"must be a whole number {span}, not {value}")
-        return value
-
-    return read
-
-
-def _fraction(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(f"must be a number, not {text!r}") from None
-    if not 0 < value <= 1:
-        raise ValueError(f"must be above 0 and at most 1, not {text}")
-    return value
-
-
 DTYPES = ("float32", "bfloat16", "float16", "auto")
-
-
-def _dtype(text: str) -> str:
-    if text not in DTYPES:
-        raise ValueError(f"must be one of {', '.join(DTYPES)}, not {text!r}")
-    return text
-
-
 SPECIAL_TOKENS = ("folder", "text")
-
-
-def _special_tokens(text: str) -> str:
-    if text not in SPECIAL_TOKENS:
-        raise ValueError(f"must be one of {', '.join(SPECIAL_TOKENS)}, not {text!r}")
-    return text
-
-
 TERMINATE = ("local", "key", "never", "anywhere")
-
-
-def _terminate(text: str) -> str:
-    if text not in TERMINATE:
-        raise ValueError(f"must be one of {', '.join(TERMINATE)}, not {text!r}")
-    return text
-
-
 LAUNCHERS = ("local", "ray")
-
-
-def _launcher(text: str) -> str:
-    if text not in LAUNCHERS:
-        raise ValueError(f"must be one of {', '.join(LAUNCHERS)}, not {text!r}")
-    return text
-
-
-def _resource(text: str) -> str:
-    name, _, number = text.partition("=")
-    if not name or not re.fullmatch(r"\d+(\.\d+)?", number) or not float(number):
-        raise ValueError(f"must be NAME=NUMBER, such as GPU=1, not {text!r}")
-    return text
-
-
-def _sequence_length(text: str) -> int | None:
-    if text == "NONE":
-        return None
-    try:
-        value = int(text)
-    except ValueError:
-        raise ValueError(f"must be a whole number or NONE, not {text!r}") from None
-    if value <= 3:
-        raise ValueError(f"must be above 3 ([CLS], [SEP] and a token need room), not {value}")
-    return value
-
-
-def _name(text: str) -> str:
-    name = text.strip()
-    if not name or not name.isprintable():
-        raise ValueError(f"must be a name in letters that can be seen, not {text!r}")
-    return name
-
-
-def _negative(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        raise ValueError(f"must be a negative whole number, not {text!r}") from None
-    if value >= 0:
-        raise ValueError(f"counts from the last layer, which is -1; {value} is no layer")
-    return value
-
-
-_port = _integer(1, 65535)
 
 
 def _option(
@@ -191,13 +103,13 @@ class ServerConfig:
     config_name: str = _option("bert_config.json", "file name of the model's JSON config", group=_MODEL)
     model_name: str | None = _option(
         None, "what the model is called in /v1/models and the status (default: its folder's name, or what a folder of "
-        "a general name says)", _name, group=_MODEL,
+        "a general name says)", readable_name, group=_MODEL,
     )  # fmt: skip
     graph_tmp_dir: str | None = _option(None, "folder for the optimized graph, a temporary file", group=_MODEL)
 
     max_seq_len: int | None = _option(
         25, "longest sequence in tokens, longer ones are cut on the right; NONE: as long as the longest in a batch",
-        _sequence_length, group=_BERT, shapes_vectors=True,
+        sequence_length, group=_BERT, shapes_vectors=True,
     )  # fmt: skip
     cased_tokenization: bool = _option(
         False, "keep case and accents, as cased models need it", group=_BERT, shapes_vectors=True
@@ -205,7 +117,7 @@ class ServerConfig:
     pooling_layer: tuple[int, ...] = _option(
         (-2,),
         "encoder layer(s) to pool, -1 is the last; several are concatenated",
-        _negative,
+        negative,
         group=_BERT,
         several=True,
         shapes_vectors=True,
@@ -222,14 +134,14 @@ class ServerConfig:
     )
     special_tokens: str = _option(
         "folder", "what a special token is that is written in a text, such as [SEP]: folder: what the tokenizer of the "
-        "model's folder makes of it; text: text", _special_tokens, group=_BERT, shapes_vectors=True,
+        "model's folder makes of it; text: text", one_of(SPECIAL_TOKENS), group=_BERT, shapes_vectors=True,
     )  # fmt: skip
     show_tokens_to_client: bool = _option(False, "send the tokens to clients that ask for them", group=_BERT)
     no_position_embeddings: bool = _option(False, "leave out the position embeddings", group=_BERT, shapes_vectors=True)
     num_labels: int = _option(
         2,
         "number of classes, for CLASSIFICATION and LOGITS (a fine-tuned model's config.json may name them)",
-        _integer(1),
+        integer(1),
         group=_BERT,
         shapes_vectors=True,
     )
@@ -251,74 +163,74 @@ class ServerConfig:
         shapes_vectors=True,
     )
 
-    port: int = _option(5555, "port that takes requests", _port, group=_SERVING, aliases=("port_in", "port_data"))
-    port_out: int = _option(5556, "port that publishes results", _port, group=_SERVING, aliases=("port_result",))
+    port: int = _option(5555, "port that takes requests", port_number, group=_SERVING, aliases=("port_in", "port_data"))
+    port_out: int = _option(5556, "port that publishes results", port_number, group=_SERVING, aliases=("port_result",))
     num_worker: int = _option(
-        1, "number of workers, each a process with a GPU or a share of the CPU", _integer(1), group=_SERVING
+        1, "number of workers, each a process with a GPU or a share of the CPU", integer(1), group=_SERVING
     )
     max_worker: int | None = _option(
         None, "most workers: so many there are while requests would wait longer than -scale_up_wait (default: no more "
-        "than -num_worker)", _integer(1), group=_SERVING,
+        "than -num_worker)", integer(1), group=_SERVING,
     )  # fmt: skip
     scale_up_wait: int = _option(
-        2, "seconds that requests may have to wait before workers are added, up to -max_worker", _integer(1),
+        2, "seconds that requests may have to wait before workers are added, up to -max_worker", integer(1),
         group=_SERVING,
     )  # fmt: skip
     scale_down_idle: int = _option(
-        60, "seconds without work after which a worker beyond -num_worker is released", _integer(1), group=_SERVING
+        60, "seconds without work after which a worker beyond -num_worker is released", integer(1), group=_SERVING
     )
-    max_batch_size: int = _option(256, "most texts in one batch of a worker", _integer(1), group=_SERVING)
+    max_batch_size: int = _option(256, "most texts in one batch of a worker", integer(1), group=_SERVING)
     max_batch_tokens: int | None = _option(
         None, "most tokens in one batch of a worker, padding included (default: 1024 on CPU, 16384 on GPU)",
-        _integer(1), group=_SERVING,
+        integer(1), group=_SERVING,
     )  # fmt: skip
     priority_batch_size: int = _option(
-        16, "requests of at most this many texts jump the queue", _integer(0), group=_SERVING
+        16, "requests of at most this many texts jump the queue", integer(0), group=_SERVING
     )
     cpu: bool = _option(False, "run on the CPU, even where there is a GPU", group=_SERVING)
     xla: bool = _option(False, "compile the graph with XLA", group=_SERVING)
     fp16: bool = _option(False, "compute and reply in half precision", group=_SERVING, shapes_vectors=True)
     dtype: str = _option(
         "float32", "precision of the matrix products, replies stay float32; auto: the fastest that keeps each vector's "
-        "cosine to float32 above 0.9998", _dtype, group=_SERVING, shapes_vectors=True,
+        "cosine to float32 above 0.9998", one_of(DTYPES), group=_SERVING, shapes_vectors=True,
     )  # fmt: skip
-    gpu_memory_fraction: float = _option(0.5, "share of a GPU's memory for each worker", _fraction, group=_SERVING)
+    gpu_memory_fraction: float = _option(0.5, "share of a GPU's memory for each worker", fraction, group=_SERVING)
     device_map: tuple[int, ...] = _option(
-        (), "GPUs to use, by id; shared if there are more workers", _integer(0), group=_SERVING, several=True, least=0
+        (), "GPUs to use, by id; shared if there are more workers", integer(0), group=_SERVING, several=True, least=0
     )
-    prefetch_size: int = _option(10, "micro-batches of work kept waiting at each worker", _integer(1), group=_SERVING)
+    prefetch_size: int = _option(10, "micro-batches of work kept waiting at each worker", integer(1), group=_SERVING)
     start_timeout: int = _option(
-        600, "seconds that the start may take before it counts as failed", _integer(1), group=_SERVING
+        600, "seconds that the start may take before it counts as failed", integer(1), group=_SERVING
     )
     result_ttl: int = _option(
-        60, "seconds that a result is kept for a client that is not listening", _integer(1), group=_SERVING
+        60, "seconds that a result is kept for a client that is not listening", integer(1), group=_SERVING
     )
     heartbeat_timeout: int = _option(
         15, "seconds without a sign of life after which a child process is killed and started again",
-        _integer(4), group=_SERVING,
+        integer(4), group=_SERVING,
     )  # fmt: skip
     compute_timeout: int = _option(
         60, "seconds that one micro-batch may run before its worker counts as hung and is replaced; more where "
-        "-max_batch_tokens takes longer. Starting and compiling do not count", _integer(1), group=_SERVING,
+        "-max_batch_tokens takes longer. Starting and compiling do not count", integer(1), group=_SERVING,
     )  # fmt: skip
     drain_timeout: int = _option(
-        30, "seconds that accepted requests may take to finish when the server is told to stop", _integer(0),
+        30, "seconds that accepted requests may take to finish when the server is told to stop", integer(0),
         group=_SERVING,
     )  # fmt: skip
     max_queue: int = _option(
-        1_000_000, "most texts that may be open at once; more requests are told to come again later", _integer(1),
+        1_000_000, "most texts that may be open at once; more requests are told to come again later", integer(1),
         group=_SERVING,
     )  # fmt: skip
-    max_queue_mb: int = _option(1024, "most megabytes of texts that may be open at once", _integer(1), group=_SERVING)
+    max_queue_mb: int = _option(1024, "most megabytes of texts that may be open at once", integer(1), group=_SERVING)
     max_msg_size: int = _option(
-        256, "most megabytes of one message; it is refused, and who sends a larger frame is disconnected", _integer(1),
+        256, "most megabytes of one message; it is refused, and who sends a larger frame is disconnected", integer(1),
         group=_SERVING,
     )  # fmt: skip
     max_answer_mb: int = _option(
-        4096, "most megabytes of vectors that one request may ask for; twice as many may be open at once", _integer(1),
+        4096, "most megabytes of vectors that one request may ask for; twice as many may be open at once", integer(1),
         group=_SERVING,
     )  # fmt: skip
-    max_clients: int = _option(10_000, "most clients that may be connected at once", _integer(1), group=_SERVING)
+    max_clients: int = _option(10_000, "most clients that may be connected at once", integer(1), group=_SERVING)
     curve_dir: str | None = _option(
         None, "folder with keys: only clients with one may connect, and traffic is encrypted; see bert-serving-keygen",
         group=_SERVING,
@@ -329,39 +241,40 @@ class ServerConfig:
     terminate: str = _option(
         "local", "who may stop the server by bert-serving-terminate: local (this machine, and keys that begin with "
         "admin), key (those keys alone), never (nobody) or anywhere. A proxy on this machine makes strangers look "
-        "local: take key or never behind one", _terminate, group=_SERVING,
+        "local: take key or never behind one", one_of(TERMINATE), group=_SERVING,
     )  # fmt: skip
     allow_remote_terminate: bool = _option(False, "the old name of -terminate anywhere", group=_SERVING)
-    http_port: int | None = _option(None, "port for HTTP requests: JSON, the OpenAI API, dashboard, metrics", _port,
-        group=_HTTP)  # fmt: skip
+    http_port: int | None = _option(
+        None, "port for HTTP requests: JSON, the OpenAI API, dashboard, metrics", port_number, group=_HTTP
+    )
     http_host: str = _option("0.0.0.0", "address to listen on; :: is all interfaces by IPv6 and IPv4", group=_HTTP)
     http_max_connect: int = _option(
-        10, "most requests at work at once; a hundred times as many wait, more are told to come again", _integer(1),
+        10, "most requests at work at once; a hundred times as many wait, more are told to come again", integer(1),
         group=_HTTP,
     )  # fmt: skip
-    http_max_body: int = _option(16, "most megabytes of one request", _integer(1), group=_HTTP)
+    http_max_body: int = _option(16, "most megabytes of one request", integer(1), group=_HTTP)
     http_max_bodies: int = _option(
-        128, "most megabytes of all requests that come, wait or are at work; more are told to come again", _integer(1),
+        128, "most megabytes of all requests that come, wait or are at work; more are told to come again", integer(1),
         group=_HTTP,
     )  # fmt: skip
     http_max_answers: int = _option(
         1024, "most megabytes of vectors in all answers at once; requests for more are told to come again",
-        _integer(1), group=_HTTP,
+        integer(1), group=_HTTP,
     )  # fmt: skip
-    http_timeout: int = _option(60, "seconds that a request may take", _integer(1), group=_HTTP)
+    http_timeout: int = _option(60, "seconds that a request may take", integer(1), group=_HTTP)
     http_api_key: str | None = _option(
         None, "key that requests must carry as Bearer; better given as BERT_SERVING_HTTP_API_KEY", group=_HTTP
     )  # fmt: skip
     cors: str = _option("*", "origins whose pages may call, with commas between them; *: all", group=_HTTP)
     verbose: bool = _option(False, "log more, with tracebacks", group=_SERVING)
     min_worker: int | None = _option(
-        None, "begin with so few workers if the others are not ready within -start_timeout", _integer(1),
+        None, "begin with so few workers if the others are not ready within -start_timeout", integer(1),
         group=_SERVING,
     )  # fmt: skip
-    launcher: str = _option("local", "where workers run: local or ray", _launcher, group=_RAY)
+    launcher: str = _option("local", "where workers run: local or ray", one_of(LAUNCHERS), group=_RAY)
     ray_address: str = _option("auto", "of the Ray cluster; auto: the one that this machine is part of", group=_RAY)
     ray_resources: tuple[str, ...] = _option(
-        (), "what Ray has to find for each worker, NAME=NUMBER each (default: GPU=1, or CPU=1 with -cpu)", _resource,
+        (), "what Ray has to find for each worker, NAME=NUMBER each (default: GPU=1, or CPU=1 with -cpu)", resource,
         group=_RAY, several=True, least=0,
     )  # fmt: skip
 
@@ -416,7 +329,7 @@ class ServerConfig:
     def _settle_model_name(self) -> None:
         if self.model_name is not None:
             try:
-                object.__setattr__(self, "model_name", _name(self.model_name))
+                object.__setattr__(self, "model_name", readable_name(self.model_name))
             except ValueError as error:
                 raise ConfigError(f"-model_name {error}") from None
 
