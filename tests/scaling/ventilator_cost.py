@@ -17,8 +17,9 @@ from typing import Any
 import zmq
 
 from bert_serving.client.wire import EncodeRequest, decode_count, decode_sender, encode_request
+from bert_serving.server.message.codec import decode, encode
 from bert_serving.server.message.envelope import Envelope
-from bert_serving.server.message.messages import Delivered, Done, Part, Received, decode, encode
+from bert_serving.server.message.messages import Delivered, Done, Part, Received
 from bert_serving.server.message.tickets import PartKey
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.run_keys import RunKeys

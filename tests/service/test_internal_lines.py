@@ -22,8 +22,9 @@ from serving import Connect, Serve
 from bert_serving.client import BertClient
 from bert_serving.client.keys import ClientKeys
 from bert_serving.server import BertServer
+from bert_serving.server.message.codec import encode
 from bert_serving.server.message.envelope import Envelope
-from bert_serving.server.message.messages import Hello, Message, NewSink, Part, Ready, Rows, StopAsked, encode
+from bert_serving.server.message.messages import Hello, Message, NewSink, Part, Ready, Rows, StopAsked
 from bert_serving.server.transport.curve import make_keys
 from bert_serving.server.transport.run_keys import RunKeys
 

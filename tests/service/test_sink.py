@@ -19,6 +19,7 @@ from zmtp import MORE, cancellation, frame, subscription, wire
 from bert_serving.client.errors import ServerError
 from bert_serving.client.wire import ErrorReply, decode_reply, encode_error_reply, encode_json_reply, topic
 from bert_serving.server.message.assembly import Assembly
+from bert_serving.server.message.codec import decode, encode
 from bert_serving.server.message.envelope import Envelope
 from bert_serving.server.message.messages import (
     Alive,
@@ -31,8 +32,6 @@ from bert_serving.server.message.messages import (
     Received,
     Rows,
     Stop,
-    decode,
-    encode,
 )
 from bert_serving.server.sink.listeners import MOST_NAMES, Listeners
 from bert_serving.server.sink.loop import Sink

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bert_serving.server.message.codec import UnknownMessage, decode, encode
 from bert_serving.server.message.envelope import Envelope
 from bert_serving.server.message.messages import (
     Answer,
@@ -23,9 +24,6 @@ from bert_serving.server.message.messages import (
     Rows,
     Stage,
     Stop,
-    UnknownMessage,
-    decode,
-    encode,
 )
 from bert_serving.server.message.tickets import PartKey
 

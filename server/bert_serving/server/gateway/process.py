@@ -21,7 +21,8 @@ from bert_serving.server.config import ServerConfig
 from bert_serving.server.gateway.app import create_app
 from bert_serving.server.gateway.backend import Backend
 from bert_serving.server.gateway.protocol import PatientProtocol, most_connections
-from bert_serving.server.message.messages import Alive, Draining, Hello, Stop, encode
+from bert_serving.server.message.codec import encode
+from bert_serving.server.message.messages import Alive, Draining, Hello, Stop
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.child_line import ALIVE_INTERVAL_S
 from bert_serving.server.transport.lines import read

@@ -1,4 +1,4 @@
-r"""Messages between the processes of the service: dataclasses and their codec. No socket.
+r"""Messages between the processes of the service, as dataclasses; `codec.py` makes frames of them. No socket.
 
 On the wire a message is its name, a zero byte and its fields: as packed numbers if it has no others, else as a JSON
 list. What comes most often, or carries bytes, has a codec of its own beside it.
@@ -17,12 +17,10 @@ list. What comes most often, or carries bytes, has a codec of its own beside it.
 from __future__ import annotations
 
 import json
-import struct
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from operator import attrgetter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from struct import Struct
-from typing import Any, Union, get_args
+from typing import Any, Union
 
 from bert_serving.client.wire import dump_json
 from bert_serving.server.message.envelope import Envelope
@@ -313,75 +311,3 @@ Message = Union[
     Hello, Stage, Ready, Alive, StopAsked, Drained, Resize, Load, NewVentilator, Census, Lost, Draining, Stop,
     Done, Received, Delivered, Left, NewSink, Part, Answer, Void, Rows,
 ]  # fmt: skip
-
-
-class UnknownMessage(ValueError):
-    """Frames that are no message between our own processes."""
-
-
-def encode(message: Message) -> list[Any]:
-    """Frames of a message; large ones are passed on without a copy."""
-    return _CODECS[type(message)][0](message)
-
-
-def decode(frames: Frames) -> Message:
-    """The message in `frames`. Raises UnknownMessage."""
-    try:
-        name, zero, head = bytes(frames[0]).partition(b"\0")
-        if not zero:
-            raise ValueError("nothing follows its name")
-        return _DECODERS[name](head, frames[1:])
-    except (KeyError, IndexError, ValueError, TypeError, RecursionError, struct.error) as error:
-        begin = bytes(frames[0][:20]) if frames else b""
-        raise UnknownMessage(f"no message of this service: {begin!r} ({str(error)[:100]})") from None
-
-
-_Codec = tuple[Callable[[Any], list[Any]], Callable[[bytes, Frames], Message]]
-_FORMATS = {"int": "q", "bool": "?", "float": "d"}
-"""Of numbers, by how they are written in the dataclasses."""
-_TYPES = {"int": int, "str": str, "list": list, "dict": dict}
-"""Of what JSON carries, likewise."""
-
-
-def _codec_of(kind: type[Message]) -> _Codec:
-    if issubclass(kind, (Part, Answer, Rows)):
-        return kind.to_frames, kind.of_frames
-    names = [one.name for one in fields(kind)]
-    formats = [_FORMATS.get(str(one.type)) for one in fields(kind)]
-    if None not in formats:
-        return _packed(kind, names, Struct("<" + "".join(map(str, formats))))
-    return _listed(kind, names, [_TYPES[str(one.type).partition("[")[0]] for one in fields(kind)])
-
-
-def _packed(kind: type[Message], names: list[str], packing: Struct) -> _Codec:
-    name = kind.__name__.encode() + b"\0"
-    values = attrgetter(*names) if len(names) > 1 else lambda message: [getattr(message, one) for one in names]
-
-    def to_frames(message: Message) -> list[Any]:
-        return [name + packing.pack(*values(message))]
-
-    def of_frames(head: bytes, more: Frames) -> Message:
-        if more:
-            raise ValueError("it has but one frame")
-        return kind(*packing.unpack(head))
-
-    return to_frames, of_frames
-
-
-def _listed(kind: type[Message], names: list[str], types: list[type]) -> _Codec:
-    name = kind.__name__.encode() + b"\0"
-
-    def to_frames(message: Message) -> list[Any]:
-        return [name + dump_json([getattr(message, one) for one in names])]
-
-    def of_frames(head: bytes, more: Frames) -> Message:
-        values = json.loads(head)
-        if more or type(values) is not list or [type(value) for value in values] != types:
-            raise ValueError("its fields are not those of its kind")
-        return kind(*values)
-
-    return to_frames, of_frames
-
-
-_CODECS: dict[type[Message], _Codec] = {kind: _codec_of(kind) for kind in get_args(Message)}
-_DECODERS = {kind.__name__.encode(): codec[1] for kind, codec in _CODECS.items()}

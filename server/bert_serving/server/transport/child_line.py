@@ -13,7 +13,8 @@ from typing import Any
 import zmq
 
 from bert_serving.client.frames import send
-from bert_serving.server.message.messages import Alive, Hello, Message, encode
+from bert_serving.server.message.codec import encode
+from bert_serving.server.message.messages import Alive, Hello, Message
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.lines import read
 from bert_serving.server.transport.meeting import Contact

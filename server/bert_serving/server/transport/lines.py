@@ -15,7 +15,8 @@ import zmq
 
 from bert_serving.client.frames import send
 from bert_serving.server.log import Throttle
-from bert_serving.server.message.messages import Message, UnknownMessage, decode, encode
+from bert_serving.server.message.codec import UnknownMessage, decode, encode
+from bert_serving.server.message.messages import Message
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.run_keys import RunKeys
 

@@ -24,6 +24,7 @@ from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.contract import Engine, Vectors
 from bert_serving.server.errors import HungError
 from bert_serving.server.message.assembly import Assembly
+from bert_serving.server.message.codec import encode
 from bert_serving.server.message.messages import (
     Done,
     Load,
@@ -35,7 +36,6 @@ from bert_serving.server.message.messages import (
     Rows,
     Stage,
     Stop,
-    encode,
 )
 from bert_serving.server.message.tickets import PartKey
 from bert_serving.server.transport import sockets
