@@ -10,11 +10,14 @@ from typing import Any
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.architectures.base import EncoderShape
 from bert_serving.server.engine.architectures.bert import BERT
+from bert_serving.server.engine.contract import Row
+from bert_serving.server.engine.features import FeatureMaker
 from bert_serving.server.engine.model_folder import ModelFolder, WeightFormat
 from bert_serving.server.engine.tokenization import TextTokenizer, load_tokenizer
 
 ARCHITECTURES = Path(__file__).parents[1] / "golden" / "architectures"
 CASES = json.loads((ARCHITECTURES / "cases.json").read_text("utf-8"))
+_LOADED: dict[str, TextTokenizer] = {}
 MODELS = [folder.name for folder in sorted(ARCHITECTURES.iterdir()) if folder.is_dir()]
 
 
@@ -43,3 +46,15 @@ def copy_of(name: str, folder: Path, **files: Any) -> Path:
 
 def content_of(name: str, file: str = "tokenizer") -> Any:
     return json.loads((ARCHITECTURES / name / f"{file}.json").read_text("utf-8"))
+
+
+def tiny(name: str) -> TextTokenizer:
+    """That of a tiny model, read once."""
+    return _LOADED.setdefault(name, tokenizer_of(ARCHITECTURES / name))
+
+
+def row_of(tokenizer: TextTokenizer, text: Any, limit: int = 64, **options: Any) -> Row:
+    """The row of a text, which must have one."""
+    (row,) = FeatureMaker(tokenizer, limit, **options).rows([text])
+    assert isinstance(row, Row), row
+    return row
