@@ -1,4 +1,4 @@
-"""Of a long text no more is read than its first tokens need, with tokenizers of every kind that is known to allow it."""
+"""Of a long text no more is read than its first tokens need, with each kind of tokenizer that is known to allow it."""
 
 from __future__ import annotations
 
