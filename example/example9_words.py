@@ -18,6 +18,7 @@ import numpy as np
 from arguments import get_parser, server_of
 
 from bert_serving.client import BertClient, TruncationWarning
+from bert_serving.client.checks import is_blank
 
 ASKED = [
     ("bank", "We sat on the bank of the river and watched the boats."),
@@ -46,9 +47,9 @@ def cut_words(bc: BertClient, words: list[str]) -> dict[str, list[str]]:
 
 def word_vectors(bc: BertClient, sentences: list[str]) -> list[list[tuple[str, Any]]]:
     """The words of each sentence, as they stand between blanks, with their vectors."""
-    pieces = cut_words(bc, " ".join(sentences).split())
-    # a word of invisible characters alone has no pieces
-    rows = [[word for word in sentence.split() if pieces[word]] for sentence in sentences]
+    # a word of invisible characters alone has no pieces, and would be refused
+    rows = [[word for word in sentence.split() if not is_blank(word)] for sentence in sentences]
+    pieces = cut_words(bc, [word for row in rows for word in row])
     vectors = bc.encode([[piece for word in row for piece in pieces[word]] for row in rows], is_tokenized=True)
     found = []
     for row, of_pieces in zip(rows, vectors, strict=True):

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, fields
 from typing import Any
 
-from folders import ROOT, TINY, TUNED
+from folders import GOLDEN, ROOT, TINY, TUNED
 
 from bert_serving.server.config import PoolingStrategy, ServerConfig
 
@@ -25,6 +25,7 @@ README = ROOT / "README.md"
 STANDS_FOR = {
     "/models/uncased_L-12_H-768_A-12": str(TINY),
     "/models/tuned": str(TUNED),
+    "/models/e5-base-v2": str(GOLDEN / "architectures" / "st_prompts"),
 }
 """Folders that the page speaks of, and those that take their place in tests."""
 
