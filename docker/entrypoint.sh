@@ -1,5 +1,6 @@
 #!/bin/sh
-# `docker run .. bert-as-service 2 -max_seq_len 64`: a number in front is that of workers, all else are options.
+# `docker run .. bert-as-service 2 -max_seq_len 64`: a first argument that is a number is the number of workers. All
+# other arguments are options of bert-serving-start.
 set -eu
 case "${1-}" in
     '' | *[!0-9]*) ;;

@@ -10,7 +10,7 @@ PORT = os.environ.get("BERT_SERVING_HTTP_PORT", "").strip() or "8125"
 LOCAL = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(HOST, HOST)
 
 try:
-    connection = http.client.HTTPConnection(LOCAL, int(PORT), timeout=4)
+    connection = http.client.HTTPConnection(LOCAL, int(PORT), timeout=3)
     connection.request("GET", "/health/ready")
     answer = connection.getresponse()
     text = answer.read().decode()

@@ -20,5 +20,5 @@ def get_parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def server_of(args: argparse.Namespace) -> dict[str, Any]:
-    """What these arguments are to `BertClient`."""
+    """These arguments as `BertClient` takes them."""
     return {"ip": args.ip, "port": args.port, "port_out": args.port_out}

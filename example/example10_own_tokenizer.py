@@ -1,10 +1,10 @@
-"""A tokenizer of your own: names from program code, which a regular expression cuts where their writers did.
+"""A tokenizer of your own: a regular expression splits names from program code as their authors meant them.
 
     bert-serving-start -model_dir /models/all-MiniLM-L6-v2 -show_tokens_to_client
     python example/example10_own_tokenizer.py
 
-With `is_tokenized=True` the server looks your tokens up in the vocabulary as they are. One that is not there becomes
-[UNK], and its meaning is lost: so look at what the server made of them before you trust the vectors.
+With `is_tokenized=True`, the server looks your tokens up in the vocabulary as they are. A token that is not there
+becomes [UNK], and its meaning is lost. So look at the server's tokens before you trust the vectors.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
 def tokenize(name: str) -> list[str]:
-    """`getHTTPResponse` is get, http, response. In lower case, as the vocabulary of this model is."""
+    """`getHTTPResponse` becomes get, http, response: in lower case, like this model's vocabulary."""
     return [part.lower() for part in PART.findall(name)]
 
 

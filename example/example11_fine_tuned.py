@@ -4,9 +4,9 @@ r"""A fine-tuned classifier: texts go in, probabilities of classes come out.
         -ckpt_name model.ckpt-343 -pooling_strategy CLASSIFICATION -num_labels 2
     python example/example11_fine_tuned.py "what a film" "never again"
 
-Config and vocabulary come from `-model_dir`, all weights from the checkpoint of your training in `-tuned_model_dir`,
-such as Google's `run_classifier.py` leaves one. Class i is row i of its `output_weights`, the order of the labels in
-the training; `-labels negative positive` gives them names here.
+Config and vocabulary come from `-model_dir`. All weights come from your training's checkpoint in `-tuned_model_dir`,
+such as one that Google's `run_classifier.py` wrote. Class i is row i of its `output_weights`: the order of the labels
+in the training. `-labels negative positive` gives the classes names.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TEXTS = ["what a film", "two hours that I will not get back", "the cast is good,
 
 def main() -> None:
     parser = get_parser(__doc__)
-    parser.add_argument("texts", nargs="*", default=TEXTS, help="what to classify")
+    parser.add_argument("texts", nargs="*", default=TEXTS, help="texts to classify")
     parser.add_argument("-labels", "--labels", nargs="+", help="names of the classes (default: their numbers)")
     args = parser.parse_args()
     with BertClient(**server_of(args)) as bc:

@@ -1,10 +1,10 @@
-"""Vectors over HTTP: with nothing but Python's standard library, and with the OpenAI client. No BertClient needed.
+"""Vectors over HTTP: with only Python's standard library, and with the OpenAI client. No BertClient needed.
 
     bert-serving-start -model_dir /models/all-MiniLM-L6-v2 -http_port 8125
     pip install openai
     python example/example12_http.py
 
-The server needs its packages for HTTP: `pip install './server[cpu,http]'`.
+The server needs its HTTP packages: `pip install './server[cpu,http]'`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ TIMEOUT_S = 60
 
 
 def encode(url: str, texts: list[str]) -> Any:
-    """A list of numbers for each text, from /encode, which any language can do as well."""
+    """A list of numbers for each text, from /encode. Any language can do the same."""
     body = json.dumps({"texts": texts}).encode()
     with urlopen(Request(f"{url}/encode", body, {"Content-Type": "application/json"}), timeout=TIMEOUT_S) as answer:
         return json.load(answer)["results"]
 
 
 def start_of(vectors: Any) -> str:
-    """How many vectors there are, how long, and the first numbers of the first one."""
+    """The number of vectors, their length, and the first numbers of the first one."""
     numbers = ", ".join(f"{number:.4f}" for number in vectors[0][:3])
     return f"{len(vectors)} vectors of {len(vectors[0])} numbers: [[{numbers}, .."
 
@@ -46,7 +46,7 @@ def main() -> None:
         wrong = json.load(error)["error"]
         print(f"/encode: {error.code} because of text {wrong['index']}: {wrong['message']}")
 
-    client = OpenAI(base_url=f"{url}/v1", api_key="none")  # or what -http_api_key of the server is
+    client = OpenAI(base_url=f"{url}/v1", api_key="none")  # or the server's -http_api_key
     answer = client.embeddings.create(model="bert", input=TEXTS)
     print(f"OpenAI: {start_of([item.embedding for item in answer.data])}")
     print(f"OpenAI: {answer.usage.total_tokens} tokens, [CLS] and [SEP] of each text included")

@@ -1,9 +1,9 @@
-"""asyncio: many calls at once on one connection, a call that may take only so long, and a stream.
+"""asyncio: many calls at once on one connection, a call with a time limit, and a stream.
 
     bert-serving-start -model_dir /models/all-MiniLM-L6-v2
     python example/example13_asyncio.py
 
-No threads and no batches of your own: while a call waits for its vectors, others go on.
+You need no threads and no batches of your own: while one call waits for its vectors, others go on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TOO_SHORT_S = 0.001
 
 
 async def many_at_once(bc: AsyncBertClient, headlines: list[str]) -> None:
-    """A call for each text, as a web service makes them for its visitors."""
+    """One call for each text, as in a web service with many visitors."""
     calls = [asyncio.create_task(bc.encode([headline])) for headline in headlines]
     await asyncio.sleep(0)  # lets each of them send its text
     print(f"{bc.status['num_pending_request']} of {len(calls)} calls are under way on one connection")
@@ -30,9 +30,9 @@ async def many_at_once(bc: AsyncBertClient, headlines: list[str]) -> None:
 
 
 async def at_most(bc: AsyncBertClient, headlines: list[str], timeout_s: float) -> None:
-    """Give one call up when it takes longer. The server does not learn of that and goes on computing.
+    """Give up one call when it takes longer. The server does not learn of that, and goes on computing.
 
-    It does learn of `AsyncBertClient(timeout=..)`, milliseconds for each call, and computes nothing in vain.
+    With `AsyncBertClient(timeout=..)`, milliseconds for each call, it learns of the limit and computes nothing in vain.
     """
     try:
         await asyncio.wait_for(bc.encode(headlines), timeout_s)
@@ -41,7 +41,7 @@ async def at_most(bc: AsyncBertClient, headlines: list[str], timeout_s: float) -
 
 
 async def arriving(headlines: list[str]) -> AsyncIterator[str]:
-    """Texts that come one by one, as from a socket or a queue."""
+    """Texts that arrive one by one, as from a socket or a queue."""
     for headline in headlines:
         await asyncio.sleep(0)
         yield headline

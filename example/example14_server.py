@@ -1,8 +1,8 @@
-"""A server from Python: a program that brings its own, on free ports, and takes it along when it goes.
+"""A server from Python: the program starts its own, on free ports, and stops it at the end.
 
     python example/example14_server.py -model_dir /models/all-MiniLM-L6-v2
 
-Nothing else need run. How tests can share such a server is in test_example14.py.
+Nothing else has to run. test_example14.py shows how tests share such a server.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def free_ports() -> list[int]:
 
 @contextmanager
 def running_server(model_dir: str) -> Iterator[BertClient]:
-    """A client of a server that this machine alone can reach, and that ends with the block."""
+    """A client of a server that only this machine can reach. The server stops at the end of the block."""
     port, port_out = map(str, free_ports())
     options = ["-model_dir", model_dir, "-host", "127.0.0.1", "-port", port, "-port_out", port_out, "-cpu"]
     with BertServer(get_args_parser().parse_args(options)) as server:  # ready inside the block, gone after it

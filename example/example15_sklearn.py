@@ -1,11 +1,11 @@
-"""scikit-learn: vectors as a step of a Pipeline, and cross-validation of all of it.
+"""scikit-learn: vectors as a step of a Pipeline, and cross-validation of the whole pipeline.
 
     bert-serving-start -model_dir /models/all-MiniLM-L6-v2
     pip install scikit-learn
     python example/example15_sklearn.py
 
-An estimator is cloned for each fold and pickled for other processes. So this one holds only where the server is; the
-connection is made when it is first needed, one in each process.
+scikit-learn clones an estimator for each fold, and pickles it for other processes. So this one holds only the server's
+address. Each process connects when it first needs to.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ NUM_FOLDS = 5
 
 @cache
 def connected(process_id: int, ip: str, port: int, port_out: int) -> BertClient:
-    """The connection of this process, which all its threads may share. After a fork it has to be another one."""
+    """The connection of this process. All its threads may share it. After a fork, a new one is needed."""
     return BertClient(ip, port, port_out)
 
 
 class BertVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Texts to vectors. There is nothing to fit: the model behind the server is trained already."""
+    """Texts to vectors. There is nothing to fit: the server's model is already trained."""
 
     def __init__(self, ip: str = "localhost", port: int = 5555, port_out: int = 5556) -> None:
         self.ip = ip

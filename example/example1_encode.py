@@ -3,7 +3,7 @@
     bert-serving-start -model_dir /models/all-MiniLM-L6-v2
     python example/example1_encode.py
 
-The longer the list, the more sentences a second: the server cuts it into batches and keeps all its workers busy.
+The longer the list, the more sentences a second: the server splits it into batches and keeps all its workers busy.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Send texts while others are being encoded, and take the vectors when they come.
+"""Send texts while others are being encoded, and receive the vectors as they arrive.
 
     bert-serving-start -model_dir /models/all-MiniLM-L6-v2
     python example/example2_asynchronous.py
 
-First with `encode(.., blocking=False)`, which returns at once, and `fetch`; then with `encode_async`, which takes lists
-from a generator in a thread of its own. That generator may be endless: it is asked for more lists only as fast as
-vectors are taken.
+The first part uses `encode(.., blocking=False)`, which returns at once, and `fetch`. The second part uses
+`encode_async`, which takes lists from a generator in a thread of its own. The generator may be endless: it is asked for
+more lists only as fast as you take the vectors.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NUM_BATCHES = 100
 
 
 def fetch_later(bc: BertClient, headlines: list[str]) -> None:
-    """Send some lists, then fetch what became of them, in whatever order they are done."""
+    """Send some lists, then fetch their vectors, in the order in which they are done."""
     for size in LIST_SIZES:
         bc.encode(headlines[:size], blocking=False)
         print(f"sent a list of {size}")
@@ -34,7 +34,7 @@ def fetch_later(bc: BertClient, headlines: list[str]) -> None:
 
 
 def stream(bc: BertClient, headlines: list[str]) -> None:
-    """Take vectors of lists that are still being made."""
+    """Receive vectors while more lists are still being made."""
     num_made = 0
 
     def batches() -> Iterator[list[str]]:

@@ -1,10 +1,10 @@
-"""Encode once, use the vectors in several programs: all clients with one identity receive the answers to each of them.
+"""Encode once, use the vectors in several programs: clients with the same identity receive each other's answers.
 
     bert-serving-start -model_dir /models/all-MiniLM-L6-v2
     python example/example3_broadcast.py
 
-One process encodes. Two others are clones of its client, they listen and compute something different from the same
-vectors. They could as well be on other machines, each training a model of its own.
+One process encodes. Two others have clones of its client: they listen, and each computes something else from the same
+vectors. They could also run on other machines, and each train a model of its own.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ LISTS = [
     ["She plays the violin", "My violin needs new strings", "The orchestra rehearses", "Our roof has a hole"],
 ]
 PATIENCE_S = 60
-"""A clone that hears nothing for so long gives up: somebody else has died."""
+"""A clone that hears nothing for this long gives up: another process has died."""
 
 
 def closest_pair(texts: list[str], cosines: Any) -> str:
-    """The two texts that are most alike."""
-    first, second = np.unravel_index(np.argmax(cosines - 2 * np.eye(len(texts))), cosines.shape)  # none with itself
+    """The two most similar texts."""
+    first, second = np.unravel_index(np.argmax(cosines - 2 * np.eye(len(texts))), cosines.shape)  # no text with itself
     return f"{texts[first]} / {texts[second]}"
 
 
 def odd_one_out(texts: list[str], cosines: Any) -> str:
-    """The text that is least like the others."""
+    """The text that is least similar to the others."""
     return texts[np.argmin(cosines.sum(axis=1))]
 
 
 def show(line: str) -> None:
-    """Print it in one piece, as three processes print at once."""
+    """Print the line in one piece, because three processes print at once."""
     print(f"{line}\n", end="", flush=True)
 
 
 def clone(
     compute: Callable[[list[str], Any], str], server: dict[str, Any], identity: str, everyone_listens: Barrier
 ) -> None:
-    """A process that receives the vectors that the main one asks for."""
+    """A process that receives the vectors that the main process asks for."""
     with BertClient(**server, identity=identity) as bc:
-        responses = bc.listen(timeout=1000 * PATIENCE_S)  # from this call on nothing is missed
+        responses = bc.listen(timeout=1000 * PATIENCE_S)  # nothing is missed after this call
         everyone_listens.wait(PATIENCE_S)
         num_heard = 0
         for texts, response in zip(LISTS, responses, strict=False):

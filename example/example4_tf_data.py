@@ -1,10 +1,10 @@
-"""A tf.data pipeline that encodes what it reads, on the fly.
+"""A tf.data pipeline that encodes texts on the fly.
 
     bert-serving-start -model_dir /models/all-MiniLM-L6-v2
     python example/example4_tf_data.py
 
-It reads lines of JSON, `{"text": .., "label": ..}`, and gives batches of vectors and numbers of classes, as `fit` of a
-Keras model takes them. Several batches are under way at once, each over a connection of a ConcurrentBertClient.
+It reads lines of JSON, `{"text": .., "label": ..}`, and yields batches of vectors and class numbers, as the `fit` of a
+Keras model needs them. Several batches are under way at once, each over one connection of a ConcurrentBertClient.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def write_json_lines(path: Path) -> None:
 
 
 def encoded(path: Path, bc: ConcurrentBertClient) -> Any:
-    """The dataset of vectors `[B, D]` and class numbers `[B]` of a file."""
+    """The dataset of a file: vectors `[B, D]` and class numbers `[B]`."""
     length = bc.encode(["any text"]).shape[1]
 
     def encode(lines: Any) -> tuple[Any, Any]:
@@ -43,10 +43,10 @@ def encoded(path: Path, bc: ConcurrentBertClient) -> Any:
 
     def with_vectors(lines: Any) -> tuple[Any, Any]:
         vectors, labels = tf.numpy_function(encode, [lines], [tf.float32, tf.int64])
-        return tf.ensure_shape(vectors, [None, length]), tf.ensure_shape(labels, [None])  # which Keras must know
+        return tf.ensure_shape(vectors, [None, length]), tf.ensure_shape(labels, [None])  # Keras must know the shapes
 
     options = tf.data.Options()
-    options.threading.private_threadpool_size = NUM_CALLS  # else one for each core, though all that they do is wait
+    options.threading.private_threadpool_size = NUM_CALLS  # otherwise one for each core, although they only wait
     lines = tf.data.TextLineDataset(str(path)).shuffle(1000, seed=SEED).batch(BATCH_SIZE)
     return lines.map(with_vectors, num_parallel_calls=NUM_CALLS).prefetch(NUM_CALLS).with_options(options)
 

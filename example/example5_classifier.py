@@ -1,9 +1,9 @@
-"""Train a text classifier on vectors: what a headline is about, by a small network in Keras.
+"""Train a text classifier on vectors: a small Keras network learns what a headline is about.
 
     bert-serving-start -model_dir /models/all-MiniLM-L6-v2
     python example/example5_classifier.py
 
-BERT itself is not trained, the vectors are its features. So 160 headlines and some seconds are enough.
+BERT itself is not trained: the network uses its vectors as features. So 160 headlines and some seconds are enough.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     bert-serving-start -model_dir /models/all-MiniLM-L6-v2
     python example/example6_tfrecord.py
 
-One vector a text is `[D]`. It works as well with a vector for each token, `[T, D]`, which takes T times the space:
+A text's vector is `[D]`. The script also works with a vector for each token, `[T, D]`, which takes T times the space:
 
     bert-serving-start -model_dir /models/all-MiniLM-L6-v2 -pooling_strategy NONE -max_seq_len 32
     python example/example6_tfrecord.py
@@ -23,7 +23,7 @@ from bert_serving.client import BertClient
 
 
 def write(path: Path, vectors: Any, labels: list[str]) -> None:
-    """One record for each text: its vector or vectors, and its class."""
+    """Write a record for each text: its vector or vectors, and its class."""
     with tf.io.TFRecordWriter(str(path)) as writer:
         for vector, label in zip(vectors, labels, strict=True):
             feature = {
@@ -34,7 +34,7 @@ def write(path: Path, vectors: Any, labels: list[str]) -> None:
 
 
 def read(path: Path, shape: tuple[int, ...]) -> Any:
-    """The dataset of what was written. The file has only the numbers in a row: `shape` gives them their form again."""
+    """The dataset in the file. The file has only flat lists of numbers: `shape` restores their form."""
     about = {"vector": tf.io.FixedLenFeature(shape, tf.float32), "label": tf.io.FixedLenFeature([], tf.string)}
     return tf.data.TFRecordDataset(str(path)).map(lambda record: tf.io.parse_single_example(record, about))
 

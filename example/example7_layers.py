@@ -1,10 +1,10 @@
-"""Look at the layers of BERT: a picture for each pooling strategy, in it a panel for each layer with every headline.
+"""Look at the layers of BERT: a picture for each pooling strategy, with a panel for each layer.
 
     python example/example7_layers.py -model_dir /models/uncased_L-12_H-768_A-12
 
-There is no `bert-serving-start` here: it starts its servers itself, one for each strategy, and takes the options of
-that command. A server puts all layers side by side into one vector, which is cut into its layers here. Of each layer
-the picture shows the two directions in which the vectors differ most (PCA).
+You need no server: the script starts one for each strategy, and takes the options of `bert-serving-start`. A server
+puts all layers side by side into one vector, and the script splits it into layers again. Each panel has a dot for every
+headline, along the two directions in which the layer's vectors differ most (PCA).
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from bert_serving.server.helper import get_args_parser
 
 STRATEGIES = ("REDUCE_MEAN", "REDUCE_MAX", "CLS_TOKEN")
 LOOKS = (("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "^"), ("#CC79A7", "D"))
-"""Colours of Okabe and Ito, which the colour-blind can tell apart, and markers for a print in black and white."""
+"""Colours of Okabe and Ito, which colour-blind people can tell apart, and markers for black-and-white prints."""
 PANEL_INCHES, DOTS_PER_INCH = 3.5, 100
 
 
 def read_arguments(*more: str) -> argparse.Namespace:
-    """What the command line says, the options of `bert-serving-start` and ours, and `more` of the former."""
+    """The command line, with the options of `bert-serving-start` and this script's own, and `more` of the former."""
     parser = get_args_parser()
     parser.prog, parser.description, parser.epilog = Path(__file__).name, __doc__, None
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -41,14 +41,14 @@ def read_arguments(*more: str) -> argparse.Namespace:
 
 
 def num_layers_of(model_dir: Path) -> int:
-    """What Google's or Hugging Face's config of the model says."""
+    """The number of layers in Google's or Hugging Face's config of the model."""
     google = model_dir / "bert_config.json"
     config = google if google.exists() else model_dir / "config.json"
     return int(json.loads(config.read_text("utf-8"))["num_hidden_layers"])
 
 
 def encode_in_layers(texts: list[str], strategy: str, num_layers: int) -> list[Any]:
-    """The vectors that each layer gives to the texts, from the first layer to the last."""
+    """The vectors of the texts in each layer, from the first layer to the last."""
     from_the_last = [str(-number) for number in range(num_layers, 0, -1)]
     as_pooled = ["-no_normalize", "-pooling_strategy", strategy, "-pooling_layer", *from_the_last]
     args = read_arguments("-host", "127.0.0.1", *as_pooled)
@@ -63,7 +63,7 @@ def in_two_dimensions(vectors: Any) -> tuple[Any, float]:
 
 
 def draw(layers: list[Any], labels: list[str], title: str, path: Path) -> None:
-    """One picture with a panel for each layer."""
+    """Draw one picture with a panel for each layer."""
     num_columns = math.ceil(math.sqrt(len(layers)))
     num_rows = math.ceil(len(layers) / num_columns)
     size = PANEL_INCHES * num_columns, PANEL_INCHES * num_rows + 1  # an inch for title and legend

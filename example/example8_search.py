@@ -1,9 +1,9 @@
-"""A search engine in three minutes: ask in your own words, and get the answers of the FAQ in README.md.
+"""A search engine in three minutes: ask in your own words, and get answers from docs/faq.md.
 
     bert-serving-start -model_dir /models/all-MiniLM-L6-v2
     python example/example8_search.py
 
-It asks for questions until you press Enter alone, or Ctrl-D. For a single one:
+It asks for questions until you press Enter without typing, or Ctrl-D. To ask a single question:
 
     python example/example8_search.py --query "how do I make the service go away?"
 """
@@ -20,23 +20,23 @@ from arguments import get_parser, server_of
 
 from bert_serving.client import BertClient
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+FAQ = Path(__file__).resolve().parents[1] / "docs" / "faq.md"
 NUM_MATCHES = 5
 
 
 def read_faq(page: str) -> list[tuple[str, str]]:
-    """The questions, which are headings, each with the first paragraph of its answer."""
-    return re.findall(r"^##### \*\*Q:\*\* (.+?)\s*\n\n(.+?)\s*(?:\n\n|\Z)", page, re.MULTILINE | re.DOTALL)
+    """The questions, which are headings of the third level, each with the first paragraph of its answer."""
+    return re.findall(r"^### (.+?)\s*\n\n(.+?)\s*(?:\n\n|\Z)", page, re.MULTILINE | re.DOTALL)
 
 
 def encode(bc: BertClient, texts: list[str]) -> Any:
-    """Vectors of length 1, whose products are cosines, whatever the server does."""
+    """Vectors of length 1, whatever the server does: their products are cosines."""
     vectors = bc.encode(texts)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def typed() -> Iterator[str]:
-    """What is typed, until an empty line or the end of the input."""
+    """The lines typed, until an empty line or the end of the input."""
     while True:
         try:
             query = input("\nyour question: ").strip()
@@ -50,12 +50,12 @@ def typed() -> Iterator[str]:
 
 def main() -> None:
     parser = get_parser(__doc__)
-    parser.add_argument("-query", "--query", help="one question, instead of asking for them")
+    parser.add_argument("-query", "--query", help="one question, instead of a prompt")
     args = parser.parse_args()
-    faq = read_faq(README.read_text("utf-8"))
+    faq = read_faq(FAQ.read_text("utf-8"))
     with BertClient(**server_of(args)) as bc:
         questions = encode(bc, [question for question, _ in faq])
-        print(f"{len(faq)} questions of README.md are encoded")
+        print(f"{len(faq)} questions of docs/faq.md are encoded")
         for query in [args.query] if args.query else typed():
             scores = questions @ encode(bc, [query])[0]
             best = scores.argsort()[::-1][:NUM_MATCHES]

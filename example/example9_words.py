@@ -1,12 +1,12 @@
-r"""A vector for each word: the mean of those of its word pieces. "mouse" means what its sentence makes of it.
+r"""A vector for each word: the mean of the vectors of its word pieces. The sentence decides what "mouse" means.
 
     bert-serving-start -model_dir /models/all-MiniLM-L6-v2 -pooling_strategy NONE -max_seq_len NONE \
         -show_tokens_to_client
     python example/example9_words.py
 
-BERT's tokens are not your words: it lower-cases, cuts punctuation off, and cuts a word that it does not know into
-pieces (`touch`, `##pad`). To match their texts with your words is guesswork. So ask first how each word is cut, and
-then send the pieces: it is known then which of them belong together.
+BERT's tokens are not your words. BERT lower-cases words, splits off punctuation, and splits an unknown word into pieces
+(`touch`, `##pad`). Matching these pieces with your words would be guesswork. So the script first asks how each word is
+split, and then sends the pieces: then it knows which pieces belong together.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ def cut_words(bc: BertClient, words: list[str]) -> dict[str, list[str]]:
 
 
 def word_vectors(bc: BertClient, sentences: list[str]) -> list[list[tuple[str, Any]]]:
-    """The words of each sentence, as they stand between blanks, with their vectors."""
-    # a word of invisible characters alone has no pieces, and would be refused
+    """The words of each sentence, split at blanks, with their vectors."""
+    # a word with only invisible characters has no pieces, and would be refused
     rows = [[word for word in sentence.split() if not is_blank(word)] for sentence in sentences]
     pieces = cut_words(bc, [word for row in rows for word in row])
     vectors = bc.encode([[piece for word in row for piece in pieces[word]] for row in rows], is_tokenized=True)
     found = []
     for row, of_pieces in zip(rows, vectors, strict=True):
         ends = np.cumsum([len(pieces[word]) for word in row])
-        parts = np.split(of_pieces[1:], ends)[:-1]  # [CLS] stands before them, [SEP] and padding in the last part
+        parts = np.split(of_pieces[1:], ends)[:-1]  # [CLS] comes before them, [SEP] and padding are in the last part
         found.append([(word, part.mean(axis=0)) for word, part in zip(row, parts, strict=True)])
     return found
 
@@ -65,7 +65,7 @@ def cosine(a: Any, b: Any) -> float:
 
 def main() -> None:
     args = get_parser(__doc__).parse_args()
-    warnings.simplefilter("error", TruncationWarning)  # words of a sentence that is cut would get wrong vectors
+    warnings.simplefilter("error", TruncationWarning)  # the words of a cut sentence would get wrong vectors
     with BertClient(**server_of(args)) as bc:
         asked = word_vectors(bc, [sentence for _, sentence in ASKED])
         others = word_vectors(bc, OTHERS)

@@ -1,8 +1,8 @@
-"""A server as a fixture of pytest: started once, on free ports, for all tests that ask for it.
+"""A server as a pytest fixture: started once, on free ports, for all tests that use it.
 
     BERT_MODEL_DIR=/models/all-MiniLM-L6-v2 pytest example/test_example14.py
 
-Without BERT_MODEL_DIR they are skipped.
+Without BERT_MODEL_DIR, the tests are skipped.
 """
 
 from __future__ import annotations

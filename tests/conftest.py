@@ -26,8 +26,9 @@ pytest_plugins = ["model_fixtures"]
 
 
 def pytest_configure() -> None:
-    """A shell lets what it starts in the background ignore SIGINT, and so would all that tests start."""
+    """A shell lets what it starts in the background ignore SIGINT, nohup SIGHUP, and so would all that tests start."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 # no verdict hangs on how fast the machine is just now

@@ -11,7 +11,7 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ import numpy as np
 from bert_serving.client import BertClient
 from compare import sources
 from compare.protocol import serve, texts_of, timed
-from compare.texts import sentences
+from compare.texts import ranking, sentences
 
 PAUSE_S = 0.05
 """Between two sentences beside a bulk client: a person or a search box, not a loop."""
@@ -47,11 +47,11 @@ class Load:
             client.encode(self._short[:1])
         return {}
 
-    def bulk(self, count: int, save: str = "") -> dict[str, Any]:
-        """One big call; its vectors go to a file if one is named."""
+    def bulk(self, count: int, save: str = "", asked: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """One big call, with what else is asked of it; its vectors go to a file if one is named."""
         with self._client() as client:
             begin = time.perf_counter()
-            vectors = client.encode(self._texts[:count])
+            vectors = client.encode(self._texts[:count], **(asked or {}))
             took_s = time.perf_counter() - begin
         if save:
             np.save(save, np.asarray(vectors, np.float32))
@@ -84,6 +84,18 @@ class Load:
         if len(took) < clients * calls:
             raise RuntimeError(f"only {len(took)} of {clients * calls} calls were answered")
         return {"rate": len(took) / whole_s, "p50_ms": statistics.median(took) * 1e3}
+
+    def ranked(self, number: int) -> dict[str, Any]:
+        """What the server's cross-encoder makes of one ranking."""
+        with self._client() as client:
+            return {"hits": client.rank(*ranking(self._texts, number))}
+
+    def rank(self, calls: int) -> dict[str, Any]:
+        """One ranking a call, each of other documents."""
+        asked = [ranking(self._texts, number) for number in range(calls)]
+        with self._client() as client:
+            took = [timed(partial(client.rank, *one)) for one in asked]
+        return {"mean_ms": statistics.mean(took) * 1e3}
 
     def mixed(self, calls: int, bulk: int) -> dict[str, Any]:
         """One sentence a call, beside a client that sends one big call after the other."""
@@ -129,7 +141,7 @@ def _side_by_side(actions: Sequence[Callable[[], None]]) -> None:
 def main() -> None:
     sources.check(sources.CLIENT)
     load = Load(int(sys.argv[1]), int(sys.argv[2]), texts_of(sys.argv[3]))
-    names = ("warm_up", "bulk", "bulks", "single", "many", "mixed")
+    names = ("warm_up", "bulk", "bulks", "single", "many", "mixed", "ranked", "rank")
     serve({name: getattr(load, name) for name in names})
 
 

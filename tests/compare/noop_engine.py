@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,10 @@ class NoopEngine:
     def __init__(self, lanes: int) -> None:
         self.lanes = lanes
 
-    def features(self, texts: Texts) -> list[Row | str]:
+    def fingerprint_with(self, wanted: object) -> str:
+        return self.fingerprint
+
+    def features(self, texts: Texts, wanted: object = None) -> list[Any]:
         lengths = [len(text.split() if isinstance(text, str) else text) for text in texts]
         return [Row([0] * length, length, ()) for length in lengths]
 
@@ -39,7 +43,7 @@ class NoopEngine:
     def compiles(self, rows: Sequence[Row]) -> bool:
         return False
 
-    def run(self, rows: Sequence[Row]) -> Vectors:
+    def run(self, rows: Sequence[Row], *, alone: bool = False) -> Vectors:
         return np.zeros((len(rows), DIM), np.float32)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""This server's engine alone, in process: own_engine MODEL_FOLDER TEXTS.json DTYPE
+"""This server's engine alone, in process: own_engine MODEL_FOLDER TOKENS TEXTS.json DTYPE
 
 It has the lanes that a worker would have, and texts in micro-batches as large as a worker's, sorted by length. It is
 asked as the peers are, see `peer`.
@@ -12,6 +12,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from functools import partial
+from inspect import signature
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -23,6 +24,7 @@ from bert_serving.server.engine import tensorflow_engine
 from bert_serving.server.engine.contract import Row
 from bert_serving.server.engine.tensorflow_engine import TensorFlowEngine
 from bert_serving.server.worker.encoder import CPU_BATCH_TOKENS
+from compare.encoder import MOST_TOKENS
 from compare.protocol import pin, serve, texts_of, timed
 from compare.texts import sentences
 
@@ -32,11 +34,11 @@ def has_dtypes() -> bool:
     return "dtype" in {option.name for option in fields(ServerConfig)}
 
 
-def load_engine(folder: str, dtype: str, lanes: int) -> TensorFlowEngine:
-    """The engine as a worker loads it."""
+def load_engine(folder: str, dtype: str, lanes: int, tokens: int = MOST_TOKENS) -> TensorFlowEngine:
+    """The engine as a worker loads it, for texts of at most so many tokens."""
     os.environ.update(device_environment(None, verbose=False))
     typed = {"dtype": dtype} if has_dtypes() else {}
-    given = {"model_dir": folder, "cpu": True, "max_seq_len": 128, "pooling_layer": [-1], "no_normalize": True}
+    given = {"model_dir": folder, "cpu": True, "max_seq_len": tokens, "pooling_layer": [-1], "no_normalize": True}
     with TemporaryDirectory(prefix="compare-") as graphs:
         values = {**given, **typed, "graph_tmp_dir": graphs}
         config = tensorflow_engine.resolve(ServerConfig.from_mapping(values))
@@ -62,6 +64,8 @@ class OwnEngine:
         self._texts = texts
         self._short = sentences(texts)
         self._lanes = ThreadPoolExecutor(engine.lanes)
+        # an earlier engine is told nothing of that
+        self._alone = {"alone": True} if "alone" in signature(engine.run).parameters else {}
 
     def warm_up(self, kind: str) -> dict[str, Any]:
         """Loading encoded a sentence already."""
@@ -84,7 +88,8 @@ class OwnEngine:
         return {"p50_ms": statistics.median(took) * 1e3}
 
     def _vector(self, text: str) -> Any:
-        return self._engine.run(self._rows([text]))
+        """As a worker has it done that has nothing else to do."""
+        return self._engine.run(self._rows([text]), **self._alone)
 
     def _rows(self, texts: list[str]) -> list[Row]:
         return [row for row in self._engine.features(texts) if isinstance(row, Row)]
@@ -99,9 +104,9 @@ class OwnEngine:
 
 
 def main() -> None:
-    folder, texts, dtype = sys.argv[1:]
+    folder, tokens, texts, dtype = sys.argv[1:]
     lanes = pin()
-    own = OwnEngine(load_engine(folder, dtype, lanes), texts_of(texts))
+    own = OwnEngine(load_engine(folder, dtype, lanes, int(tokens)), texts_of(texts))
     serve({"warm_up": own.warm_up, "bulk": own.bulk, "single": own.single})
 
 

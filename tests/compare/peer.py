@@ -1,7 +1,7 @@
 """What the in-process engines share: texts in, one mean vector a text out, in the way that suits such an engine best.
 
 All texts are tokenized first, sorted by their number of tokens and run in batches of 32. Runs in the peers' own
-environments, which have `numpy` and `tokenizers`.
+environments, which have `numpy` and `tokenizers`. The tokenizer is what `peer_inputs` wrote.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import importlib
 import statistics
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,21 +19,23 @@ from compare.texts import sentences
 
 Array = np.ndarray[Any, Any]
 Forward = Callable[[Array, Array], Array]
-"""Token ids and mask, int64 `[B, T]` each, to the last layer, float32 `[B, T, H]`."""
+"""Token ids and mask, int64 `[B, T]` each, to the last layer, float32 `[B, T, H]`.
+
+That is all of its inputs: positions are the model's own work, and so are types where it has some, 0 for a lone text.
+"""
 
 BATCH = 32
-MAX_TOKENS = 128
 
 
 class Peer:
     """One engine; each of its `kinds` is a numeric type that it computes in."""
 
-    def __init__(self, kinds: Mapping[str, Forward], tokenizer: Path, texts: list[str]) -> None:
+    def __init__(self, kinds: Mapping[str, Forward], tokenizer: str, texts: list[str]) -> None:
         self._kinds = kinds
         self._texts = texts
         self._short = sentences(texts)
-        self._tokenizer: Any = importlib.import_module("tokenizers").Tokenizer.from_file(str(tokenizer))
-        self._tokenizer.enable_truncation(MAX_TOKENS)
+        self._tokenizer: Any = importlib.import_module("tokenizers").Tokenizer.from_file(tokenizer)
+        self._padding: int = self._tokenizer.padding["pad_id"]
         self._tokenizer.no_padding()
 
     def warm_up(self, kind: str) -> dict[str, Any]:
@@ -65,18 +66,18 @@ class Peer:
         order = sorted(range(len(rows)), key=lambda index: -len(rows[index]))
         vectors: list[Array] = []
         for first in range(0, len(order), BATCH):
-            ids, mask = padded([rows[index] for index in order[first : first + BATCH]])
+            ids, mask = padded([rows[index] for index in order[first : first + BATCH]], self._padding)
             vectors.append(mean(forward(ids, mask), mask))
         result = np.concatenate(vectors)
         result[order] = result.copy()
         return result
 
 
-def padded(rows: list[list[int]]) -> tuple[Array, Array]:
-    """Ids and mask, `[B, T]` each; the padding's id is 0."""
+def padded(rows: list[list[int]], padding: int) -> tuple[Array, Array]:
+    """Ids and mask, `[B, T]` each; `padding` is the id that fills up."""
     longest = max(map(len, rows))
     mask = (np.arange(longest) < np.array([len(row) for row in rows])[:, None]).astype(np.int64)
-    ids = np.zeros_like(mask)
+    ids = np.full_like(mask, padding)
     ids[mask == 1] = np.concatenate(rows)
     return ids, mask
 
@@ -89,7 +90,7 @@ def mean(layer: Array, mask: Array) -> Array:
     return sums
 
 
-def run(kinds: Mapping[str, Forward], tokenizer: Path, texts: str) -> None:
+def run(kinds: Mapping[str, Forward], tokenizer: str, texts: str) -> None:
     """Serve the comparison until it is done."""
     peer = Peer(kinds, tokenizer, texts_of(texts))
     serve({"warm_up": peer.warm_up, "bulk": peer.bulk, "single": peer.single})

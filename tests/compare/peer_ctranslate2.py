@@ -1,4 +1,4 @@
-"""CTranslate2 in process: peer_ctranslate2 MODEL_FOLDER TEXTS.json CONVERTED_FOLDER KIND,..
+"""CTranslate2 in process: peer_ctranslate2 TOKENIZER TEXTS CONVERTED_FOLDER KIND,..
 
 The folder is that of `ct2-transformers-converter`.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,11 +27,11 @@ def forward_of(kind: str, ctranslate2: Any, folder: str, threads: int) -> Forwar
 
 
 def main() -> None:
-    folder, texts, converted, kinds = sys.argv[1:]
+    tokenizer, texts, converted, kinds = sys.argv[1:]
     threads = pin()
     ctranslate2: Any = importlib.import_module("ctranslate2")
     forwards = {kind: forward_of(kind, ctranslate2, converted, threads) for kind in kinds.split(",")}
-    run(forwards, Path(folder) / "tokenizer.json", texts)
+    run(forwards, tokenizer, texts)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """ONNX Runtime in process, float32, the graph fused by its own transformer optimizer.
 
-python -m compare.peer_onnxruntime MODEL_FOLDER TEXTS.json MODEL.onnx      serve; see `peer`
-python -m compare.peer_onnxruntime MODEL_FOLDER --export MODEL.onnx        write that file first
+python -m compare.peer_onnxruntime --export MODEL_FOLDER MODEL.onnx    write that file first
+python -m compare.peer_onnxruntime TOKENIZER TEXTS MODEL.onnx          serve; see `peer`
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from compare.protocol import pin
 
 
 def export(folder: Path, file: str) -> None:
-    """Write and fuse the graph. A process of its own: PyTorch's threads must not stand beside the runtime's."""
+    """Write and fuse the graph, and print a note if the optimizer left some of it as it was.
+
+    A process of its own: PyTorch's threads must not stand beside the runtime's.
+    """
     torch: Any = importlib.import_module("torch")
     optimizer: Any = importlib.import_module("onnxruntime.transformers.optimizer")
     transformers: Any = importlib.import_module("transformers")
@@ -41,14 +44,16 @@ def export(folder: Path, file: str) -> None:
     )  # fmt: skip
     size = {"num_heads": model.config.num_attention_heads, "hidden_size": model.config.hidden_size}
     fused = optimizer.optimize_model(file, model_type="bert", **size)
-    print("fused:", fused.get_fused_operator_statistics(), file=sys.stderr)
     fused.save_model_to_file(file)
+    attentions, layers = fused.get_fused_operator_statistics()["Attention"], model.config.num_hidden_layers
+    if attentions < layers:
+        print(f"ONNX Runtime's optimizer fused the attention of {attentions} layers out of {layers}")
 
 
 def main() -> None:
-    folder, texts, file = sys.argv[1:]
-    if texts == "--export":
-        export(Path(folder), file)
+    tokenizer, texts, file = sys.argv[1:]
+    if tokenizer == "--export":
+        export(Path(texts), file)
         return
     threads = pin()
     onnxruntime: Any = importlib.import_module("onnxruntime")
@@ -60,7 +65,7 @@ def main() -> None:
         result: Array = session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
         return result
 
-    run({"float32": forward}, Path(folder) / "tokenizer.json", texts)
+    run({"float32": forward}, tokenizer, texts)
 
 
 if __name__ == "__main__":

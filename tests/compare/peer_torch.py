@@ -1,4 +1,4 @@
-"""PyTorch with Hugging Face transformers, in process: peer_torch MODEL_FOLDER TEXTS.json KIND,..
+"""PyTorch with Hugging Face transformers, in process: peer_torch TOKENIZER TEXTS MODEL_FOLDER KIND,..
 
 `bfloat16` has its weights turned once, `autocast` turns what it multiplies, which keeps more of the numbers.
 """
@@ -31,12 +31,12 @@ def forward_of(kind: str, torch: Any, folder: Path) -> Forward:
 
 
 def main() -> None:
-    folder, texts, kinds = sys.argv[1:]
+    tokenizer, texts, folder, kinds = sys.argv[1:]
     threads = pin()
     torch: Any = importlib.import_module("torch")
     torch.set_num_threads(threads)
     forwards = {kind: forward_of(kind, torch, Path(folder)) for kind in kinds.split(",")}
-    run(forwards, Path(folder) / "tokenizer.json", texts)
+    run(forwards, tokenizer, texts)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -67,6 +67,18 @@ class Process:
     def end_of_log(self) -> str:
         """The last lines, to say why it failed."""
         return self.log.read_text(errors="replace")[-1500:]
+
+    def wait_until(self, is_ready: Callable[[], bool], what: str) -> None:
+        """Until it serves. Missing, and it is stopped, if it ended or took too long."""
+        end_s = time.monotonic() + START_TIMEOUT_S
+        try:
+            while not is_ready():
+                if self.popen.poll() is not None or time.monotonic() > end_s:
+                    raise Missing(f"{what} did not start: {self.end_of_log()}")
+                time.sleep(0.2)
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """End it, first politely."""
@@ -151,15 +163,7 @@ class Server(Process):
         super().__init__([*start, *options, *ports], environment(sources, **variables))
 
     def __enter__(self) -> Server:
-        deadline_s = time.monotonic() + START_TIMEOUT_S
-        try:
-            while READY not in self.log.read_text(errors="replace"):
-                if self.popen.poll() is not None or time.monotonic() > deadline_s:
-                    raise Missing(f"a server did not start: {self.end_of_log()}")
-                time.sleep(0.2)
-        except BaseException:
-            self.stop()
-            raise
+        self.wait_until(lambda: READY in self.log.read_text(errors="replace"), "a server")
         return self
 
     def cpu_s(self, but: Collection[int] = ()) -> float:

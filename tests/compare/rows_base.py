@@ -111,7 +111,7 @@ def rows(setup: Setup, wanted: set[int], commits: Mapping[str, Commit]) -> list[
 def _options(setup: Setup, wanted: set[int]) -> list[str]:
     """Those that rows 3 to 5 and 9 have beside 1.10 and engines in process, too."""
     if 9 in wanted:
-        return ["-cpu", "-max_seq_len", "128", *ALL_LAYERS, "-model_dir", setup.hugging_face_model]
+        return ["-cpu", "-max_seq_len", "128", *ALL_LAYERS, "-model_dir", str(setup.encoder.folder)]
     return ["-cpu", "-num_worker", "1", "-max_seq_len", "128", "-model_dir", setup.google_model]
 
 

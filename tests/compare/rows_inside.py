@@ -1,10 +1,11 @@
-"""Rows 10 to 12: this server against itself and against what its parts could do at best."""
+"""Rows 10 to 13: this server against itself and against what its parts could do at best."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import Any
 
 from compare.checkpoint import BERT_BASE, write_random
 from compare.contenders import start_service
@@ -20,11 +21,21 @@ TITLES = {
     10: "matrix products inside the engine vs the bare products, BERT-base, 32 rows x 128 tokens",
     11: "bulk, one worker for each core vs one worker with a lane for each",
     12: "what the messages cost, an engine that computes nothing",
+    13: "views of equal depth, bulk through the service, float32",
 }
+ASKED: dict[str, dict[str, Any]] = {
+    "three views": {"views": [{"pooling": name} for name in ("REDUCE_MEAN", "REDUCE_MAX", "CLS_TOKEN")]},
+    "one view": {"pooling": "REDUCE_MAX"},
+    "no options": {},
+}
+"""What is asked of the texts: the server's own pooling is REDUCE_MEAN, and a lone view like that is no other way."""
+MOST_TIMES = 1.15
+"""Three views take at most so many times as long as one."""
+WARM_UP_TEXTS = 64
 
 
 def rows(setup: Setup, wanted: set[int]) -> list[Row]:
-    makers = {10: _matrix_products, 11: _workers, 12: _messages}
+    makers = {10: _matrix_products, 11: _workers, 12: _messages, 13: _views}
     return [row for number in sorted(wanted) for row in makers[number](setup)]
 
 
@@ -83,3 +94,29 @@ def _messages(setup: Setup) -> list[Row]:
             note=f"time over number of requests, the clients' share included; one request waits {waited:.1f} ms (p50)",
         ),
     ]  # fmt: skip
+
+
+def _views(setup: Setup) -> list[Row]:
+    figures: dict[str, list[float]] = {name: [] for name in ASKED}
+    with ExitStack() as opened:
+        service = start_service(setup, opened, "float32")
+        for asked in ASKED.values():
+            service.bulk(WARM_UP_TEXTS, asked=asked)
+        for _ in range(setup.rounds):
+            for name, asked in ASKED.items():
+                figures[name].append(service.bulk(setup.sizes.bulk, asked=asked))
+                setup.record(f"bulk, {name}", figures[name][-1], "texts/s")
+    three, one, none = (Side(name, tuple(found)) for name, found in figures.items())
+    return [
+        views_row("13a", three, one, MOST_TIMES),
+        views_row("13b", three, none),
+        views_row("13c", one, none),
+    ]
+
+
+def views_row(number: str, ours: Side, other: Side, most: float | None = None) -> Row:
+    """One way to ask beside another; the note says how often as long it takes, and whether that is at most `most`."""
+    times = other.median / ours.median
+    goal = "" if most is None else f", {'at most' if times <= most else 'NOT at most'} {most}"
+    note = f"takes {times:.2f} times as long{goal}"
+    return Row(number, f"{TITLES[13]}: {ours.name} vs {other.name}", "texts/s", ours, other, note=note)

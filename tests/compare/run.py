@@ -1,9 +1,12 @@
 """`make compare`: this server beside 1.10 and beside engines in process, on this machine, as ratios of one run.
 
-    make compare ARGS="[--base COMMIT] [--rounds N] [--only 1,3,6-8] [--quick] [--out DIR]"
+    make compare ARGS="[--base COMMIT | --model FOLDER] [--rounds N] [--only 1,3,6-8] [--quick] [--out DIR]"
 
 Contestants take turns, A B A B, and each figure is the median over the rounds. Prints the table and writes it as
 Markdown and JSON.
+
+With --model it is rows 6 to 9 and 15 alone, with the encoder of that folder in MiniLM's place. Engines in process that
+do not take it are left out, and so are those whose vectors are not ours.
 
 With --base it is this server as it stands here beside the one of an earlier commit, and nobody else: rows 3, 4, 5, 9
 and 12. Two servers of that commit are measured: what they differ by is the spread, and only what lies beyond it counts
@@ -28,35 +31,39 @@ from typing import Any, TypeVar
 from environments import Missing, versions_of
 from folders import ROOT
 
-from compare import commits, rows_base, rows_engines, rows_inside, rows_legacy, texts
+from compare import commits, rows_base, rows_engines, rows_http, rows_inside, rows_legacy, rows_rank, texts
+from compare.encoder import NoModel
 from compare.protocol import cores
 from compare.setup import QUICK, Setup, Sizes
 from compare.sources import WrongSources
 from compare.table import Report, Row, chosen_rows
 from compare.verdict import Beside, BesideReport
 
-GROUPS = (rows_legacy, rows_engines, rows_inside)
+GROUPS = (rows_legacy, rows_engines, rows_inside, rows_rank, rows_http)
 TITLES: dict[int, str] = {number: title for group in GROUPS for number, title in group.TITLES.items()}
 AnyRow = TypeVar("AnyRow", Row, Beside)
 
 
 def main() -> int:
     """Exit status 1 if nothing at all could be measured; for what it is with a base see above."""
-    args = _parsed()
+    args = parsed()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow writes the models
     sizes = QUICK if args.quick else Sizes()
     with tempfile.TemporaryDirectory(prefix="compare-") as folder:
-        setup = Setup(1 if args.quick else args.rounds, sizes, Path(folder))
+        setup = Setup(1 if args.quick else args.rounds, sizes, Path(folder), args.model)
         begin_s = time.monotonic()
         try:
             report = _beside_base(setup, args) if args.base else _beside_others(setup, args)
         except (commits.NoCommit, WrongSources) as error:
             print(f"--base {args.base}: {error}", file=sys.stderr)
             return 2
+        except NoModel as error:
+            print(f"--model {args.model}: {error}", file=sys.stderr)
+            return 2
         report.about["minutes"] = round((time.monotonic() - begin_s) / 60, 1)
     if args.quick:
         report.about["--quick"] = "one small round, which shows that it works and not how fast it is"
-    _write(report, args.out, "base" if args.base else "compare")
+    _write(report, args.out, "base" if args.base else "model" if args.model else "compare")
     return 0 if _is_good(report, args.quick) else 1
 
 
@@ -91,9 +98,13 @@ def _is_good(report: Report | BesideReport, is_quick: bool) -> bool:
     return all(row.figures for row in report.rows) if is_quick else report.is_good
 
 
-def _parsed() -> argparse.Namespace:
+def parsed() -> argparse.Namespace:
+    """What the command line asks for."""
     parser = argparse.ArgumentParser(prog="make compare", description=__doc__, formatter_class=_AsWritten)
     parser.add_argument("--base", default="", metavar="COMMIT", help="compare with this commit's server, and no other")
+    parser.add_argument(
+        "--model", type=Path, metavar="FOLDER", help="rows 6 to 9 and 15 with the encoder of this folder"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured (default: 3)")
     parser.add_argument("--only", default="", help="rows to measure, such as 1,3,6-8 (default: all)")
     parser.add_argument("--quick", action="store_true", help="one small round, to see whether it works")
@@ -101,11 +112,20 @@ def _parsed() -> argparse.Namespace:
     args = parser.parse_args()
     if args.rounds < 1:
         parser.error("--rounds must be at least 1")
+    if args.base and args.model:
+        parser.error("--base and --model cannot be combined")
     try:
-        args.only = chosen_rows(args.only, rows_base.TITLES if args.base else TITLES)
+        args.only = chosen_rows(args.only, _titles(args))
     except ValueError as error:
         parser.error(f"--only: {error}")
     return args
+
+
+def _titles(args: argparse.Namespace) -> dict[int, str]:
+    """Of the rows that may be chosen."""
+    if args.base:
+        return rows_base.TITLES
+    return rows_engines.TITLES if args.model else TITLES
 
 
 class _AsWritten(argparse.RawDescriptionHelpFormatter):
@@ -137,7 +157,7 @@ def _about(setup: Setup) -> dict[str, Any]:
     return {
         "machine": f"{model}, {len(cores())} cores, Python {platform.python_version()}",
         "this server": _named(own),
-        "model": "all-MiniLM-L6-v2, real weights",
+        "model": setup.encoder.name,
         "texts": f"{len(setup.passages)} passages of {texts.source()}; words: {counts}",
         "rounds": setup.rounds,
     }

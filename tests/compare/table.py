@@ -9,6 +9,8 @@ from typing import Any
 
 QUALITY = 0.9998
 """A short float counts as good enough if every text's cosine to the same engine's float32 is above this."""
+BFLOAT16 = ("bfloat16", "autocast")
+"""The numeric types of peers that are such a one."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,12 @@ class Row:
 
 @dataclass(frozen=True)
 class PeerResult:
-    """An in-process engine at the better of its arrangements."""
+    """An in-process engine at the better of its arrangements, computing in a type of that `kind`."""
 
     name: str
     side: Side
     worst_cosine: float | None
+    kind: str = "float32"
 
 
 @dataclass
@@ -97,6 +100,17 @@ class Report:
             lines += ["", "| in process, bulk | texts/s | worst cosine to its float32 |", "|---|---|---|"]
             lines += [f"| {peer.name} | {peer.side.median:.0f} | {_cosine(peer.worst_cosine)} |" for peer in self.peers]
         return "\n".join([*lines, "", *about_lines(self.about), ""])
+
+
+def good_enough(peers: Collection[PeerResult], ours: float) -> list[Side]:
+    """Those with float32 or a worst cosine above QUALITY.
+
+    If ours is not above it, there is a model that bfloat16 does not suit, and whoever computes in it is good enough.
+    """
+    held = () if ours > QUALITY else BFLOAT16
+    return [
+        peer.side for peer in peers if peer.worst_cosine is None or peer.worst_cosine > QUALITY or peer.kind in held
+    ]
 
 
 def fastest(sides: Collection[Side]) -> Side:

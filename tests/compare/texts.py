@@ -20,6 +20,9 @@ LEAST = 4000
 SHORT_WORDS = 20
 """A sentence has at most so many words; a passage may have any number."""
 
+DOCUMENTS = 100
+"""How many of them a query ranks."""
+
 _SEED = 5
 _LEAST_WORDS, _MOST_WORDS = 3, 400
 _NOT_PROSE = re.compile(r">>>|[-=+*]{4,}|^\W*$")
@@ -42,6 +45,12 @@ def source() -> str:
 def sentences(texts: Iterable[str]) -> list[str]:
     """Those that are short enough to pass for one sentence."""
     return [text for text in texts if len(text.split()) <= SHORT_WORDS]
+
+
+def ranking(texts: list[str], number: int) -> tuple[str, list[str]]:
+    """The query and the documents of one ranking; others have other documents, until all texts had their turn."""
+    short, first = sentences(texts), number * DOCUMENTS
+    return short[number % len(short)], [texts[(first + place) % len(texts)] for place in range(DOCUMENTS)]
 
 
 def word_counts(texts: Iterable[str]) -> dict[str, int]:

@@ -17,17 +17,18 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine import tensorflow_engine
 from bert_serving.server.engine.contract import Row
-from bert_serving.server.engine.features import collate, common_shape
 from bert_serving.server.engine.graph import build_graph
+from bert_serving.server.engine.micro_batch import collate, common_shape
 from bert_serving.server.engine.model_folder import find_model
 from bert_serving.server.engine.pooling import extent_of
 from bert_serving.server.engine.precision import worst_cosine
 from bert_serving.server.engine.session import GraphSession
 from bert_serving.server.engine.weights import load_weights
 from bert_serving.server.errors import ConfigError, StartError
+from bert_serving.server.poolings import PoolingStrategy
 from bert_serving.server.verify.plain_encoder import PlainEncoder
 
 FOLDER = Path(__file__).parents[1] / "golden" / "architectures"
@@ -47,7 +48,7 @@ def session_of(folder: Path, **options: Any) -> Run:
     model = find_model(config)
     extent = extent_of(config, model.shape)
     dtype = "float32" if config.dtype == "auto" else config.dtype
-    session = GraphSession(build_graph(config, model.shape, extent, load_weights(model, extent), dtype), config)
+    session = GraphSession(build_graph(config, model.shape, load_weights(model, extent), dtype), config)
 
     def run(ids: list[list[int]]) -> list[Any]:
         firsts = [first_length(folder.name, row) for row in ids]
@@ -182,7 +183,7 @@ def test_several_labels_share_one_unless_each_stands_alone(is_multi_label: bool,
         ("deberta_v2", {}, 'model_type is "deberta-v2"'),
         ("mpnet", {"model_type": "t5"}, 'model_type is "t5".*xlm-roberta.*nomic_bert'),
         ("mpnet", {"relative_attention_num_buckets": 64}, "relative_attention_num_buckets is 64"),
-        ("mpnet", {"hidden_size": 50}, "hidden_size 50 is no multiple of num_attention_heads 4"),
+        ("mpnet", {"hidden_size": 50}, "hidden_size 50 is not a multiple of num_attention_heads 4"),
         ("roberta", {"pad_token_id": -1}, "pad_token_id is -1"),
         ("roberta", {"position_embedding_type": "relative_key"}, "position_embedding_type"),
         ("xlm_roberta", {"is_decoder": True}, "is_decoder"),
@@ -215,9 +216,9 @@ def test_what_cannot_be_served_is_refused_by_name(
         ("distilbert", {"pooling_strategy": "CLS_POOLED"}, "DistilBERT has none"),
         ("modernbert", {"pooling_strategy": "CLS_POOLED"}, "ModernBERT has none"),
         ("electra", {"pooling_strategy": "CLS_POOLED"}, "ELECTRA has none"),
-        ("modernbert", {"no_position_embeddings": True}, "ModernBERT, whose attention knows positions"),
-        ("mpnet", {"no_position_embeddings": True}, "MPNet, whose attention knows positions"),
-        ("nomic_bert", {"no_position_embeddings": True}, "Nomic BERT, whose attention knows positions"),
+        ("modernbert", {"no_position_embeddings": True}, "ModernBERT, whose attention depends on positions"),
+        ("mpnet", {"no_position_embeddings": True}, "MPNet, whose attention depends on positions"),
+        ("nomic_bert", {"no_position_embeddings": True}, "Nomic BERT, whose attention depends on positions"),
         ("cross_bert", {"pooling_strategy": "CLASSIFICATION"}, "use REGRESSION"),
         ("cross_distilbert", {"pooling_strategy": "REGRESSION"}, "this one has 3"),
         ("cross_bert", {"pooling_strategy": "LOGITS", "normalize": True}, "-normalize makes no sense with LOGITS"),

@@ -29,4 +29,4 @@ def test_tfrecord_and_matrices(serve: Serve, tmp_path: Path) -> None:
     table = pyarrow.parquet.read_table(tmp_path / "out.parquet")["embedding"].to_pylist()
     np.testing.assert_array_equal(np.array(table, np.float32), matrices)
     refused = run("in.txt", "other.npy", *where(serve(pooling_strategy="NONE", max_seq_len=None)))
-    assert (refused.returncode, "give -max_seq_len a number" in refused.stderr) == (1, True)
+    assert (refused.returncode, "set -max_seq_len to a number" in refused.stderr) == (1, True)

@@ -7,12 +7,15 @@ adds up in another order.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
+from architectures import ARCHITECTURES
 
+from bert_serving.server.engine import graph_call
 from bert_serving.server.engine.contract import Row
 
 IS_EXACT = "avx512f" in Path("/proc/cpuinfo").read_text().split()
@@ -47,6 +50,44 @@ def test_no_bit_depends_on_the_batch(load_engine: Any, options: dict[str, Any], 
                 np.testing.assert_array_equal(vector, alone[place])
             else:
                 np.testing.assert_allclose(vector, alone[place], rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("family", "options"), [("mpnet", {}), ("modernbert", {}), ("bert_unigram", {"pooling_strategy": "NONE"})]
+)
+def test_no_bit_depends_on_who_works_on_a_text(load_engine: Any, family: str, options: dict[str, Any]) -> None:
+    """Alone, several threads share it."""
+    engine = load_engine(model_dir=str(ARCHITECTURES / family), **options)
+    chance = random.Random(3)
+    texts = [" ".join(chance.choices(WORDS, k=chance.randint(1, 20))) for _ in range(40)]
+    rows = [row for row in engine.features(texts) if isinstance(row, Row)]
+    for first in range(0, len(rows), 3):
+        for some in (rows[first : first + 1], rows[first : first + 3]):
+            for found, expected in zip(engine.run(some, alone=True), engine.run(some), strict=True):
+                np.testing.assert_array_equal(found, expected)
+
+
+def test_heads_that_cannot_be_shared_are_not(load_engine: Any, torch_folder: Callable[..., Path]) -> None:
+    folder = torch_folder(num_attention_heads=3)
+    whole, packed = load_engine(model_dir=str(folder), xla=True), load_engine(model_dir=str(folder))
+    rows = [row for row in packed.features([" ".join(WORDS), "cat"]) if isinstance(row, Row)]
+    for some in (rows[:1], rows):
+        np.testing.assert_allclose(packed.run(some, alone=True), whole.run(some), rtol=0, atol=NEARLY)
+
+
+def test_a_tensorflow_whose_private_calls_have_changed(
+    load_engine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    usual = load_engine()
+
+    def changed(*_: object) -> NoReturn:
+        raise AttributeError("for the test")
+
+    monkeypatch.setattr(graph_call, "_private", changed)
+    slow = load_engine(graph_tmp_dir=str(tmp_path))
+    rows = [row for row in usual.features([" ".join(WORDS), "cat"]) if isinstance(row, Row)]
+    for alone in (False, True):
+        np.testing.assert_array_equal(slow.run(rows, alone=alone), usual.run(rows))
 
 
 def test_only_xla_makes_code_on_a_cpu_and_once_a_shape(load_engine: Any) -> None:

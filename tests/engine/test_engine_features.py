@@ -11,10 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_serving.server.engine.contract import Row
-from bert_serving.server.engine.features import FeatureMaker, _lengths, collate, common_shape, fixed_shape
+from bert_serving.server.engine.features import FeatureMaker
+from bert_serving.server.engine.micro_batch import collate, common_shape, fixed_shape
+from bert_serving.server.engine.sides import kept_lengths
 from bert_serving.server.engine.tokenization import TextTokenizer
 from bert_serving.server.engine.word_piece import Normalization, word_piece
 from bert_serving.server.errors import StartError
+from bert_serving.server.wanted import TextOptions
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "c", "##b", "|", "e", "é", "A"]
 CLS, SEP, A, B, C = 2, 3, 4, 5, 6
@@ -61,7 +64,7 @@ def test_pairs_are_cut_a_token_at_a_time(first: list[int], second: list[int], li
     left, right = list(first), list(second)
     while len(left) + len(right) > limit - 3:
         (left if len(left) > len(right) else right).pop()
-    assert _lengths(len(first), len(second), limit - 3, library=False) == (len(left), len(right))
+    assert kept_lengths(len(first), len(second), limit - 3, library=False) == (len(left), len(right))
 
 
 def test_no_special_token() -> None:
@@ -165,8 +168,8 @@ def test_vocabulary_lines_end_at_line_feeds_alone(tmp_path: Path) -> None:
     ids=str,
 )
 def test_a_prompt_stands_before_each_text(prompt: str, text: str | list[str], row: Row) -> None:
-    assert maker(8, include_prompt=False).rows([text], prompt) == [row]
-    assert maker(8).rows([text], prompt) == [replace(row, prompt=0)]
+    assert maker(8, include_prompt=False).rows([text], TextOptions(prompt)) == [row]
+    assert maker(8).rows([text], TextOptions(prompt)) == [replace(row, prompt=0)]
 
 
 def test_the_mask_tells_a_prompt_from_other_tokens() -> None:

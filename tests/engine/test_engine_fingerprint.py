@@ -131,7 +131,11 @@ def test_options_of_features_and_pooling_say_that_they_shape_vectors() -> None:
         for option in fields(ServerConfig)
         if option.metadata.get("group", "").startswith("BERT") and not option.metadata["shapes"]
     }
-    assert silent == {"show_tokens_to_client", "no_normalize"}  # what is left of the latter is in -normalize
+    assert silent == {
+        "show_tokens_to_client",
+        "no_normalize",
+        "keep_layers",
+    }  # what is left of the latter is in -normalize
 
 
 # -- hashes of files --------------------------------------------------------------------------------------------------

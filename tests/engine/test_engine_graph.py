@@ -16,15 +16,19 @@ import pytest
 from folders import TINY
 from model_folders import resolve
 
-from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine import layer_norm, tensorflow_engine
 from bert_serving.server.engine.contract import Row
+from bert_serving.server.engine.encoder import SHARES
 from bert_serving.server.engine.graph import build_graph
 from bert_serving.server.engine.model_folder import find_model
 from bert_serving.server.engine.pooling import extent_of
+from bert_serving.server.engine.products import FUSED_OP, choose_product
 from bert_serving.server.engine.tensorflow_engine import TensorFlowEngine
+from bert_serving.server.engine.tensors import load_tensorflow
 from bert_serving.server.engine.weights import load_weights
 from bert_serving.server.errors import StartError
+from bert_serving.server.poolings import PoolingStrategy
 
 Load = Callable[..., TensorFlowEngine]
 WHOLLY_HIDDEN = "\u0007"  # no tokens but [CLS] and [SEP]
@@ -68,9 +72,7 @@ def graph_of(**options: Any) -> Any:
     config = ServerConfig.from_mapping({"model_dir": str(TINY), "cpu": True, **options})
     model = find_model(config)
     extent = extent_of(config, model.shape)
-    return build_graph(
-        config, model.shape, extent, load_weights(model, extent), "float16" if config.fp16 else "float32"
-    )
+    return build_graph(config, model.shape, load_weights(model, extent), "float16" if config.fp16 else "float32")
 
 
 @pytest.mark.parametrize(
@@ -84,9 +86,15 @@ def graph_of(**options: Any) -> Any:
     ],
 )
 def test_layers_that_nobody_asked_for_are_not_built(options: dict[str, Any], layers: int, more: int) -> None:
-    products = Counter(op.name.split("/")[0] for op in graph_of(**options).get_operations() if op.type == "MatMul")
-    # QKV in one, attention output, intermediate, output; a copy for few tokens and one for many
-    assert (products.pop("few"), products.pop("many")) == (4 * layers, 4 * layers)
+    names = [op.name.split("/") for op in graph_of(**options).get_operations() if op.type in ("MatMul", FUSED_OP)]
+    products = Counter("/".join(name[:2]) if len(name) > 1 else "more" for name in names)
+    # QKV in one, attention output, intermediate, output; a copy for few tokens, in shares, and one for many tokens; and
+    # all of that again for the views that requests ask for
+    shares = SHARES if choose_product(load_tensorflow().float32, wanted=True) else 1
+    copies = [
+        (f"{kind}/{size}", number) for kind in ("layers", "views") for size, number in (("few", shares), ("many", 1))
+    ]
+    assert [products.pop(copy) for copy, _ in copies] == [4 * layers * number for _, number in copies]
     assert products.total() == more
 
 

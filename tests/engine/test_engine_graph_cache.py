@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from folders import TINY
 from model_folders import copy_tiny
@@ -14,6 +15,7 @@ from model_folders import copy_tiny
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine import graph_cache, tensorflow_engine
 from bert_serving.server.engine.fingerprint import ModelContent
+from bert_serving.server.engine.graph_file import GraphFileWriter
 from bert_serving.server.engine.model_folder import find_model
 
 
@@ -26,6 +28,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def key(model_dir: Path = TINY, **options: Any) -> str:
     config = ServerConfig.from_mapping({"model_dir": str(model_dir), "cpu": True, **options})
     return graph_cache.graph_key(config, ModelContent.of(config, find_model(config)))
+
+
+def written(folder: Path) -> Path:
+    """A file as `prepare` writes it."""
+    path = folder / "a.graph"
+    with path.open("wb") as stream:
+        writer = GraphFileWriter(stream)
+        writer.add("weight", np.ones((3, 5), np.float32))
+        writer.finish(b"graph")
+    return path
 
 
 @pytest.mark.parametrize(
@@ -71,11 +83,10 @@ def test_another_vocabulary_is_another_graph(tmp_path: Path) -> None:
 
 
 def test_the_oldest_goes_when_there_are_too_many(folder: Path, tmp_path: Path) -> None:
-    graph = tmp_path / "graph.pb"
-    graph.write_bytes(b"graph")
+    graph = written(tmp_path)
     for number in range(graph_cache.MOST_GRAPHS + 2):
         graph_cache.keep(f"key{number}", graph)
-        os.utime(folder / f"key{number}.pb", (number + 1, number + 1))
+        os.utime(folder / f"key{number}.graph", (number + 1, number + 1))
         assert graph_cache.find("key0") is not None  # used all the time
     assert len(list(folder.iterdir())) == graph_cache.MOST_GRAPHS
     assert graph_cache.find("key1") is None
@@ -83,8 +94,7 @@ def test_the_oldest_goes_when_there_are_too_many(folder: Path, tmp_path: Path) -
 
 
 def test_a_folder_that_others_can_write_to_is_not_used(folder: Path, tmp_path: Path) -> None:
-    graph = tmp_path / "graph.pb"
-    graph.write_bytes(b"graph")
+    graph = written(tmp_path)
     graph_cache.keep("key", graph)
     folder.chmod(0o777)
     assert graph_cache.find("key") is None

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bert_serving.server.engine import features, long_texts
+from bert_serving.server.engine import features, long_texts, sides
 from bert_serving.server.engine.contract import Row
-from bert_serving.server.engine.features import FeatureMaker, _is_unicode, _split
+from bert_serving.server.engine.features import FeatureMaker
+from bert_serving.server.engine.sides import _split, is_unicode
 from bert_serving.server.engine.tokenization import TextTokenizer
 from bert_serving.server.engine.word_piece import Normalization, word_piece
 
@@ -84,11 +85,11 @@ def test_ready_tokens_give_the_rows_that_all_of_them_give(tokens: Any, limit: in
         return maker.rows([tokens])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features, "_STEP", 7)
+        patch.setattr(features, "STEP", 7)
         assert rows(limit + 1) == rows(sys.maxsize)
         strange = [index for index in tokens if isinstance(index, int) and not 0 <= index < len(TOKENS)]
         if strange:
-            assert rows(limit + 1) == [f"the vocabulary has the token ids 0 to {len(TOKENS) - 1}, and not {strange[0]}"]
+            assert rows(limit + 1) == [f"the vocabulary has token ids 0 to {len(TOKENS) - 1}, not {strange[0]}"]
 
 
 @settings(max_examples=1000)
@@ -101,8 +102,8 @@ def test_pairs_are_split_as_by_the_expression_of_1_10(text: str) -> None:
 @given(st.text(st.characters(), max_size=50))
 def test_text_is_unicode_if_it_can_be_encoded(text: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features, "_STEP", 7)
-        assert _is_unicode(text) == (not any("\ud800" <= character <= "\udfff" for character in text))
+        patch.setattr(sides, "STEP", 7)
+        assert is_unicode(text) == (not any("\ud800" <= character <= "\udfff" for character in text))
 
 
 # -- the characters by which texts are cut, each asked of the library itself -------------------------------------------

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from folders import TINY
 
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.engine import precision
+from bert_serving.server.engine import cpu, graph_cache, precision, tensorflow_engine
 from bert_serving.server.engine.model_folder import find_model
+from bert_serving.server.errors import StartError
 
 
 def config(**options: Any) -> ServerConfig:
@@ -24,11 +26,10 @@ def choose(monkeypatch: pytest.MonkeyPatch, *, fast: bool, cosine: float, gain: 
         "float32": (np.array([[1.0, 0.0]]), 1.0),
         "bfloat16": (np.array([[np.cos(angle), np.sin(angle)]]), 1 / gain),
     }
-    monkeypatch.setattr(precision, "_is_fast_here", lambda dtype: fast)
-    monkeypatch.setattr(precision, "GraphSession", lambda graph, config: graph)
+    monkeypatch.setattr(precision, "is_fast_here", lambda dtype: fast)
     monkeypatch.setattr(precision, "_measure", lambda session, batch: measured[session])
     chosen = config(**options)
-    return precision.choose_dtype(chosen, find_model(chosen), lambda dtype: dtype, lambda line: None)
+    return precision.choose_dtype(chosen, find_model(chosen), lambda dtype: cast(Any, dtype), lambda line: None)
 
 
 @pytest.mark.parametrize(
@@ -73,3 +74,31 @@ def test_bfloat16_stays_close(load_engine: Any, strategy: str) -> None:
         assert vectors.dtype == np.float32
         found.append(vectors.astype(np.float64))
     assert precision.worst_cosine(*found) > 0.999
+
+
+def hide_flags(monkeypatch: pytest.MonkeyPatch, *left: str) -> None:
+    """As if the CPU had no features but these."""
+    for module in (cpu, graph_cache):
+        monkeypatch.setattr(module, "cpu_flags", lambda: [*left])
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("flags", [[], ["avx2", "fma"]])
+def test_a_cpu_without_products_of_a_type_computes_by_public_ops(
+    load_engine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dtype: str, flags: list[str]
+) -> None:
+    texts = ["hello world", "a longer text than that"]
+    whole = load_engine(pooling_strategy="REDUCE_MEAN")
+    expected = whole.run(whole.features(texts))
+    hide_flags(monkeypatch, *flags)
+    half = load_engine(pooling_strategy="REDUCE_MEAN", dtype=dtype, graph_tmp_dir=str(tmp_path))
+    assert precision.worst_cosine(expected, half.run(half.features(texts)).astype(np.float64)) > 0.999
+
+
+@pytest.mark.skipif(not cpu.has_products("bfloat16"), reason="this CPU multiplies no bfloat16")
+def test_a_graph_for_another_cpu_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    wanted = tensorflow_engine.resolve(config(dtype="bfloat16", graph_tmp_dir=str(tmp_path)))
+    prepared = tensorflow_engine.prepare(wanted, lambda line: None)
+    hide_flags(monkeypatch, "avx2")
+    with pytest.raises(StartError, match="this machine's CPU does not: start with -dtype float32"):
+        tensorflow_engine.load(wanted, prepared, 1, lambda line: None)

@@ -21,7 +21,7 @@ def test_no_folder(tmp_path: Path) -> None:
 
 
 def test_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(StartError, match=r"holds no model.*bert_model\.ckpt\.index.*model\.safetensors"):
+    with pytest.raises(StartError, match=r"contains no model.*bert_model\.ckpt\.index.*model\.safetensors"):
         resolve(tmp_path)
 
 
@@ -71,7 +71,7 @@ def test_blank_lines_in_a_vocabulary_are_counted(tmp_path: Path, where: int, lin
     folder = copy_tiny(tmp_path)
     lines = (folder / "vocab.txt").read_text("utf-8").split("\n")
     (folder / "vocab.txt").write_text("\n".join([*lines[:where], "", "", *lines[where:]]), "utf-8")
-    with pytest.raises(StartError, match=f"it has 2 blank lines more, the first is line {line}; take them out"):
+    with pytest.raises(StartError, match=f"it has 2 extra blank lines, the first is line {line}; remove them"):
         resolve(folder)
 
 
@@ -96,7 +96,7 @@ def test_missing_shard(torch_folder: Folder) -> None:
         ({"is_decoder": True}, "is_decoder"),
         ({"hidden_size": None}, "hidden_size must be a whole number of at least 1, not null"),
         ({"num_hidden_layers": 0}, "num_hidden_layers must be a whole number of at least 1, not 0"),
-        ({"num_attention_heads": 5}, "hidden_size 48 is no multiple of num_attention_heads 5"),
+        ({"num_attention_heads": 5}, "hidden_size 48 is not a multiple of num_attention_heads 5"),
         ({"layer_norm_eps": "tiny"}, 'layer_norm_eps must be a small number, not "tiny"'),
         ({"vocab_size": 5764}, r"vocab\.txt has 5763 tokens, but vocab_size is 5764"),
         ({"vocab_size": 5760}, r"vocab\.txt has 5763 tokens, but vocab_size is 5760"),
@@ -136,5 +136,5 @@ def test_options_that_do_not_fit() -> None:
 
 def test_without_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(StartError, match=r"install './server\[cpu\]' or './server\[gpu\]'"):
+    with pytest.raises(StartError, match=r"install 'bert-serving-server\[cpu\]' or 'bert-serving-server\[gpu\]'"):
         resolve(TINY)

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine import tensorflow_engine
 from bert_serving.server.engine.architectures.base import Extent
 from bert_serving.server.engine.model_folder import find_model
 from bert_serving.server.engine.weights import load_weights
 from bert_serving.server.errors import ConfigError, StartError
+from bert_serving.server.poolings import PoolingStrategy
 
 MODULES = (("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize"))
 MEAN = {"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}
@@ -122,7 +123,7 @@ def test_a_strategy_that_is_given_stands_alone(folder: Path) -> None:
         ({"include_prompt": 1}, "include_prompt must be true or false, not 1"),
         ({"embedding_dimension": 40}, "embedding_dimension is 40, but the encoder's vectors have 48 numbers"),
         ({"word_embedding_dimension": 40}, "word_embedding_dimension is 40"),
-        ({"pooling_mode_attention": True}, "pooling_mode_attention is true, and what that asks for cannot be served"),
+        ({"pooling_mode_attention": True}, "pooling_mode_attention is true, which is not supported"),
     ],
     ids=str,
 )
@@ -189,13 +190,13 @@ def test_a_dense_does_not_fit_what_is_given(options: dict[str, Any], reason: str
         ({"activation_function": "torch.nn.modules.activation.Mish"}, "Mish.* only PyTorch's Tanh, Identity, ReLU"),
         ({"activation_function": "my_code.Tanh"}, "activation_function is .my_code.Tanh"),
         ({"activation_function": 1}, "activation_function is 1"),
-        ({"in_features": 40}, "in_features is 40, but what comes there has 48 numbers"),
+        ({"in_features": 40}, "in_features is 40, but its input has 48 numbers"),
         ({"in_features": None}, "in_features must be a whole number"),
         ({"bias": "no"}, "bias must be true or false"),
         ({"use_residual": True}, "use_residual is true"),
-        ({"module_input_name": "token_embeddings"}, "module_input_name is .token_embeddings., and only sentence_emb"),
+        ({"module_input_name": "token_embeddings"}, "module_input_name is .token_embeddings., but only sentence_emb"),
         ({"module_output_name": "other"}, "module_output_name is .other."),
-        ({"key_name": "x"}, "key_name is .x., and what that asks for"),
+        ({"key_name": "x"}, "key_name is .x., which is not supported"),
     ],
     ids=str,
 )
@@ -246,7 +247,7 @@ def test_weights_of_a_dense_that_do_not_fit(tensors: dict[str, Any], reason: str
     [
         ([("", "Transformer"), ("1_Pooling", "Pooling"), ("2_LayerNorm", "LayerNorm")], "module 2 is LayerNorm"),
         ([("", "Transformer"), ("2_Normalize", "Normalize"), ("1_Pooling", "Pooling")], "module 1 is Normalize"),
-        ([("", "StaticEmbedding")], "module 0 is StaticEmbedding, and only a Transformer"),
+        ([("", "StaticEmbedding")], "module 0 is StaticEmbedding, but only a Transformer"),
         ([("", "Transformer"), ("1_Pooling", "Pooling"), ("1_Pooling", "Pooling")], "module 2 is Pooling"),
         ([], "lists no module"),
     ],
@@ -261,7 +262,7 @@ def test_modules_that_cannot_be_served(modules: Sequence[tuple[str, str]], reaso
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"type": "custom_st.Transformer"}, "module 0 is custom_st.Transformer, code that is no part of the library"),
+        ({"type": "custom_st.Transformer"}, "module 0 is custom_st.Transformer, which is not part of"),
         ({"type": None}, "module 0 needs a path and a type"),
         ({"path": 1}, "module 0 needs a path and a type"),
         ({"path": "../other"}, "the path of module 0, '../other', leads out of the folder"),
@@ -321,7 +322,7 @@ def test_settings_under_an_old_name(folder: Path) -> None:
         ({"max_seq_length": 3}, "max_seq_length must be a whole number above 3, not 3"),
         ({"max_seq_length": "40"}, "max_seq_length must be a whole number"),
         ({"max_seq_length": 40.5}, "max_seq_length must be a whole number"),
-        ({"transformer_task": "fill-mask"}, "transformer_task is .fill-mask., and only .feature-extraction."),
+        ({"transformer_task": "fill-mask"}, "transformer_task is .fill-mask., but only .feature-extraction."),
         ({"modality_config": {"text": {"method": "encode"}}}, "modality_config is"),
         ({"module_output_name": "sentence_embedding"}, "module_output_name is .sentence_embedding."),
         ({"processing_kwargs": {"text": {"padding": "max_length"}}}, "processing_kwargs is"),

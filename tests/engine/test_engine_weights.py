@@ -23,18 +23,18 @@ def test_missing_variable_above_what_is_needed_is_none(google_folder: Folder) ->
 
 def test_shape_of_a_variable(google_folder: Folder) -> None:
     name = "bert/encoder/layer_0/intermediate/dense/kernel"
-    with pytest.raises(StartError, match=rf"{name} has shape \[48, 95\], but expected is \[48, 96\]"):
+    with pytest.raises(StartError, match=rf"{name} has shape \[48, 95\], but \[48, 96\] is expected"):
         prepare(google_folder(changed={name: np.zeros((48, 95), np.float32)}))
 
 
 def test_unknown_variable_of_the_encoder(google_folder: Folder) -> None:
     name = "bert/encoder/layer_0/adapter/kernel"
-    with pytest.raises(StartError, match=f"variable {name} has no place"):
+    with pytest.raises(StartError, match=f"variable {name} does not belong"):
         prepare(google_folder(changed={name: np.zeros(3, np.float32)}))
 
 
 def test_layers_that_the_config_does_not_know(google_folder: Folder) -> None:
-    with pytest.raises(StartError, match=r"variable bert/encoder/layer_3/.* has no place"):
+    with pytest.raises(StartError, match=r"variable bert/encoder/layer_3/.* does not belong"):
         prepare(google_folder(num_hidden_layers=3))
 
 
@@ -50,7 +50,7 @@ def test_leftovers_of_training_are_fine(google_folder: Folder) -> None:
 
 def test_head_of_another_size(tmp_path: Path) -> None:
     with pytest.raises(
-        StartError, match=r"output_weights has shape \[3, 48\], but expected is \[2, 48\].*-num_labels 3"
+        StartError, match=r"output_weights has shape \[3, 48\], but \[2, 48\] is expected.*-num_labels 3"
     ):
         prepare(copy_tiny(tmp_path), pooling_strategy="CLASSIFICATION")
 
@@ -82,7 +82,7 @@ def test_safetensors_with_a_missing_and_an_unknown_variable(torch_folder: Folder
     name = "encoder.layer.0.attention.self.key.weight"
     with pytest.raises(StartError, match=f"has no variable {name}"):
         prepare(torch_folder({key: value for key, value in torch_weights.items() if key != name}))
-    with pytest.raises(StartError, match=r"encoder\.layer\.0\.extra has no place"):
+    with pytest.raises(StartError, match=r"encoder\.layer\.0\.extra does not belong"):
         prepare(torch_folder({**torch_weights, "bert.encoder.layer.0.extra": np.zeros(2, np.float32)}))
 
 

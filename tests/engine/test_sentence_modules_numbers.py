@@ -18,8 +18,8 @@ from tokenizers import Tokenizer
 
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.contract import Row
-from bert_serving.server.engine.features import collate, common_shape
 from bert_serving.server.engine.graph import build_graph
+from bert_serving.server.engine.micro_batch import collate, common_shape
 from bert_serving.server.engine.model_folder import find_model
 from bert_serving.server.engine.pooling import extent_of
 from bert_serving.server.engine.sentence_folder import with_folder_defaults
@@ -41,7 +41,7 @@ def runner(folder: Path, **options: Any) -> Run:
     model = find_model(given)
     config = with_folder_defaults(given, model)
     extent = extent_of(config, model.shape)
-    session = GraphSession(build_graph(config, model.shape, extent, load_weights(model, extent), config.dtype), config)
+    session = GraphSession(build_graph(config, model.shape, load_weights(model, extent), config.dtype), config)
 
     def run(rows: list[Row]) -> Any:
         shape = common_shape(len(rows), max(row.length for row in rows), model.shape.positions)

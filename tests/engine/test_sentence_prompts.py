@@ -12,11 +12,12 @@ import pytest
 from model_folders import Weights
 from sentence_folders import write_json, write_modules
 
-from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine import tensorflow_engine
 from bert_serving.server.engine.fingerprint import ModelContent
 from bert_serving.server.engine.model_folder import find_model
 from bert_serving.server.errors import ConfigError, StartError
+from bert_serving.server.poolings import PoolingStrategy
 
 PROMPTS = {"query": "find this: ", "document": "", "passage": "read this: "}
 
@@ -85,10 +86,12 @@ def test_who_has_prompts_and_is_asked_for_none_says_so_once(
 
 
 def test_a_prompt_that_the_model_lacks(folder: Path, torch_folder: Callable[..., Path]) -> None:
-    with pytest.raises(ConfigError, match="-prompt queries: the model has no such prompt, only query, document, pass"):
+    with pytest.raises(
+        ConfigError, match="-prompt queries: the model has no such prompt; it has only query, document, pass"
+    ):
         resolve(folder, prompt="queries")
     say(folder)
-    with pytest.raises(ConfigError, match="-prompt query: the model has no such prompt, none at all"):
+    with pytest.raises(ConfigError, match="-prompt query: the model has no such prompt; it has none at all"):
         resolve(folder, prompt="query")
     (folder / "modules.json").unlink()
     say(folder, prompts=PROMPTS)
@@ -102,10 +105,10 @@ def test_a_prompt_that_the_model_lacks(folder: Path, torch_folder: Callable[...,
         ({"prompts": ["query: "]}, "prompts must map names to texts"),
         ({"prompts": {"query": 1}}, "prompts must map names to texts"),
         ({"prompts": {"query": "\ud800"}}, "a prompt is not valid Unicode"),
-        ({"prompts": PROMPTS, "default_prompt_name": "title"}, "default_prompt_name .title. is none of the prompts"),
-        ({"default_prompt_name": "title"}, "default_prompt_name .title. is none of the prompts: there are none"),
-        ({"model_type": "SparseEncoder"}, "model_type is .SparseEncoder., and only SentenceTransformer and CrossEnc"),
-        ({"truncate_dim": 64}, "truncate_dim is 64, and what that asks for cannot be served"),
+        ({"prompts": PROMPTS, "default_prompt_name": "title"}, "default_prompt_name .title. is not one of the prompts"),
+        ({"default_prompt_name": "title"}, "default_prompt_name .title. is not one of the prompts: there are none"),
+        ({"model_type": "SparseEncoder"}, "model_type is .SparseEncoder., but only SentenceTransformer and CrossEnc"),
+        ({"truncate_dim": 64}, "truncate_dim is 64, which is not supported"),
     ],
     ids=str,
 )
@@ -187,7 +190,7 @@ def test_a_cross_encoder_with_several_labels(cross_encoder: Callable[..., Path])
 def test_what_makes_no_sense_in_a_cross_encoder(cross_encoder: Callable[..., Path]) -> None:
     folder = cross_encoder(1)
     write_json(folder / "sentence_bert_config.json", {"transformer_task": "feature-extraction"})
-    with pytest.raises(StartError, match=r"transformer_task is .feature-extraction., and only .sequence-class"):
+    with pytest.raises(StartError, match=r"transformer_task is .feature-extraction., but only .sequence-class"):
         resolve(folder)
     write_json(folder / "sentence_bert_config.json", SCORES)
     write_modules(folder, [("Pooling", {})])

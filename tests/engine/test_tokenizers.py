@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from bert_serving.server.engine.contract import Row
-from bert_serving.server.engine.features import FeatureMaker, _lengths
+from bert_serving.server.engine.features import FeatureMaker
 from bert_serving.server.engine.pipeline import Pipeline
+from bert_serving.server.engine.sides import kept_lengths
 from bert_serving.server.options import get_args_parser
 
 CASED = {name: case for name, case in CASES["models"].items() if "ids" in case}
@@ -54,7 +55,7 @@ def test_pairs_are_cut_as_by_the_library(first: int, second: int, limit: int) ->
     expected.enable_truncation(limit, strategy="longest_first")
     encoding = expected.encode(["the"] * first, ["the"] * second, is_pretokenized=True)
     sides = encoding.sequence_ids
-    assert _lengths(first, second, limit - 3, library=True) == (sides.count(0), sides.count(1))
+    assert kept_lengths(first, second, limit - 3, library=True) == (sides.count(0), sides.count(1))
 
 
 @pytest.mark.parametrize(("numbers", "kept"), [((200, 300), (2, 3)), ((300, 200), (3, 2)), ((200, 200), (2, 3))])
@@ -157,7 +158,7 @@ def test_own_tokens_and_ids_give_the_row_of_the_text(name: str) -> None:
 def test_tokens_that_nobody_knows(name: str) -> None:
     (found,) = FeatureMaker(tiny(name), 64).rows([["zyzzyva"]])
     if content_of(name)["model"]["type"] == "BPE":
-        assert found == "the vocabulary has no token 'zyzzyva', and no unknown token to put in its place"
+        assert found == "the vocabulary has no token 'zyzzyva', and no unknown token to replace it"
     else:
         unknown = {"cross_xlm_roberta": "<unk>"}.get(name, content_of(name, "tokenizer_config")["unk_token"])
         assert isinstance(found, Row)
@@ -167,7 +168,7 @@ def test_tokens_that_nobody_knows(name: str) -> None:
 @pytest.mark.parametrize("strange", [-1, 344, 2**40])
 def test_ids_beyond_the_vocabulary(strange: int) -> None:
     (found,) = FeatureMaker(tiny("xlm_roberta"), 64).rows([[5, strange]])
-    assert found == f"the vocabulary has the token ids 0 to 343, and not {strange}"
+    assert found == f"the vocabulary has token ids 0 to 343, not {strange}"
 
 
 def test_ids_in_a_gap(tmp_path: Path) -> None:
@@ -180,7 +181,7 @@ def test_ids_in_a_gap(tmp_path: Path) -> None:
     tokenizer = tokenizer_of(folder)
     (found,) = FeatureMaker(tokenizer, 64).rows([[5, 699]])
     assert isinstance(found, str)
-    assert found.endswith("and not 699")
+    assert found.endswith("not 699")
 
 
 # -- other files ------------------------------------------------------------------------------------------------------

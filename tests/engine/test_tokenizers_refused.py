@@ -28,7 +28,7 @@ def charsmap(content: bytes) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("parts", "sentence"),
     [
-        ({"model": {"type": "Neural", "vocab": {"a": 0}}}, 'the model is "Neural", and only WordPiece, BPE'),
+        ({"model": {"type": "Neural", "vocab": {"a": 0}}}, 'the model is "Neural", but only WordPiece, BPE'),
         ({"model": None}, "has no model with a vocabulary"),
         ({"model": {"type": "WordPiece", "vocab": {}}}, "has no model with a vocabulary"),
         ({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [["a", "b"]]}}, "cannot be read by"),
@@ -38,8 +38,8 @@ def charsmap(content: bytes) -> dict[str, Any]:
         ({"normalizer": "Lowercase"}, "cannot be read by the package tokenizers"),
         ({"pre_tokenizer": {"type": "Unheard"}}, "cannot be read by the package tokenizers"),
         ({"pre_tokenizer": []}, "cannot be read by the package tokenizers"),
-        ({"post_processor": {"type": "Unheard"}}, "cannot be read|is no tokenizer"),
-        ({"post_processor": {"no": "type"}}, "cannot be read|is no tokenizer"),
+        ({"post_processor": {"type": "Unheard"}}, "cannot be read|is not a tokenizer"),
+        ({"post_processor": {"no": "type"}}, "cannot be read|is not a tokenizer"),
         ({"added_tokens": {}}, "added_tokens must be a list of tokens"),
         ({"added_tokens": [{"id": "0", "content": "a"}]}, "added_tokens must be a list of tokens"),
         (charsmap(b""), "precompiled_charsmap is broken"),
@@ -49,7 +49,7 @@ def charsmap(content: bytes) -> dict[str, Any]:
         (template([CLS], [CLS, A, B]), "makes no token of any text"),
         (template([CLS, A], [CLS, B, A]), "another order"),
         (template([CLS, A, A], [CLS, A, B]), "twice, or not at all"),
-        (template([CLS] * 5 + [A], [CLS, A, B]), "adds 5 special tokens, and at most 4"),
+        (template([CLS] * 5 + [A], [CLS, A, B]), "adds 5 special tokens, but at most 4"),
         (template([{"Sequence": {"id": "A", "type_id": 2}}], [A, B]), r"gives the type ids \[2.*only 0 and then 1"),
     ],
     ids=str,
@@ -85,14 +85,14 @@ def test_files_that_are_broken(content: bytes, sentence: str, tmp_path: Path) ->
     ("values", "sentence"),
     [
         ({"tokenizer_class": "BertJapaneseTokenizer", "word_tokenizer_type": "mecab"}, 'word_tokenizer_type "mecab"'),
-        ({"tokenizer_class": "BertweetTokenizer"}, "BertweetTokenizer finds words by code of its own"),
-        ({"tokenizer_class": "PhobertTokenizer"}, "PhobertTokenizer finds words by code of its own"),
+        ({"tokenizer_class": "BertweetTokenizer"}, "BertweetTokenizer splits words with code of its own"),
+        ({"tokenizer_class": "PhobertTokenizer"}, "PhobertTokenizer splits words with code of its own"),
         ({"tokenizer_class": 3}, "tokenizer_class must be a name, not 3"),
-        ({"truncation_side": "left"}, 'truncation_side is "left", and only "right"'),
+        ({"truncation_side": "left"}, 'truncation_side is "left", but only "right"'),
         ({"model_input_names": "input_ids"}, "model_input_names must be a list"),
         ({"added_tokens_decoder": ["a"]}, "added_tokens_decoder must have a token for each id"),
-        ({"added_tokens_decoder": {"5": {"id": 5}}}, '{"id": 5} is no token'),
-        ({"cls_token": 7}, "7 is no token"),
+        ({"added_tokens_decoder": {"5": {"id": 5}}}, '{"id": 5} is not a token'),
+        ({"cls_token": 7}, "7 is not a token"),
         ({"extra_special_tokens": "new"}, "extra_special_tokens must be a list"),
         ({"split_special_tokens": "yes"}, "split_special_tokens must be true or false"),
         ({"tokenizer_class": "BertTokenizer", "do_lower_case": "yes"}, "do_lower_case must be true or false"),
@@ -133,7 +133,7 @@ def test_files_that_are_not_enough(file: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("merges", "sentence"),
     [
-        (b"a b c\n", r"merges\.txt has a line 'a b c' that is no pair"),
+        (b"a b c\n", r"merges\.txt has a line 'a b c' that is not a pair"),
         (b"\xff", r"merges\.txt is not UTF-8"),
         (b"x y\n", "cannot be read by the package tokenizers"),
     ],
@@ -148,7 +148,9 @@ def test_broken_merges(merges: bytes, sentence: str, tmp_path: Path) -> None:
 
 
 def test_case_that_is_one_of_many_steps() -> None:
-    with pytest.raises(StartError, match=r"-cased_tokenization cannot be had with .*tokenizer\.json.* has Lowercase"):
+    with pytest.raises(
+        StartError, match=r"-cased_tokenization is not possible with .*tokenizer\.json.* includes Lowercase"
+    ):
         tokenizer_of(ARCHITECTURES / "albert", cased_tokenization=True)
     assert tokenizer_of(ARCHITECTURES / "roberta", cased_tokenization=True)
     cased = tokenizer_of(ARCHITECTURES / "electra", cased_tokenization=True)

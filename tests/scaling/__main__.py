@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 
 from bert_serving.client import BertServingError
@@ -15,6 +16,7 @@ from bert_serving.server.benchmark.workloads import counted, mixed_passages
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.tensorflow_engine import resolve
 from bert_serving.server.errors import BertServerError
+from bert_serving.server.version import __version__
 from scaling.cost import Costs
 from scaling.plots import draw_run, draw_sweep
 from scaling.report import Figures, figures, table
@@ -56,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         "-log", type=Path, default=Path("simulator.log"), help="for what servers log (default: simulator.log)"
     )
     simulate.add_argument("-workers", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000])
-    simulate.add_argument("-closely", type=int, nargs="*", default=[8, 64, 1000], help="those that get a plot each")
+    simulate.add_argument("-closely", type=int, nargs="*", default=[8, 64, 1000], help="those that get two plots each")
     simulate.add_argument("-duration", type=float, default=8.0, help="simulated seconds (default: 8)")
     simulate.add_argument("-rate", type=float, default=10.0, help="single texts a second for each worker (default: 10)")
     for command in (measure, simulate):
@@ -78,6 +80,7 @@ def _measure(args: argparse.Namespace) -> None:
 
 def _simulate(args: argparse.Namespace) -> None:
     costs = Costs.from_json((args.folder / COSTS).read_text())
+    stamp = _stamp(costs)
     rows: list[Figures] = []
     for workers in args.workers:
         rows.append(figures(_simulation(args, costs, workers, None).run(finish=False)))
@@ -85,10 +88,19 @@ def _simulate(args: argparse.Namespace) -> None:
     for workers in args.closely:
         # a fifth of the workers are gone for a while: then all is finished, and each answer checked
         outage = Outage(args.duration * 0.5, args.duration * 0.7, tuple(range(0, workers, 5)))
-        draw_run(_simulation(args, costs, workers, outage).run(), args.folder / f"workers-{workers}.png")
+        draw_run(_simulation(args, costs, workers, outage).run(), args.folder, stamp)
     (args.folder / "scaling.json").write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
-    draw_sweep(rows, args.folder / "scaling.png")
+    draw_sweep(rows, args.folder / "scaling.png", stamp)
     print(table(rows))
+
+
+def _stamp(costs: Costs) -> str:
+    """What a plot says of itself: which version was simulated when, and where its costs come from."""
+    about = costs.about
+    measured = (
+        f"costs of {about['bert_serving']} measured {about['time'][:10]} on {about['cpu']}, {about['cores']} cores"
+    )
+    return f"bert-as-service {__version__}  ·  simulated {date.today().isoformat()}  ·  {measured}"
 
 
 def _simulation(args: argparse.Namespace, costs: Costs, workers: int, outage: Outage | None) -> Simulation:

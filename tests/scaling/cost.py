@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bert_serving.server.engine.features import common_shape
+from bert_serving.server.engine.micro_batch import common_shape
 from bert_serving.server.engine.packing import listed
 
 

@@ -29,7 +29,8 @@ from scaling.trace import Arrival, Filler, Trace
 
 OPEN, BULK, BESIDE = "open", "bulk", "beside"
 RATE, RATE_BESIDE = 30.0, 10.0
-"""Single texts a second, alone and beside bulk: near to what two slow cores can do, latency is too steep to compare."""
+"""Single texts a second, alone and during bulk load: near to what two slow cores can do, latency is too steep "
+"to compare."""
 BULK_ROWS = 256
 CALIBRATION_S = 6.0
 """Of each load of the calibration."""

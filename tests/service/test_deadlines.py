@@ -50,7 +50,7 @@ def test_one_client_too_many_waits_until_there_is_room_or_says_why_there_is_none
     server = serve(max_clients=2)
     ports = ports_of(server)
     with BertClient(**ports) as first, BertClient(**ports):
-        with pytest.raises(ConnectFailed, match=r"takes no more: 2 clients are connected,.*-max_clients"):
+        with pytest.raises(ConnectFailed, match=r"accepts no more requests: 2 clients are connected,.*-max_clients"):
             BertClient(connect_timeout=700, **ports)
         with ThreadPoolExecutor(1) as pool:
             third = pool.submit(BertClient, connect_timeout=30_000, **ports)

@@ -103,7 +103,7 @@ def test_a_bulk_job_ends_with_its_own_server(socket_folder: Path, tmp_path: Path
     if number == signal.SIGHUP:
         os.killpg(process.pid, number)
     _, said = process.communicate(timeout=120)
-    assert (process.returncode, "error: stopped; go on with -resume" in said) == (1, True), said
+    assert (process.returncode, "error: stopped; continue with -resume" in said) == (1, True), said
     assert "Traceback" not in said
     psutil.wait_procs(children, timeout=30)
     assert not any(child.is_running() for child in children)

@@ -31,7 +31,7 @@ def test_a_full_server_says_when_to_come_again(serve: Serve) -> None:
         busy = raw.ask(*encode_request(b"me", 2, SLOW))
         assert isinstance(busy, ErrorReply)
         assert isinstance(busy.error, ServerBusy)
-        assert "4 texts are open, and with 4 more there would be too many (-max_queue)" in str(busy.error)
+        assert "4 texts are in progress, and 4 more would be too many (-max_queue)" in str(busy.error)
         assert 50 <= busy.error.retry_after_ms <= 5000
         assert raw.sub.poll(10_000)
         assert decode_reply(raw.sub.recv_multipart()).request_id == 1
@@ -65,7 +65,9 @@ def test_a_message_that_is_too_large_harms_nobody_else(serve: Serve, connect: Co
 
 def test_our_client_refuses_what_the_server_would_not_take(serve: Serve, connect: Connect) -> None:
     client = connect(serve(max_msg_size=1))
-    with pytest.raises(InvalidInputValue, match=r"texts take 2 MB, and the server takes 1 MB in one message"):
+    with pytest.raises(
+        InvalidInputValue, match=r"the texts take 2 MB, but the server accepts at most 1 MB in one message"
+    ):
         client.encode(["x" * 1000] * 2100)
     np.testing.assert_array_equal(client.encode(["a"]), expected(["a"]))
 

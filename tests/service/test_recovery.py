@@ -66,7 +66,7 @@ def test_a_text_that_ends_its_worker_fails_alone(serve: Serve, connect: Connect)
     with ThreadPoolExecutor(5) as pool:
         bad = pool.submit(connect(server).encode, texts)
         good = [pool.submit(connect(server).encode, SLOW[:40]) for _ in range(4)]
-        with pytest.raises(RowFailed, match=r"text 13 .* each worker that began with it ended"):
+        with pytest.raises(RowFailed, match=r"text 13 .* every worker that started on it ended"):
             bad.result(120)
         for running in good:
             np.testing.assert_array_equal(running.result(120), expected(SLOW[:40]))
@@ -85,7 +85,7 @@ def test_what_cannot_start_again_is_given_up_with_its_reason(
         server.join(60)
         assert not server.is_alive()
         assert isinstance(server.failure, ServiceError)
-        assert f"{victim} ended too often in a row: " in str(server.failure)
+        assert f"{victim} ended too many times in a row: " in str(server.failure)
         assert ("SIGKILL" if victim == "sink" else "cannot be loaded any more") in str(server.failure)
     assert family.members() == []
 

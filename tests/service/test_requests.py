@@ -144,7 +144,7 @@ def test_token_vectors_are_padded(serve: Serve, connect: Connect, options: dict[
         ([b'["a"]', b"1"], "4 frames"),
         ([b'["a", 1]', b"1", b"2"], "text 1 is int"),
         ([b'["a"]', b"x", b"1"], "request id"),
-        ([b'["a"]', b"1", b"1", b'{"pooling": "x"}'], "no option 'pooling' ('x'): known are timeout_ms"),
+        ([b'["a"]', b"1", b"1", b'{"pooling": "x"}'], "unknown option 'pooling' ('x'): the known ones are timeout_ms"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -10,14 +10,17 @@ from operator import eq
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import psutil
 import pytest
 import zmq
 from fake_engine import vector_of
+from gateway_support import wait_until_ready
+from ports import free_ports
 from proxy import Proxy
 from raw_client import RawClient
-from serving import Connect, Serve, fake_config
+from serving import Connect, Serve, fake_config, wait_until
 
 from bert_serving.client import BadRequest, BertClient, ConnectFailed
 from bert_serving.client.keys import ClientKeys
@@ -60,6 +63,27 @@ def test_who_has_a_key_gets_in_and_no_key_is_logged(
     for key in (alice.public, alice.secret, alice.server, pair.secret):
         assert key.decode() not in logged
     assert alice.secret.decode() not in repr(alice)
+
+
+def test_usage_is_counted_by_the_names_of_keys(serve: Serve, connect: Connect, keys: Path) -> None:
+    (http_port,) = free_ports(1)
+    server = serve(curve_dir=str(keys), http_port=http_port, http_host="127.0.0.1")
+    alice, eve = (connect(server, curve=of(keys, name)) for name in ("alice", "admin-eve"))
+    assert alice.server_status["keys"] == {}
+    alice.encode(["a", "b"])
+    alice.encode(["c"] * 40_000)  # one that is read in slices
+    with connect(server, curve=of(keys, "alice")) as again:
+        assert encodes(again)
+    expected = {"alice": {"requests": 3, "texts": 40_003}}
+    assert eve.server_status["keys"] == expected
+    with httpx.Client(base_url=f"http://127.0.0.1:{http_port}", timeout=60) as http:
+        wait_until_ready(http)
+        assert http.post("/encode", json={"texts": ["a"]}).status_code == 200  # the gateway's key has no name
+        assert http.get("/status/server").json()["keys"] == expected
+    eve.encode(["a"])
+    assert eve.server_status["keys"] == {"admin-eve": {"requests": 1, "texts": 1}, **expected}
+    (keys / "clients" / "alice.key").unlink()
+    wait_until(lambda: list(eve.server_status["keys"]) == ["admin-eve"])
 
 
 @pytest.mark.parametrize("kind", ["none", "unknown", "wrong server"])
@@ -130,34 +154,30 @@ def test_what_a_removed_key_has_open_ends(serve: Serve, connect: Connect, keys: 
         spy.disable_monitor()
 
 
-@pytest.mark.parametrize("broken", ["cut", "a folder", "a link to itself", "a secret key"])
 def test_a_key_is_revoked_whatever_lies_beside_it(
-    serve: Serve, connect: Connect, keys: Path, broken: str, capfd: pytest.CaptureFixture[str]
+    serve: Serve, connect: Connect, keys: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     server = serve(curve_dir=str(keys))
     alice, eve = (connect(server, curve=of(keys, name)) for name in ("alice", "admin-eve"))
     assert encodes(alice)
-    beside = keys / "clients" / "beside.key"
-    if broken == "a folder":
-        beside.mkdir()
-    elif broken == "a link to itself":
-        beside.symlink_to(beside.name)
-    elif broken == "a secret key":
-        beside.write_bytes((keys / "server.key_secret").read_bytes())
-    else:
-        beside.write_bytes((keys / "clients" / "alice.key").read_bytes()[:-20])
-    (keys / "clients" / "alice.key").unlink()
+    clients = keys / "clients"
+    (clients / "folder.key").mkdir()
+    (clients / "link-to-itself.key").symlink_to("link-to-itself.key")
+    (clients / "secret.key").write_bytes((keys / "server.key_secret").read_bytes())
+    (clients / "cut.key").write_bytes((clients / "alice.key").read_bytes()[:-20])
+    (clients / "alice.key").unlink()
     with pytest.raises((BadRequest, ConnectFailed), match="revoked"):
         encode_for_ever(alice)
     with pytest.raises(ConnectFailed):
         connect(server, curve=of(keys, "alice"), connect_timeout=1500)
     assert encodes(eve)
     logged = capfd.readouterr().err
-    while logged.count("the key file 'beside.key' lets nobody in") < 2:
-        logged += capfd.readouterr().err  # of ventilator and sink, each once
+    for name in ("folder", "link-to-itself", "secret", "cut"):
+        while logged.count(f"the key file '{name}.key' lets nobody in") < 2:
+            logged += capfd.readouterr().err  # of ventilator and sink, each once
     for _ in range(2):
         assert encodes(connect(server, curve=of(keys, "admin-eve")))
-    assert "beside.key" not in capfd.readouterr().err
+    assert ".key" not in capfd.readouterr().err
 
 
 def test_without_its_folder_nobody_is_known_until_it_is_back(serve: Serve, connect: Connect, keys: Path) -> None:
@@ -272,13 +292,13 @@ def test_a_stop_without_a_key_reaches_nobody(serve: Serve, connect: Connect, key
 
 
 def test_a_folder_without_keys_is_named(tmp_path: Path, keys: Path) -> None:
-    with pytest.raises(StartError, match="holds no keys: bert-serving-keygen"):
+    with pytest.raises(StartError, match="has no keys: make them with bert-serving-keygen"):
         BertServer(fake_config(curve_dir=str(tmp_path)))
     for path in (keys / "clients").iterdir():
         path.unlink()
     with pytest.raises(StartError, match=r"nobody could connect: bert-serving-keygen \S+ NAME makes one"):
         BertServer(fake_config(curve_dir=str(keys)))
-    with pytest.raises(ValueError, match=r"client\.key_secret is no key file"):
+    with pytest.raises(ValueError, match=r"client\.key_secret is not a key file"):
         BertClient(curve=tmp_path)
 
 
@@ -286,10 +306,10 @@ def test_a_folder_without_keys_is_named(tmp_path: Path, keys: Path) -> None:
 def test_a_broken_file_of_a_client_is_named(keys: Path, content: bytes) -> None:
     own = keys / "for_clients" / "alice" / "client.key_secret"
     own.write_bytes(content)
-    with pytest.raises(ValueError, match=r"alice/client\.key_secret is no key file"):
+    with pytest.raises(ValueError, match=r"alice/client\.key_secret is not a key file"):
         BertClient(curve=own.parent)
     own.write_bytes((keys / "server.key").read_bytes())
-    with pytest.raises(ValueError, match=r"alice/client\.key_secret holds no secret key"):
+    with pytest.raises(ValueError, match=r"alice/client\.key_secret contains no secret key"):
         BertClient(curve=own.parent)
 
 
@@ -315,7 +335,7 @@ def test_keygen_says_in_one_line_what_is_wrong(
         return error
 
     shutil.rmtree(keys / "for_clients" / "alice")  # as it should be once it was handed out
-    assert "clients/alice.key is there already" in said("alice")
+    assert "clients/alice.key already exists" in said("alice")
     (keys / "server.key_secret").write_text("cut")
-    assert "server.key_secret (-curve_dir) holds no public key" in said("bob")
+    assert "server.key_secret (-curve_dir) contains no public key" in said("bob")
     assert not (keys / "clients" / "bob.key").exists()

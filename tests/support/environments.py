@@ -1,7 +1,9 @@
-"""Virtual environments of others than this project: 1.10 as published, and the peers of `make compare`.
+"""Virtual environments of others than this project: 1.10 as published, the peers of `make compare`, and the packages by
+which `make clients` asks a server.
 
-Each is made once, under .venv-peers/, with what it needs and nothing else. One that cannot be installed raises
-`Missing` with the reason, which a test is skipped with and the table of the comparison shows in place of a figure.
+Each is made once, under .venv-peers/ or .venv-clients/, with what it needs and nothing else. One that cannot be
+installed raises `Missing` with the reason, which a test is skipped with and the table of the comparison shows in place
+of a figure.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from folders import ROOT
+from folders import ROOT, TESTS
 
 FOLDER = ROOT / ".venv-peers"
 INSTALL_TIMEOUT_S = 1800
@@ -40,6 +42,7 @@ class Peer:
     versions: tuple[tuple[int, int], ...]
     shown: tuple[str, ...]
     """The distributions whose versions the report names."""
+    folder: Path = FOLDER
 
 
 _RECENT = ((3, 10), (3, 11), (3, 12), (3, 13))
@@ -64,6 +67,22 @@ ONNXRUNTIME = Peer(
     "onnxruntime", (*_TORCH, "onnx", "onnxscript", "onnxruntime", "sympy"), _RECENT, ("onnxruntime", "onnx")
 )
 CTRANSLATE2 = Peer("ctranslate2", (*_TORCH, "ctranslate2"), _RECENT, ("ctranslate2",))
+SENTENCE_TRANSFORMERS = Peer(
+    "sentence-transformers", (*_TORCH, "sentence-transformers==6.2.0"), _RECENT, ("sentence-transformers", "torch")
+)
+INFINITY = Peer(
+    "infinity",
+    ("torch==2.13.0", "infinity-emb[server,torch]==0.0.78", "transformers<5"),
+    _RECENT[:3],
+    ("infinity-emb", "torch", "transformers"),
+)
+
+_PINS = tuple(
+    line
+    for line in (TESTS / "requirements-clients.txt").read_text("utf-8").splitlines()
+    if line and not line.startswith("#")
+)
+CLIENTS = Peer("clients", _PINS, _RECENT[1:], tuple(pin.split("==")[0] for pin in _PINS), ROOT / ".venv-clients")
 
 
 def python_of(peer: Peer) -> Path:
@@ -74,10 +93,10 @@ def python_of(peer: Peer) -> Path:
     given = os.environ.get("BERT_LEGACY_VENV")
     if given and peer in (LEGACY, LEGACY_CLIENT):
         return Path(given) / "bin" / "python"
-    venv = FOLDER / peer.name
+    venv = peer.folder / peer.name
     marker = venv / "installed.txt"
     wanted = "\n".join(peer.packages)
-    with _alone(peer.name):
+    with _alone(peer):
         if not marker.exists() or marker.read_text() != wanted:
             print(f"installing {peer.name} into {venv.relative_to(ROOT)} ...", flush=True)
             _install(_base_python(peer), venv, peer.packages)
@@ -86,10 +105,10 @@ def python_of(peer: Peer) -> Path:
 
 
 @contextmanager
-def _alone(name: str) -> Iterator[None]:
+def _alone(peer: Peer) -> Iterator[None]:
     """Tests that run side by side do not make the same environment at once."""
-    FOLDER.mkdir(exist_ok=True)
-    with (FOLDER / f"{name}.lock").open("w") as file:
+    peer.folder.mkdir(exist_ok=True)
+    with (peer.folder / f"{peer.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 
@@ -20,3 +21,15 @@ def wait_until_ready(http: httpx.Client, status: int = 200) -> httpx.Client:
         assert time.monotonic() < end_s, answer.text
         time.sleep(POLL_S)
     return http
+
+
+def post(http: httpx.Client, path: str, body: dict[str, Any]) -> Any:
+    """The answer, which must be one."""
+    answer = http.post(path, json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def num_sent(http: httpx.Client) -> int:
+    """How many requests for vectors have reached the server."""
+    return int(http.get("/status/server").json()["statistic"]["num_data_request"])

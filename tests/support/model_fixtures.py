@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,15 @@ def golden() -> dict[str, Any]:
     return dict(json.loads((GOLDEN / "cases.json").read_text("utf-8")))
 
 
+MOST_ENGINES = 24
+"""That are kept: one takes some 30 MB, and the tests ask for hundreds."""
+
+
 @pytest.fixture(scope="session")
 def load_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Load]:
-    """Makes an engine of options, `model_dir` being the tiny model unless given; the same options, the same engine."""
-    engines: dict[str, TensorFlowEngine] = {}
+    """Makes an engine of options, `model_dir` being the tiny model unless given; for the same options the same engine,
+    as long as it is among the last that were asked for."""
+    engines: OrderedDict[str, TensorFlowEngine] = OrderedDict()
     folder = tmp_path_factory.mktemp("graphs")
 
     def load(**options: Any) -> TensorFlowEngine:
@@ -38,6 +44,9 @@ def load_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Load]:
             config = tensorflow_engine.resolve(ServerConfig.from_mapping(given))
             prepared = tensorflow_engine.prepare(config, lambda text: None)
             engines[key] = tensorflow_engine.load(config, prepared, 2, lambda text: None)
+        engines.move_to_end(key)
+        if len(engines) > MOST_ENGINES:
+            engines.popitem(last=False)[1].close()
         return engines[key]
 
     yield load

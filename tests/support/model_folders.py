@@ -12,6 +12,7 @@ from folders import TINY
 
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine import tensorflow_engine
+from bert_serving.server.engine.contract import Row
 from bert_serving.server.engine.tensorflow_engine import TensorFlowEngine
 
 TEXTS = ["hello world!", "First do it ||| then do it right", "Café 你好"]
@@ -33,7 +34,7 @@ def prepare(folder: Path, **options: Any) -> str:
 
 def vectors(engine: TensorFlowEngine) -> Any:
     """What the engine makes of TEXTS."""
-    return engine.run([row for row in engine.features(TEXTS) if not isinstance(row, str)])
+    return engine.run([row for row in engine.features(TEXTS) if isinstance(row, Row)])
 
 
 def assert_same(folder: Path, load_engine: Load, atol: float = 1e-5) -> None:

@@ -17,6 +17,8 @@ class Proxy:
         self._is_whole = threading.Event()
         self._is_whole.set()
         self._sockets: list[socket.socket] = []
+        self._lock = threading.Lock()
+        self._is_closed = False
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
@@ -31,9 +33,11 @@ class Proxy:
         self._is_whole.set()
 
     def close(self) -> None:
-        self._listener.close()
-        for sock in self._sockets:
-            sock.close()
+        with self._lock:
+            self._is_closed = True
+            self._listener.close()
+            for sock in self._sockets:
+                sock.close()
 
     def _accept(self) -> None:
         with suppress(OSError):  # closed
@@ -45,7 +49,11 @@ class Proxy:
                 except OSError:
                     near.close()
                     continue
-                self._sockets += [near, far]
+                with self._lock:
+                    self._sockets += [near, far]
+                    if self._is_closed:  # while this one was made
+                        near.close()
+                        far.close()
                 for source, sink in ((near, far), (far, near)):
                     threading.Thread(target=self._forward, args=(source, sink), daemon=True).start()
 

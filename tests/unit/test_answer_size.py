@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from bert_serving.server.config import PoolingStrategy, ServerConfig
-from bert_serving.server.engine.architectures.base import EncoderShape
+from bert_serving.client.options import NO_OPTIONS
+from bert_serving.server.config import ModelFacts, ServerConfig
 from bert_serving.server.engine.footprint import vector_bytes
+from bert_serving.server.poolings import PoolingStrategy
+from bert_serving.server.wanted import row_bytes
 
-SHAPE = EncoderShape(
-    hidden=48, layers=4, heads=4, intermediate=64, vocab=100, positions=64, types=2, activation="gelu", epsilon=1e-12
-)
+FACTS = ModelFacts(layers=4, kept_layers=4, hidden=48)
 
 
 def config(strategy: str, **options: Any) -> ServerConfig:
-    return ServerConfig(model_dir="x", pooling_strategy=PoolingStrategy[strategy], **options)
+    return ServerConfig(model_dir="x", pooling_strategy=PoolingStrategy[strategy], facts=FACTS, **options)
 
 
 @pytest.mark.parametrize(
@@ -35,11 +35,11 @@ def config(strategy: str, **options: Any) -> ServerConfig:
     ids=range(9),
 )
 def test_the_width_of_a_vector(asked: ServerConfig, width: int) -> None:
-    assert vector_bytes(asked, SHAPE) == 4 * width
+    assert vector_bytes(asked) == 4 * width
 
 
 def test_half_precision_is_half_as_large() -> None:
-    assert vector_bytes(config("REDUCE_MEAN", fp16=True), SHAPE) == 2 * 48
+    assert vector_bytes(config("REDUCE_MEAN", fp16=True)) == 2 * 48
 
 
 @pytest.mark.parametrize(
@@ -57,4 +57,4 @@ def test_half_precision_is_half_as_large() -> None:
     ids=range(8),
 )
 def test_what_a_text_of_ten_characters_takes(asked: ServerConfig, vectors: int) -> None:
-    assert asked.row_bytes(10) == 4 * vectors
+    assert row_bytes(asked, NO_OPTIONS, 10) == 4 * vectors

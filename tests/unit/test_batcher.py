@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bert_serving.server.worker.batcher import Batcher, Limits, Waiting
 
-ROWS = st.lists(st.tuples(st.integers(1, 200), st.booleans()), max_size=80)
+ROWS = st.lists(st.tuples(st.integers(0, 200), st.booleans()), max_size=80)
 
 
 def filled(
@@ -69,7 +69,7 @@ def test_a_neighbour_that_costs_more_padding_than_a_batch_waits() -> None:
 
 
 @given(
-    st.lists(st.tuples(st.integers(1, 50), st.booleans(), st.sampled_from(["a", "b", None])), max_size=60),
+    st.lists(st.tuples(st.integers(0, 50), st.booleans(), st.sampled_from(["a", "b", None])), max_size=60),
     st.integers(1, 3),
 )
 def test_groups_never_mix_and_the_one_that_waited_longest_is_next(

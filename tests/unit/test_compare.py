@@ -11,22 +11,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from architectures import ARCHITECTURES
 from environments import Missing
+from folders import TINY
+from sentence_folders import dense, write_modules
 
 from bert_serving.server.engine import contract
 from bert_serving.server.worker.encoder import CPU_BATCH_TOKENS
-from compare import rows_base, texts
+from compare import rows_base, rows_engines, run, texts
+from compare.agreement import apart, worst_cosine
 from compare.checkpoint import BERT_BASE, MINILM, Size, google_name, shapes
 from compare.commits import Commit, NoCommit, check_out, here
-from compare.contenders import worst_cosine
+from compare.encoder import MOST_TOKENS, NoModel, encoder_in, with_positions
 from compare.matrix_products import flops
 from compare.noop_engine import DIM, NoopEngine
 from compare.own_engine import micro_batches
 from compare.peer import mean, padded
 from compare.processes import READY, Contestant, Server, environment
+from compare.rows_inside import views_row
 from compare.run import TITLES
 from compare.sources import WrongSources
-from compare.table import PeerResult, Report, Row, Side, chosen_rows, fastest
+from compare.table import PeerResult, Report, Row, Side, chosen_rows, fastest, good_enough
 from compare.verdict import Beside, BesideReport, Figures, Verdict, gain, spread, turns, verdict
 
 
@@ -66,10 +71,21 @@ def test_fastest_goes_by_the_median() -> None:
     assert fastest([Side("steady", (5, 5, 5)), Side("lucky", (4, 4, 99))]).name == "steady"
 
 
+def test_short_floats_are_held_to_the_same_quality_as_ours() -> None:
+    peers = [
+        PeerResult("torch float32", Side("float32", (1,)), None),
+        PeerResult("torch bfloat16", Side("bfloat16", (3,)), 0.9993, "bfloat16"),
+        PeerResult("torch autocast", Side("autocast", (2,)), 0.9999, "autocast"),
+        PeerResult("int8", Side("int8", (9,)), 0.98, "int8"),
+    ]
+    assert [side.name for side in good_enough(peers, 0.99981)] == ["float32", "autocast"]
+    assert [side.name for side in good_enough(peers, 0.9998)] == ["float32", "bfloat16", "autocast"]
+
+
 def test_chosen_rows() -> None:
-    assert chosen_rows("", TITLES) == set(range(1, 13))
+    assert chosen_rows("", TITLES) == set(range(1, 18))
     assert chosen_rows("1, 3-5,12", TITLES) == {1, 3, 4, 5, 12}
-    for wrong in ("13", "0-2", "one"):
+    for wrong in ("18", "0-2", "one"):
         with pytest.raises(ValueError, match=r"no row|invalid literal"):
             chosen_rows(wrong, TITLES)
 
@@ -115,8 +131,9 @@ def test_micro_batches_are_sorted_full_and_complete() -> None:
 
 
 def test_peers_pool_the_mean_without_padding() -> None:
-    ids, mask = padded([[7, 8, 9], [5]])
-    assert ids.tolist() == [[7, 8, 9], [5, 0, 0]]
+    ids, mask = padded([[7, 8, 9], [5]], padding=1)
+    assert ids.tolist() == [[7, 8, 9], [5, 1, 1]]
+    assert mask.tolist() == [[1, 1, 1], [1, 0, 0]]
     layer = np.repeat(ids[..., None], 2, axis=2).astype(np.float32) + 100 * (mask[..., None] == 0)
     assert mean(layer.astype(np.float32), mask).tolist() == [[8, 8], [5, 5]]
 
@@ -125,6 +142,102 @@ def test_worst_cosine_is_that_of_the_worst_text(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.array([[1, 0], [3, 4]], np.float32))
     np.save(tmp_path / "b.npy", np.array([[2, 0], [3, 0]], np.float32))
     assert worst_cosine(tmp_path / "a.npy", tmp_path / "b.npy") == pytest.approx(0.6)
+
+
+def test_cosine_of_vectors_of_other_sizes_is_none(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.ones((2, 3), np.float32))
+    for shape in ((2, 4), (1, 3)):
+        np.save(tmp_path / "b.npy", np.ones(shape, np.float32))
+        with pytest.raises(ValueError, match=r"vectors of \(2, 3\) stand beside vectors of"):
+            worst_cosine(tmp_path / "a.npy", tmp_path / "b.npy")
+
+
+def test_rankings_are_apart_by_scores_and_by_order() -> None:
+    ours = [(2, 0.9), (0, 0.5), (1, 0.1)]
+    assert apart(ours, ours) == 0
+    assert apart(ours, [(2, 0.9), (0, 0.5), (1, 0.3)]) == pytest.approx(0.2)
+    assert apart(ours, [(2, 0.9), (1, 0.1), (0, 0.5)]) == pytest.approx(0.4)  # its own scores are not in order
+    near = [(2, 0.9), (0, 0.50001), (1, 0.50002)]
+    assert apart(near, [(2, 0.9), (1, 0.50002), (0, 0.50001)]) == pytest.approx(1e-5)  # equal but for rounding
+    for others in ([(2, 0.9), (0, 0.5)], [(2, 0.9), (0, 0.5), (3, 0.1)], []):
+        assert apart(ours, others) == apart(others, ours) == float("inf")
+    assert apart([], []) == float("inf")
+
+
+def test_rankings_have_a_short_query_and_other_documents_each() -> None:
+    passages = [f"passage {number}" for number in range(150)] + ["word " * 21]
+    (first, documents), (second, others) = (texts.ranking(passages, number) for number in (0, 1))
+    assert (first, second) == ("passage 0", "passage 1")
+    assert documents == passages[:100]
+    assert others == [*passages[100:], *passages[:49]]
+
+
+def test_row_of_views_says_how_often_as_long_they_take() -> None:
+    one = Side("one view", (100, 100))
+    assert (
+        views_row("13a", Side("three views", (80, 80)), one, 1.15).note == "takes 1.25 times as long, NOT at most 1.15"
+    )
+    row = views_row("13a", Side("three views", (90, 96)), one, 1.15)
+    assert row.note == "takes 1.08 times as long, at most 1.15"
+    assert row.ratio == pytest.approx(0.93)
+    assert views_row("13c", one, Side("no options", (120, 120))).note == "takes 1.20 times as long"
+
+
+def test_encoder_of_a_folder_has_nothing_around_it(tmp_path: Path) -> None:
+    source = tmp_path / "model"
+    source.mkdir()
+    for file in (ARCHITECTURES / "mpnet").iterdir():
+        (source / file.name).write_bytes(file.read_bytes())
+    write_modules(source, [("Pooling", {"word_embedding_dimension": 48, "pooling_mode_cls_token": True}), dense(48, 8)])
+    names = {"sentence_bert_config.json", "config_sentence_transformers.json"}
+    for name in names:
+        (source / name).write_text("{}")
+    (source / "sentencepiece.bpe.model").write_bytes(b"")
+    encoder = encoder_in(source, tmp_path / "encoder")
+    there = {file.name for file in source.iterdir() if file.is_file()}
+    assert {file.name for file in encoder.folder.iterdir()} == there - names - {"modules.json"}
+    assert (encoder.name, encoder.tokens) == ("model: MPNet, 3 layers of 48", 96)  # positions of 98 less padding's two
+    assert encoder.tokens < MOST_TOKENS
+
+
+def test_folder_again_has_positions_in_its_config(tmp_path: Path) -> None:
+    for family in ("roberta", "mpnet"):
+        source = ARCHITECTURES / family
+        folder = with_positions(source, tmp_path / family)
+        config = json.loads((source / "config.json").read_text("utf-8"))
+        found = json.loads((folder / "config.json").read_text("utf-8"))
+        assert found == {**config, "position_embedding_type": "absolute"}
+        assert {file.name for file in folder.iterdir()} == {file.name for file in source.iterdir()}
+        assert with_positions(folder, tmp_path / f"{family} again").is_dir()
+    (folder / "config.json").write_text('{"position_embedding_type": "relative_key"}')
+    again = with_positions(folder, tmp_path / "other")
+    assert json.loads((again / "config.json").read_text("utf-8")) == {"position_embedding_type": "relative_key"}
+
+
+def test_folder_without_an_encoder_for_all_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    for model, reason in (
+        (TINY, "a TensorFlow checkpoint, which no engine in process reads"),
+        (tmp_path, "contains no model"),
+        (tmp_path / "none", "is not a folder"),
+    ):
+        with pytest.raises(NoModel, match=reason):
+            encoder_in(model, tmp_path / "encoder")
+
+
+def test_rows_of_a_model_are_those_with_engines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["run", "--model", "folder"])
+    assert run.parsed().only == set(rows_engines.TITLES) == {6, 7, 8, 9, 15}
+    for arguments, reason in (
+        (["--model", "folder", "--only", "1"], "there is no row 1 here; the rows are 6, 7, 8, 9, 15"),
+        (["--model", "folder", "--base", "HEAD"], "--base and --model cannot be combined"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["run", *arguments])
+        with pytest.raises(SystemExit):
+            run.parsed()
+        assert reason in capsys.readouterr().err
 
 
 def test_noop_engine_gives_a_vector_for_each_text() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.config import ServerConfig
 from bert_serving.server.errors import ConfigError
 from bert_serving.server.helper import get_args_parser, get_shutdown_parser
 from bert_serving.server.options import argument_table
+from bert_serving.server.poolings import PoolingStrategy
 
 LEGACY_DEFAULTS = {
     "tuned_model_dir": None,
@@ -71,6 +72,10 @@ def test_the_namespace_holds_the_defaults_too() -> None:
         (["-device_map"], "device_map", ()),
         (["-cpu"], "cpu", True),
         (["-num_worker=4"], "num_worker", 4),
+        (["-num-worker", "4"], "num_worker", 4),
+        (["--num-worker=4"], "num_worker", 4),
+        (["-max-seq_len", "40"], "max_seq_len", 40),
+        (["-pooling-layer", "-1", "-2"], "pooling_layer", (-1, -2)),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -81,16 +86,19 @@ def test_options_are_read(words: list[str], name: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["-port", "70000"], "argument -port/--port/-port_in/--port_in/-port_data/--port_data: must be a whole number"),
+        (["-port", "70000"], "-port: must be a whole number from 1 to 65535, not 70000"),
         (["-max_seq_len", "3"], "must be above 3"),
         (["-max_seq_len", "many"], "must be a whole number or NONE, not 'many'"),
-        (["-pooling_layer", "2"], "2 is no layer"),
+        (["-pooling_layer", "2"], "2 is not a layer"),
         (["-pooling_strategy", "MEAN"], "must be one of NONE, REDUCE_MAX"),
-        (["-dtype", "int8"], "must be one of float32, bfloat16, float16, auto, not 'int8'"),
+        (["-dtype", "int4"], "must be one of float32, bfloat16, float16, int8, auto, not 'int4'"),
         (["-num_worker", "0"], "at least 1, not 0"),
         (["-terminate", "root"], "must be one of local, key, never, anywhere, not 'root'"),
         (["-gpu_memory_fraction", "1.5"], "at most 1, not 1.5"),
         (["-no_such_option"], "unrecognized arguments: -no_such_option"),
+        (["-num_wroker", "2"], "unrecognized arguments: -num_wroker 2: did you mean -num_worker?"),
+        (["--pooling-stategy=NONE"], "--pooling-stategy=NONE: did you mean --pooling_strategy?"),
+        (["-xyzzy"], "unrecognized arguments: -xyzzy\n"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -112,13 +120,13 @@ def test_a_wrong_option_is_one_clear_line_and_exit_status_2(
         (["-port", "5556"], "-port and -port_out are both 5556"),
         (["-fixed_embed_length"], "needs -pooling_strategy NONE"),
         (["-pooling_layer", "-1", "-1"], "names a layer twice"),
-        (["-normalize", "-no_normalize"], "exclude each other"),
-        (["-fp16", "-dtype", "bfloat16"], "exclude each other"),
-        (["-terminate", "key"], "-terminate key needs keys: -curve_dir"),
-        (["-terminate", "never", "-allow_remote_terminate"], "means -terminate anywhere, and not never"),
-        (["-terminate", "local", "-allow_remote_terminate"], "means -terminate anywhere, and not local"),
-        (["-terminate", "key", "-curve_dir", "D", "-allow_remote_terminate"], "means -terminate anywhere, and not key"),
-        (["-http_port", "5556"], "-http_port is 5556, as another port is"),
+        (["-normalize", "-no_normalize"], "cannot be combined"),
+        (["-fp16", "-dtype", "bfloat16"], "cannot be combined"),
+        (["-terminate", "key"], "-terminate key needs keys: give their folder with -curve_dir"),
+        (["-terminate", "never", "-allow_remote_terminate"], "means -terminate anywhere, not never"),
+        (["-terminate", "local", "-allow_remote_terminate"], "means -terminate anywhere, not local"),
+        (["-terminate", "key", "-curve_dir", "D", "-allow_remote_terminate"], "means -terminate anywhere, not key"),
+        (["-http_port", "5556"], "-http_port and another port are both 5556"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

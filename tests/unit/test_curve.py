@@ -50,6 +50,24 @@ def test_anything_is_a_user_that_nobody_knows(keys: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_interval")
+def test_keys_have_the_names_of_their_files(keys: Path) -> None:
+    insider = zmq.curve_keypair()[0].decode()
+    alice, eve = key_of(keys / "clients", "alice"), key_of(keys / "clients", "admin-eve")
+    (keys / "clients" / "alicia.key").write_text(text_of(alice))  # the same key by a second name
+    (keys / "clients" / "odd\n\udcff.key").write_text(text_of(OTHER))
+    gate = Gate(keys, insider)
+    assert gate.name_of(alice) == "alice"
+    assert gate.name_of(eve) == "admin-eve"
+    assert gate.name_of(OTHER) == r"'odd\n\udcff'"
+    assert gate.names == {"alice", "admin-eve", r"'odd\n\udcff'"}
+    for user in (insider, None, "", "\ud800"):
+        assert gate.name_of(user) is None
+    (keys / "clients" / "admin-eve.key").unlink()
+    gate.refresh()
+    assert gate.name_of(eve) is None
+
+
+@pytest.mark.usefixtures("no_interval")
 def test_threads_may_ask_at_any_moment(keys: Path) -> None:
     gate, alice, eve = Gate(keys), key_of(keys / "clients", "alice"), key_of(keys / "clients", "admin-eve")
     ended, wrong = threading.Event(), []
@@ -138,15 +156,15 @@ def a_file(keys: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (no_pair, r"holds no keys: bert-serving-keygen \S+ NAME makes them"),
-        (cut_pair, r"server.key_secret \(-curve_dir\) holds no pair of keys"),
-        (public_pair, r"server.key_secret \(-curve_dir\) holds no pair of keys"),
-        (mixed_pair, r"server.key_secret \(-curve_dir\) holds no pair of keys"),
+        (no_pair, r"has no keys: make them with bert-serving-keygen \S+ NAME"),
+        (cut_pair, r"server.key_secret \(-curve_dir\) contains no key pair"),
+        (public_pair, r"server.key_secret \(-curve_dir\) contains no key pair"),
+        (mixed_pair, r"server.key_secret \(-curve_dir\) contains no key pair"),
         (other_public, r"server.key \(-curve_dir\) does not belong to server.key_secret"),
-        (broken_public, r"server.key \(-curve_dir\) holds a key that is none"),
+        (broken_public, r"server.key \(-curve_dir\) contains an invalid key"),
         (no_clients_folder, r"has no folder clients: bert-serving-keygen \S+ NAME makes one"),
         (no_client, r"nobody could connect: bert-serving-keygen \S+ NAME makes one$"),
-        (broken_clients, r"nobody could connect: .* makes one; 'admin-eve.key' holds no public key$"),
+        (broken_clients, r"nobody could connect: .* makes one; 'admin-eve.key' contains no public key$"),
         (a_file, r"cannot be read: Not a directory"),
     ],
 )
@@ -168,7 +186,7 @@ def test_with_a_gateway_no_client_is_needed_but_a_broken_key_is_told(keys: Path)
     no_client(keys)
     check_keys(keys, has_gateway=True)
     (keys / "clients" / "alice.key").write_text("")
-    with pytest.raises(StartError, match=r"'alice\.key' holds no public key$"):
+    with pytest.raises(StartError, match=r"'alice\.key' contains no public key$"):
         check_keys(keys, has_gateway=True)
     no_clients_folder(keys)
     with pytest.raises(StartError, match="has no folder clients"):

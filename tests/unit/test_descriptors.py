@@ -33,7 +33,7 @@ def test_the_limit_goes_up_to_the_hard_one() -> None:
 
 def test_a_limit_too_low_for_the_service_itself_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (64, 64))
-    with pytest.raises(StartError, match=r"may have 64 open files, and this server needs 136: .*\(ulimit -n"):
+    with pytest.raises(StartError, match=r"may have 64 open files, but this server needs 136: .*\(ulimit -n"):
         check_limit(2)
     for limit in (136, resource.RLIM_INFINITY):
         monkeypatch.setattr(resource, "getrlimit", lambda _, limit=limit: (limit, limit))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import random
 from collections import Counter
@@ -20,6 +21,7 @@ from bert_serving.server.transport.connection_table import Bounds, Connection
 from bert_serving.server.transport.connections import Connections
 from bert_serving.server.ventilator.intake import Intake, Limits, Request
 from bert_serving.server.ventilator.reading import AT_ONCE_BYTES, ReadRequest
+from bert_serving.server.ventilator.text_list import TextList
 
 PART_ROWS = 256
 TURNS = 200_000
@@ -92,7 +94,7 @@ class Street:
 def street(
     message_bytes: int = 64 << 20, reading_bytes: int = 64 << 20, answer_bytes: int = 1 << 40, row_bytes: int = 32
 ) -> Iterator[Street]:
-    limits = Limits(message_bytes, reading_bytes, answer_bytes, lambda characters: row_bytes)
+    limits = Limits(message_bytes, reading_bytes, answer_bytes, lambda options, characters: row_bytes)
     with ExitStack() as opened:
         context = opened.enter_context(zmq.Context())
         pull, push = (opened.enter_context(context.socket(kind)) for kind in (zmq.PULL, zmq.PUSH))
@@ -172,8 +174,11 @@ def test_what_is_being_read_is_refused_when_it_is_abandoned() -> None:
 @pytest.mark.parametrize(
     ("frames", "says"),
     [
-        ([b"id", b'["a"]', b"1", b"1", rb'{"\ud800":1}'], r"no option '\ud800' (1): known are timeout_ms"),
-        ([b"id", b'["a"]', b"1", b"1", b"x" * 70_000], "may have 65536 bytes"),
+        (
+            [b"id", b'["a"]', b"1", b"1", rb'{"\ud800":1}'],
+            r"unknown option '\ud800' (1): the known ones are timeout_ms",
+        ),
+        ([b"id", b'["a"]', b"1", b"1", b"x" * 70_000], "is longer than 65536 bytes"),
         ([b"id", b'["a"]', b"1", b"1_0"], "their number in decimal digits"),
         ([b"id", b'["a"]', b"1", b"01"], "their number in decimal digits"),
         ([b"id", b'["a"]', b"1", b"2"], "frame 3 says 2 texts, but frame 1 holds 1"),
@@ -181,8 +186,8 @@ def test_what_is_being_read_is_refused_when_it_is_abandoned() -> None:
         ([b"id", b"[" + b"[]," * 400_000 + b"[]]", b"1", b"400001"], "text 0"),
         ([b"id", b'["' + b"x" * AT_ONCE_BYTES, b"1", b"1"], "ends within a string"),
         ([b"id", b'["a"]', b"1" * 21, b"1"], "at most 20 decimal digits"),
-        ([b"id", b"x" * (65 << 20), b"1", b"1"], "more than 64 MB"),
-        ([b"id", b"x" * (40 << 20), b"1", b"1", b"x" * (40 << 20)], "more than 64 MB"),
+        ([b"id", b"x" * (65 << 20), b"1", b"1"], "larger than 64 MB"),
+        ([b"id", b"x" * (40 << 20), b"1", b"1", b"x" * (40 << 20)], "larger than 64 MB"),
         ([b"id", b'["a"]', b"1", b"1", b"", b""], "this one has 6"),
     ],
     ids=range(12),
@@ -197,11 +202,45 @@ def test_what_is_refused_is_told_why(frames: list[bytes], says: str) -> None:
         assert len(there.connections.hung_up) == (len(frames) > 5)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" + b"[]," * AT_ONCE_BYTES + b"[]]",
+        b"[" + b"{}," * AT_ONCE_BYTES + b"{}]",
+        b'["' + b"x" * (2 * AT_ONCE_BYTES),
+        b'["' + b"x" * (2 * AT_ONCE_BYTES) + b'"}',
+        b'[["a"' + b" " * (2 * AT_ONCE_BYTES) + b"]",
+        b'["a",' * AT_ONCE_BYTES,
+        b'["a"]' + b" " * (2 * AT_ONCE_BYTES) + b"x",
+        b"1" * (2 * AT_ONCE_BYTES),
+        b"[[]]",
+        b"{",
+    ],
+    ids=range(10),
+)
+def test_what_is_refused_is_let_go_without_a_collection(content: bytes) -> None:
+    with street() as there:
+        gc.collect()
+        gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            there.send([b"id", content, b"7", b"2"])
+            there.until_done(1)
+            gc.collect()
+            kept = [one for one in gc.garbage if isinstance(one, zmq.Frame | memoryview | BaseException | TextList)]
+        finally:
+            gc.set_debug(0)
+            gc.enable()
+            gc.garbage.clear()
+        assert there.refused
+        assert not kept
+
+
 def test_an_answer_too_large_is_refused_with_its_figure() -> None:
     with street(answer_bytes=100 << 20, row_bytes=1 << 20) as there:
         there.send(encode_request(b"id", 1, ["a"] * 101), encode_request(b"id", 2, ["a"] * 100))
         there.until_done(2)
-        assert "the answer to 101 texts may take 101.0 MB, and -max_answer_mb allows 100: send fewer" in there.reason()
+        assert "the answer to 101 texts may take 101.0 MB, but -max_answer_mb allows 100: send fewer" in there.reason()
         assert [request.request_id for _, request in there.let_in] == [b"2"]
 
 

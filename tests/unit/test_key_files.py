@@ -120,7 +120,7 @@ def test_a_lasting_fault_is_warned_of_once_by_a_short_name(clients: Path, caplog
         folder.look(time.time())
     (warning,) = [record.getMessage() for record in caplog.records]
     assert "\\u202e\\nxxx" in warning
-    assert "holds no public key" in warning
+    assert "contains no public key" in warning
     assert len(warning) < 180
     for _ in range(5):
         folder.look(time.time())

@@ -42,7 +42,22 @@ MESSAGES: list[Message] = [
     Answer(3, [b"id\0", b"{}", b"", b"1"]),
     Stop(),
     Rows(ENVELOPE, 0, 2, b"\1\2\3\4" * 2, "bfloat16", 2, data=b"\0" * 8),
-    Rows(ENVELOPE, 298, 2, bytes(8), "float32", 2, 77, "f" * 32, [1, 1], [["\u4f60"], []], [1], [], b"\0" * 16),
+    Rows(ENVELOPE, 298, 2, bytes(8), "float32", 2, 77, "f" * 32, [1, 1], [["\u4f60"], []], [1], data=b"\0" * 16),
+    Rows(
+        ENVELOPE,
+        4,
+        1,
+        bytes(4),
+        "float32",
+        3,
+        views=[1, 2],
+        model="m",
+        offsets=[[[0, 0], [0, 5]]],
+        ids=[[101, 7]],
+        special=[[0]],
+        chunks=[[[0, 5]]],
+        data=b"\0" * 12,
+    ),
 ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -223,3 +225,14 @@ def test_a_row_that_ends_its_worker_is_found_and_its_neighbours_come_out() -> No
     assert (given_up.key, given_up.rows) == (PartKey(1, poison), 1)
     assert {key for key in done if key.job != 1} == set(rows) - {PartKey(1, 0)}
     assert life < 20
+
+
+def test_a_worker_holds_less_urgent_work_than_bulk_work() -> None:
+    scheduler = Scheduler(1000, 100)
+    scheduler.add_worker("w0")
+    for number in range(1, 400):
+        scheduler.submit(ticket(number, rows=10, client=b"%d" % (number % 7), urgent=number % 2 == 0))
+    rows = Counter[bool]()
+    for _, one in scheduler.assign():
+        rows[one.urgent] += one.rows
+    assert rows == {True: 100, False: 1000}

@@ -34,6 +34,17 @@ def test_fields_of_1_10() -> None:
     assert status == counts
 
 
+def test_requests_and_texts_by_key_are_bounded_by_the_keys_that_there_are() -> None:
+    statistic = Statistic()
+    for name, size in (("bob", 1), ("alice", 5), (None, 7), ("alice", 20)):
+        statistic.data_request(b"a", size, 0.0, name)
+    alice, bob = {"requests": 2, "texts": 25}, {"requests": 1, "texts": 1}
+    assert statistic.as_keys({"alice", "bob", "carol"}) == {"alice": alice, "bob": bob}
+    assert statistic.as_keys({"bob"}) == {"bob": bob}
+    assert statistic.as_keys({"alice", "bob"}) == {"bob": bob}, "a new key of an old name begins anew"
+    assert statistic.as_keys(frozenset()) == {}
+
+
 def test_a_new_service_has_counts_alone() -> None:
     assert Statistic().as_status(0.0)["num_total_request"] == 0
 

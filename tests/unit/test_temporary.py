@@ -95,7 +95,9 @@ def test_a_place_that_cannot_be_used_is_named(tmp_path: Path, kind: str) -> None
     if kind == "a file":
         parent.touch()
     with (
-        pytest.raises(StartError, match=rf"no folder for a test can be made: .*{parent}.*: let -option name a folder"),
+        pytest.raises(
+            StartError, match=rf"cannot make a folder for a test: .*{parent}.*: set -option to a writable folder"
+        ),
         temporary_folder("test-", "a test", "-option", str(parent)),
     ):
         pass

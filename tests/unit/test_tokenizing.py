@@ -17,11 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.engine.contract import Row
+from bert_serving.server.engine import contract
 from bert_serving.server.engine.contract import Texts as EngineTexts
 from bert_serving.server.message.envelope import Envelope
 from bert_serving.server.message.messages import Part
 from bert_serving.server.message.tickets import PartKey
+from bert_serving.server.wanted import Wanted
 from bert_serving.server.worker import encoder, tokenizing
 from bert_serving.server.worker.batcher import Limits
 from bert_serving.server.worker.lanes import Lanes, Outcome
@@ -39,12 +40,12 @@ class Gated(fake_engine.FakeEngine):
         self.begun, self.may_go_on = threading.Event(), threading.Event()
         self.seen: list[Any] = []
 
-    def features(self, texts: EngineTexts) -> list[Row | str]:
+    def features(self, texts: EngineTexts, wanted: Wanted | None = None) -> list[contract.Made]:
         self.seen.append(texts[0])
         if "!wait" in texts:
             self.begun.set()
             assert self.may_go_on.wait(OVERDUE_S)
-        return super().features(texts)
+        return super().features(texts, wanted)
 
 
 @contextmanager
@@ -71,14 +72,14 @@ def made_of(tokenizing: Tokenizing, *jobs: Texts) -> dict[int, list[Made]]:
     found: dict[int, list[Made]] = {texts.part.key.job: [] for texts in jobs}
     missing = sum(texts.part.count for texts in jobs)
     while missing > 0:
-        made = tokenizing.made.get(timeout=OVERDUE_S)
+        made = tokenizing.made.get(OVERDUE_S)
         found[made.key.job].append(made)
         missing -= len(made.rows or ())
     return found
 
 
-def rows_of(made: list[Made]) -> list[Row | str]:
-    rows: list[Row | str] = []
+def rows_of(made: list[Made]) -> list[contract.Made]:
+    rows: list[contract.Made] = []
     for slice_ in made:
         assert slice_.first == len(rows)
         rows += slice_.rows or []
@@ -97,7 +98,7 @@ def test_every_text_of_every_part_becomes_a_row() -> None:
             assert rows_of(found[one.part.key.job]) == engine.features(json.loads(one.part.texts))
         rows = sum(one.part.count for one in parts)
         while rows:
-            rows -= len(lanes.outcomes.get(timeout=OVERDUE_S).rows)
+            rows -= len(lanes.outcomes.get(OVERDUE_S).rows)
 
 
 @pytest.mark.parametrize("place", [0, 1, 70, 99])
@@ -158,11 +159,11 @@ def test_small_parts_of_several_requests_become_rows_at_once_and_run_together() 
         put_behind_a_slice(engine, tokenizing, *parts)
         engine.may_go_on.set()
         made = made_of(tokenizing, *parts[:3], part(99, ["!wait"]))
-        assert tokenizing.made.get(timeout=OVERDUE_S) == Made(PartKey(4, 0), 0, None)
+        assert tokenizing.made.get(OVERDUE_S) == Made(PartKey(4, 0), 0, None)
         assert rows_of(made[1]) == engine.features(["a"])
         assert rows_of(made[2]) == ["tokenization failed: RuntimeError"]
         assert rows_of(made[3]) == engine.features(["b", "c"])
-        while (1, 0) not in (together := places_of(lanes.outcomes.get(timeout=OVERDUE_S))):
+        while (1, 0) not in (together := places_of(lanes.outcomes.get(OVERDUE_S))):
             pass
     assert {(3, 0), (3, 1)} <= together
 
@@ -190,7 +191,7 @@ def test_nothing_comes_of_parts_that_were_dropped_not_even_of_a_slice_at_work() 
         engine.may_go_on.set()
         tokenizing.put(after := part(3, ["after"]))
         (made,) = made_of(tokenizing, after)[3]
-        assert lanes.outcomes.get(timeout=OVERDUE_S).rows[0].part == made.key
+        assert lanes.outcomes.get(OVERDUE_S).rows[0].part == made.key
         assert tokenizing.made.empty()
     assert "dropped" not in engine.seen
 
@@ -199,7 +200,7 @@ def test_what_nobody_waits_for_any_more_is_not_tokenized() -> None:
     engine = Gated()
     with at_work(engine) as (tokenizing, _):
         tokenizing.put(part(1, ["late"], deadline_s=time.monotonic()))
-        assert tokenizing.made.get(timeout=OVERDUE_S) == Made(PartKey(1, 0), 0, None)
+        assert tokenizing.made.get(OVERDUE_S) == Made(PartKey(1, 0), 0, None)
     assert engine.seen == []
 
 

@@ -47,14 +47,18 @@ def test_request_round_trip(identity: bytes, number: int, texts: wire.Texts, tim
         ([b"id", b"[" * 100_000, b"1", b"1"], "not JSON", (b"id", b"1")),
         ([b"id", b"\xff\xfe", b"1", b"1"], "not JSON", (b"id", b"1")),
         ([b"id", b'{"a": 1}', b"1", b"1"], "JSON list", (b"id", b"1")),
-        ([b"id", b"[]", b"1", b"0"], "not empty", (b"id", b"1")),
+        ([b"id", b"[]", b"1", b"0"], "non-empty", (b"id", b"1")),
         ([b"id", b'["a", 2]', b"1", b"2"], "text 1 is int", (b"id", b"1")),
         ([b"id", b'["a", ["b"]]', b"1", b"2"], "text 1 is list", (b"id", b"1")),
-        ([b"id", b'[["a"], []]', b"1", b"2"], "text 1 must be a list of strings", (b"id", b"1")),
-        ([b"id", b'[["a"], [3]]', b"1", b"2"], "text 1 must be a list of strings", (b"id", b"1")),
+        ([b"id", b'[["a"], []]', b"1", b"2"], "text 1 must be a non-empty list of strings", (b"id", b"1")),
+        ([b"id", b'[["a"], [3]]', b"1", b"2"], "text 1 must be a non-empty list of strings", (b"id", b"1")),
         ([b"id", b'["a"]', b"1", b"2"], "says b'2' texts, but frame 1 holds 1", (b"id", b"1")),
         ([b"id", b'["a"]', b"1", b"1", b"[]"], "options", (b"id", b"1")),
-        ([b"id", b'["a"]', b"1", b"1", b'{"when":1}'], r"no option 'when' \(1\): known are timeout_ms", (b"id", b"1")),
+        (
+            [b"id", b'["a"]', b"1", b"1", b'{"when":1}'],
+            r"unknown option 'when' \(1\): the known ones are timeout_ms",
+            (b"id", b"1"),
+        ),
         ([b"id", b'["a"]', b"1", b"1", b'{"timeout_ms":0}'], "timeout_ms", (b"id", b"1")),
         ([b"id", b'["a"]', b"1", b"1", b'{"timeout_ms":true}'], "timeout_ms", (b"id", b"1")),
         ([b"id", b'["a"]', b"1", b"1", b'{"timeout_ms":1e400}'], "timeout_ms", (b"id", b"1")),
@@ -201,7 +205,7 @@ def test_an_identity_has_a_longest(size: int) -> None:
     if size <= wire.MAX_IDENTITY_BYTES:
         assert wire.decode_request(frames).identity == frames[0]
     else:
-        with pytest.raises(MalformedMessage, match="may have 4096 bytes") as caught:
+        with pytest.raises(MalformedMessage, match="is longer than 4096 bytes") as caught:
             wire.decode_request(frames)
         assert caught.value.identity is None
 

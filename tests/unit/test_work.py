@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, deque
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from bert_serving.client.errors import ServerBusy
-from bert_serving.client.options import NO_OPTIONS, Option, Options
+from bert_serving.client.options import NO_OPTIONS, Options
+from bert_serving.client.views import View
 from bert_serving.client.wire import EncodeRequest
 from bert_serving.server.message.assembly import Assembly
+from bert_serving.server.message.envelope import Envelope
 from bert_serving.server.message.messages import Part
 from bert_serving.server.message.tickets import PartKey
 from bert_serving.server.ventilator.admission import Admission
@@ -24,6 +26,7 @@ from bert_serving.server.ventilator.reading import ReadRequest, read_of
 from bert_serving.server.ventilator.work import Work
 
 WORKERS = ["w0", "w1"]
+OPTIONS = [NO_OPTIONS, Options(prompt="query"), Options(views=(View("REDUCE_MAX"), View())), Options(truncate="left")]
 
 
 def make_work(max_queue: int = 10**6) -> Work:
@@ -31,9 +34,9 @@ def make_work(max_queue: int = 10**6) -> Work:
     return Work(admission, num_workers=2, max_part_rows=40, priority_rows=4, window_rows=100)
 
 
-def request(number: int, texts: list[str], timeout_ms: int | None = None) -> ReadRequest:
+def request(number: int, texts: list[str], options: Options = NO_OPTIONS) -> ReadRequest:
     step = make_work().part_rows(len(texts))
-    return read_of(EncodeRequest(b"client", b"%d" % number, texts, Options(timeout_ms=timeout_ms)), step)
+    return read_of(EncodeRequest(b"client", b"%d" % number, texts, options), step)
 
 
 def assigned(work: Work, now_s: float = 0.0) -> list[Part]:
@@ -41,13 +44,15 @@ def assigned(work: Work, now_s: float = 0.0) -> list[Part]:
 
 
 class WorkLife(RuleBasedStateMachine):
-    """Requests, deaths, lost and late messages in any order; text i of request n stands for the vector [n, i]."""
+    """Requests, deaths, lost and late messages in any order; text i of request n stands for the vector [n, i, options],
+    the latter being those that the worker was told."""
 
     def __init__(self) -> None:
         super().__init__()
         self.work = make_work()
         self.now_s = 0.0
         self.asked = 0
+        self.wanted: dict[int, int] = {}
         self.totals: dict[int, int] = {}  # of the requests that wait for their answer, by job
         self.hands: dict[str, list[Part]] = {}
         self.said: dict[str, deque[PartKey]] = {}  # Done, under way from a worker
@@ -58,11 +63,13 @@ class WorkLife(RuleBasedStateMachine):
         self.answers: Counter[int] = Counter()
         self.sink_deaths = 0
 
-    @rule(total=st.integers(1, 150), timeout_s=st.none() | st.integers(1, 20))
-    def ask(self, total: int, timeout_s: int | None) -> None:
+    @rule(total=st.integers(1, 150), timeout_s=st.none() | st.integers(1, 20), options=st.sampled_from(OPTIONS))
+    def ask(self, total: int, timeout_s: int | None, options: Options) -> None:
         self.asked += 1
         texts = [f"{self.asked} {row}" for row in range(total)]
-        asked = request(self.asked, texts, None if timeout_s is None else timeout_s * 1000)
+        timeout_ms = None if timeout_s is None else timeout_s * 1000
+        asked = request(self.asked, texts, replace(options, timeout_ms=timeout_ms))
+        self.wanted[self.asked] = OPTIONS.index(options)
         assert self.work.accept(asked, self.asked, self.now_s)
         assert not self.work.accept(asked, 10**6 + self.asked, self.now_s)  # asked twice, and not done twice
         self.totals[self.asked] = total
@@ -81,7 +88,7 @@ class WorkLife(RuleBasedStateMachine):
             self.rows = [(sender, part) for sender, part in self.rows if sender != worker]
         del self.hands[worker], self.said[worker]
         for failed in self.work.lose_worker(worker).poison:
-            self.take(failed.envelope.job, failed.envelope.total, failed.offset, None)
+            self.take(failed.envelope, failed.offset, None)
 
     @rule(times=st.integers(2, 12))
     def strike(self, times: int) -> None:
@@ -114,16 +121,17 @@ class WorkLife(RuleBasedStateMachine):
     def sink_takes(self, data: st.DataObject) -> None:
         if self.rows:
             _, part = self.rows.pop(data.draw(st.integers(0, len(self.rows) - 1)))
-            self.take(part.envelope.job, part.envelope.total, part.offset, json.loads(part.texts))
+            self.take(part.envelope, part.offset, json.loads(part.texts))
 
-    def take(self, job: int, total: int, offset: int, texts: list[str] | None) -> None:
+    def take(self, envelope: Envelope, offset: int, texts: list[str] | None) -> None:
+        job, total = envelope.job, envelope.total
         if job in self.closed:
             return
         assembly = self.assemblies.setdefault(job, Assembly(total))
         if texts is None:
             assembly.fail(offset, "poison")
         else:
-            vectors = np.array([text.split() for text in texts], float)
+            vectors = np.array([[*text.split(), OPTIONS.index(envelope.options)] for text in texts], float)
             assembly.put(range(offset, offset + len(texts)), vectors)
         if not assembly.complete:
             self.received.append(PartKey(job, offset))
@@ -131,7 +139,7 @@ class WorkLife(RuleBasedStateMachine):
         del self.assemblies[job]
         self.closed.add(job)
         if not assembly.failures:
-            assert assembly.result(None).tolist() == [[job, row] for row in range(total)]
+            assert assembly.result(None).tolist() == [[job, row, self.wanted[job]] for row in range(total)]
         self.answers[job] += 1
         self.totals.pop(job, None)
         self.work.delivered(job, is_kept=job % 3 == 0, now_s=self.now_s)
@@ -153,7 +161,7 @@ class WorkLife(RuleBasedStateMachine):
         for job in self.work.lose_sink():
             del self.totals[int(job.key.request_id)]
         for failed in self.work.poison():
-            self.take(failed.envelope.job, failed.envelope.total, failed.offset, None)
+            self.take(failed.envelope, failed.offset, None)
 
     @rule(seconds=st.integers(1, 10))
     def wait(self, seconds: int) -> None:
@@ -192,7 +200,7 @@ class WorkLife(RuleBasedStateMachine):
                     self.rows.append((worker, part))
             while self.rows:
                 _, part = self.rows.pop(0)
-                self.take(part.envelope.job, part.envelope.total, part.offset, json.loads(part.texts))
+                self.take(part.envelope, part.offset, json.loads(part.texts))
             while self.received:
                 self.hear_sink()
         assert max(self.answers.values(), default=1) == 1
@@ -205,10 +213,10 @@ TestWorkLife.settings = settings(max_examples=150, stateful_step_count=40)
 def test_a_full_queue_says_so_and_has_room_after_an_answer_or_a_deadline() -> None:
     work = make_work(max_queue=10)
     work.accept(request(1, ["a"] * 6), 1, 0.0)
-    with pytest.raises(ServerBusy, match="6 texts are open, and with 5 more"):
+    with pytest.raises(ServerBusy, match="6 texts are in progress, and 5 more"):
         work.accept(request(2, ["a"] * 5), 2, 0.0)
     work.delivered(1, is_kept=False, now_s=0.0)
-    work.accept(request(2, ["a"] * 5, timeout_ms=1000), 3, 0.0)
+    work.accept(request(2, ["a"] * 5, Options(timeout_ms=1000)), 3, 0.0)
     with pytest.raises(ServerBusy):
         work.accept(request(3, ["a"] * 6), 4, 0.5)
     assert work.next_deadline_s == 1.0
@@ -218,8 +226,8 @@ def test_a_full_queue_says_so_and_has_room_after_an_answer_or_a_deadline() -> No
 
 def test_what_expired_goes_to_no_worker() -> None:
     work = make_work()
-    work.accept(request(1, ["a"] * 5, timeout_ms=1000), 1, 0.0)
-    work.accept(request(2, ["a"] * 5, timeout_ms=9000), 2, 0.0)
+    work.accept(request(1, ["a"] * 5, Options(timeout_ms=1000)), 1, 0.0)
+    work.accept(request(2, ["a"] * 5, Options(timeout_ms=9000)), 2, 0.0)
     work.expired(2.0)
     work.add_worker("w0")
     assert [(part.envelope.request_id, part.timeout_ms) for part in assigned(work, 2.0)] == [(b"2", 7000)]
@@ -228,7 +236,7 @@ def test_what_expired_goes_to_no_worker() -> None:
 def test_a_suspect_that_expired_holds_up_no_other() -> None:
     work = make_work()
     work.accept(request(1, ["a"] * 5), 1, 0.0)
-    work.accept(request(2, ["a"], timeout_ms=1000), 2, 0.0)
+    work.accept(request(2, ["a"], Options(timeout_ms=1000)), 2, 0.0)
     for _ in range(2):
         work.add_worker("w0")
         assert len(assigned(work)) == 2
@@ -253,24 +261,17 @@ def test_the_same_request_is_not_done_again_while_its_answer_is_kept() -> None:
     assert len(assigned(work)) == 1
 
 
-@dataclass(frozen=True, slots=True)
-class More(Options):
-    """The table with a row more, which changes the answer."""
-
-    prompt: str | None = field(default=None, metadata=Option("a string", lambda _: True).as_field())
-
-
 def test_the_same_texts_with_other_options_are_another_request_unless_it_is_the_timeout() -> None:
     work = make_work()
     asked = request(1, ["a"])
-    assert work.accept(replace(asked, options=More(timeout_ms=900)), 1, 0.0)
-    assert not work.accept(replace(asked, options=More(timeout_ms=500)), 2, 0.0)
-    assert work.accept(replace(asked, options=More(prompt="query: ")), 3, 0.0)
-    assert not work.accept(replace(asked, options=More(timeout_ms=500, prompt="query: ")), 4, 0.0)
-    assert work.accept(replace(asked, options=More(prompt="passage: ")), 5, 0.0)
+    assert work.accept(replace(asked, options=Options(timeout_ms=900)), 1, 0.0)
+    assert not work.accept(replace(asked, options=Options(timeout_ms=500)), 2, 0.0)
+    assert work.accept(replace(asked, options=Options(prompt="query: ")), 3, 0.0)
+    assert not work.accept(replace(asked, options=Options(timeout_ms=500, prompt="query: ")), 4, 0.0)
+    assert work.accept(replace(asked, options=Options(prompt="passage: ")), 5, 0.0)
     work.add_worker("w0")
     options = [part.envelope.options for part in assigned(work)]
-    assert options == [NO_OPTIONS, More(prompt="query: "), More(prompt="passage: ")]
+    assert options == [NO_OPTIONS, Options(prompt="query: "), Options(prompt="passage: ")]
 
 
 def test_what_a_dead_sink_kept_is_done_again_when_it_is_asked_for() -> None:

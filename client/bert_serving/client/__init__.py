@@ -6,7 +6,7 @@ BertClient().encode(["First do it", "then do it right", "then do it better"])
 
 from bert_serving.client.aio import AsyncBertClient
 from bert_serving.client.base import VERSION as __version__
-from bert_serving.client.base import Response
+from bert_serving.client.base import Response, WithOffsets
 from bert_serving.client.checks import TruncationWarning
 from bert_serving.client.errors import (
     BadRequest,
@@ -28,8 +28,10 @@ from bert_serving.client.errors import (
     VersionMismatch,
 )
 from bert_serving.client.pool import ConcurrentBertClient
+from bert_serving.client.scores import Hit, Label
 from bert_serving.client.stream import Encoded
 from bert_serving.client.sync import BertClient
+from bert_serving.client.views import View
 
 __all__ = [
     "AsyncBertClient",
@@ -41,9 +43,11 @@ __all__ = [
     "ConnectFailed",
     "DeadlineExceeded",
     "Encoded",
+    "Hit",
     "InvalidInput",
     "InvalidInputType",
     "InvalidInputValue",
+    "Label",
     "MalformedMessage",
     "ModelMismatch",
     "RequestTimeout",
@@ -55,5 +59,7 @@ __all__ = [
     "ServerStopping",
     "TruncationWarning",
     "VersionMismatch",
+    "View",
+    "WithOffsets",
     "__version__",
 ]

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
 from concurrent.futures import Future
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
-from bert_serving.client.base import BaseClient
-from bert_serving.client.options import Options
+from bert_serving.client.base import BaseClient, WithOffsets, without_offsets
+from bert_serving.client.encoding import Encodable, Tokens, Vectors
+from bert_serving.client.errors import BertServingError
+from bert_serving.client.options import NO_OPTIONS, Asked, AskedOfOne, Options
+from bert_serving.client.scores import Hit, Label, classifying, hits_of, labelled, labels_in, ranking
 from bert_serving.client.stream import STREAM_BATCH_SIZE, Encoded, Window, batches, checked_size
+from bert_serving.client.views import View
 from bert_serving.client.wire import Command, JsonReply, RowsReply
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # typing has it from Python 3.11 on
 
 _T = TypeVar("_T")
 
@@ -21,8 +28,8 @@ class AsyncBertClient(BaseClient):
         async with AsyncBertClient() as bc:
             await bc.encode(["First do it", "then do it right"])
 
-    or `bc = await AsyncBertClient.connect()` and at last `await bc.close()`. Cancelling a call gives its request up, of
-    which the server learns nothing; of `timeout` it does, and computes nothing that nobody waits for any more.
+    or `bc = await AsyncBertClient.connect()`, and later `await bc.close()`. Cancelling a call abandons its request
+    without telling the server. The server does know `timeout`, and stops computing what nobody waits for any more.
     """
 
     @classmethod
@@ -32,18 +39,86 @@ class AsyncBertClient(BaseClient):
         await cast(AsyncBertClient, client).__aenter__()
         return client
 
-    async def encode(self, texts: Any, is_tokenized: bool = False, show_tokens: bool = False) -> Any:
+    @overload
+    async def encode(
+        self,
+        texts: Encodable,
+        is_tokenized: bool = False,
+        show_tokens: Literal[False] = False,
+        *,
+        views: None = None,
+        offsets: Literal[False] = False,
+        **asked: Unpack[AskedOfOne],
+    ) -> Vectors: ...
+    @overload
+    async def encode(
+        self,
+        texts: Encodable,
+        is_tokenized: bool = False,
+        *,
+        show_tokens: Literal[True],
+        views: None = None,
+        offsets: Literal[False] = False,
+        **asked: Unpack[AskedOfOne],
+    ) -> tuple[Vectors, Tokens]: ...
+    @overload
+    async def encode(
+        self,
+        texts: Encodable,
+        is_tokenized: bool = False,
+        show_tokens: Literal[False] = False,
+        *,
+        views: Sequence[View],
+        offsets: Literal[False] = False,
+        **asked: Unpack[AskedOfOne],
+    ) -> list[Vectors]: ...
+    @overload
+    async def encode(
+        self,
+        texts: Encodable,
+        is_tokenized: bool = False,
+        show_tokens: bool = False,
+        *,
+        views: Sequence[View] | None = None,
+        offsets: Literal[True],
+        **asked: Unpack[AskedOfOne],
+    ) -> WithOffsets: ...
+    @overload
+    async def encode(
+        self, texts: Encodable, is_tokenized: bool = False, show_tokens: bool = False, **asked: Unpack[Asked]
+    ) -> Any: ...
+    async def encode(
+        self, texts: Any, is_tokenized: bool = False, show_tokens: bool = False, **asked: Unpack[Asked]
+    ) -> Any:
         """Turn texts into vectors, as `BertClient.encode` does."""
-        reply = await self.request(texts, is_tokenized)
-        return self._select(self._response(reply), show_tokens)
+        try:
+            options = Options.asked(**asked)
+            reply = await self.request(texts, is_tokenized, options=options)
+            return self._select(reply, options, show_tokens)
+        except BertServingError as error:
+            raise error.with_traceback(None) from None  # see `in_short`
 
-    async def request(self, texts: Any, is_tokenized: bool = False, timeout_s: float | None = None) -> RowsReply:
-        """All that the server says of these texts: vectors, tokens, how many there were, and which were cut.
+    async def rank(self, query: str, documents: Sequence[str], top_k: int | None = None) -> list[Hit]:
+        """As `BertClient.rank`."""
+        pairs, options = ranking(query, documents, top_k)
+        return hits_of((await self.request(pairs, options=options)).array, top_k) if pairs else []
 
-        `timeout_s` stands for the client's `timeout` where it is given.
+    async def classify(self, texts: Encodable) -> list[list[Label]]:
+        """As `BertClient.classify`."""
+        labels = labels_in(self._config or await self.server_config())
+        reply = await self.request(texts, options=classifying(labels))
+        self._warn_truncated(reply.truncated, len(reply.array))
+        return labelled(reply.array, labels)
+
+    async def request(
+        self, texts: Any, is_tokenized: bool = False, timeout_s: float | None = None, options: Options = NO_OPTIONS
+    ) -> RowsReply:
+        """The server's whole reply: vectors, tokens, the number of tokens, and which texts were cut.
+
+        `timeout_s`, if given, replaces the client's `timeout`.
         """
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
-        asked = self._ask_rows(texts, is_tokenized, Options.within(timeout_s))
+        asked = self._ask_rows(texts, is_tokenized, options.in_time(timeout_s))
         return cast(RowsReply, await self._wait(asked.future, timeout_s))
 
     async def encode_stream(
@@ -54,8 +129,10 @@ class AsyncBertClient(BaseClient):
         in_order: bool = True,
         is_tokenized: bool = False,
         keep_errors: bool = False,
+        **asked: Unpack[Asked],
     ) -> AsyncGenerator[Encoded, None]:
-        """As `BertClient.encode_stream`; `texts` may be an asynchronous iterable too."""
+        """As `BertClient.encode_stream`; `texts` may also be an asynchronous iterable."""
+        options = without_offsets(Options.asked(**asked), "encode_stream")
         window: Window[asyncio.Task[RowsReply]] = Window(self._window(max_in_flight), in_order)
 
         has_warned = False
@@ -66,7 +143,7 @@ class AsyncBertClient(BaseClient):
             start, count, task = window.take(done)
             error = task.exception()
             if error is None:
-                part = self._encoded(start, count, task.result(), has_warned)
+                part = self._encoded(start, count, task.result(), options, has_warned)
                 has_warned = has_warned or bool(part.truncated)
                 return part
             if not keep_errors or not isinstance(error, Exception):
@@ -77,7 +154,8 @@ class AsyncBertClient(BaseClient):
             async for start, batch in _batches(texts, batch_size):
                 if window.is_full:
                     yield await take()
-                window.add(asyncio.create_task(self.request(batch, is_tokenized)), start, len(batch))
+                task = asyncio.create_task(self.request(batch, is_tokenized, options=options))
+                window.add(task, start, len(batch))
             while window:
                 yield await take()
         finally:
@@ -90,7 +168,7 @@ class AsyncBertClient(BaseClient):
         return await self._ask_json(Command.SHOW_CONFIG)
 
     async def server_status(self) -> dict[str, Any]:
-        """The server's config, and statistics on what it has done."""
+        """The server's config, and statistics about its work."""
         return await self._ask_json(Command.SHOW_STATUS)
 
     async def close(self) -> None:

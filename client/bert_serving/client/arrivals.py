@@ -1,4 +1,4 @@
-"""Requests that are fetched later, in the order in which their replies come. No socket, no clock.
+"""Requests whose replies are fetched later, in order of arrival. No socket, no clock.
 
 One instance serves `BertClient.fetch`; each `BertClient.encode_async` has one of its own, which a producer fills while
 the consumer takes.

@@ -1,4 +1,4 @@
-"""What the blocking and the asyncio client have in common: arguments, checks, and what becomes of a reply."""
+"""What the blocking and the asyncio client share: arguments, checks, and how a reply becomes a result."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
 
+import numpy as np
+
 from bert_serving.client.checks import TruncationWarning, check_texts, guess_truncated, truncation_text
 from bert_serving.client.connection import Connection
+from bert_serving.client.encoding import Tokens, Vectors
 from bert_serving.client.endpoints import checked_endpoints
-from bert_serving.client.errors import ClientClosed, InvalidInputValue, RequestTimeout, VersionMismatch
+from bert_serving.client.errors import ClientClosed, InvalidInputValue, RequestTimeout, VersionMismatch, in_short
 from bert_serving.client.fingerprints import fingerprint_in, mismatch
 from bert_serving.client.keys import ClientKeys
 from bert_serving.client.multi_server import MultiServer
 from bert_serving.client.options import NO_OPTIONS, Options
 from bert_serving.client.pending import Asked
 from bert_serving.client.stream import STREAM_WINDOW, Encoded
-from bert_serving.client.wire import LEGACY_SERVER_VERSION, MAX_IDENTITY_BYTES, RowsReply
+from bert_serving.client.wire import LEGACY_SERVER_VERSION, MAX_IDENTITY_BYTES, RowsReply, Spans
 
 VERSION = "2.0.0"
 
@@ -32,12 +35,27 @@ _LEGACY_SERIES = LEGACY_SERVER_VERSION.rpartition(".")[0] + "."
 class Response(NamedTuple):
     """Answer to one request.
 
-    `embedding` is `[B, D]` or `[B, T, D]`; `tokens` is a list of str a row, or None if the server does not send them.
+    `embedding` is `[B, D]` or `[B, T, D]`; `tokens` has a list of str for each row; None if the server does not
+    send them.
     """
 
     id: int
-    embedding: Any
-    tokens: list[list[str]] | None
+    embedding: Vectors
+    tokens: Tokens | None
+
+
+class WithOffsets(NamedTuple):
+    """What `encode(.., offsets=True)` returns: vectors, and the character positions of tokens and chunks.
+
+    `tokens` and `offsets` have an entry for each token of each row, `[0, 0]` for a token that is not part of the text;
+    None from a server without `-show_tokens_to_client`. `chunks` are the parts of each text with `truncate="chunks"`,
+    else None.
+    """
+
+    embedding: Vectors
+    tokens: Tokens | None
+    offsets: list[Spans] | None
+    chunks: list[Spans] | None
 
 
 class BaseClient:
@@ -45,6 +63,7 @@ class BaseClient:
 
     _first_id = 1  # of requests: 1.10's users rely on it; who must not be guessed has another
 
+    @in_short
     def __init__(
         self,
         ip: str | Sequence[str] = "localhost",
@@ -67,34 +86,34 @@ class BaseClient:
         """Connect.
 
         Args:
-            ip: host name or address of the server; or a list of several, all with the same model and options, over
-                which requests are spread: those of a server that is lost go to the others.
-            port: where it takes requests.
-            port_out: where it publishes replies.
+            ip: host name or address of the server; or a list of several servers with the same model and options:
+                requests are distributed over them, and move to another one if a server is lost.
+            port: port that takes requests.
+            port_out: port that publishes replies.
             output_fmt: "ndarray", or "list" for nested lists of float.
             show_server_config: print the server's config once connected.
-            identity: who this client is to the server, any str or bytes of at most 4,096 bytes without a zero byte; by
-                default a UUID. Clients that share an identity all receive the replies to each of them; see
-                `BertClient.listen`. A copy of this client, or what is pickled of it, has a UUID.
+            identity: this client's name for the server, any str or bytes of at most 4,096 bytes without a zero byte;
+                by default a UUID. Clients that share an identity all receive each other's replies; see
+                `BertClient.listen`. A copied or unpickled client gets a new UUID.
             check_version: refuse a server that speaks another protocol.
             check_length: warn with TruncationWarning about texts longer than the server's `max_seq_len`. The server
-                says which ones it cut; for a server of 1.10 words are counted before sending.
+                says which ones it cut; for a 1.10 server, words are counted before sending.
             check_token_info: ask whether the server sends tokens.
-            ignore_all_checks: connect without asking the server anything, so that it need not run yet.
-            timeout: milliseconds that a whole call may take; -1 waits as long as the server is there.
-            connect_timeout: milliseconds to wait for a server that is ready, and for one that went away to come back;
-                -1 waits for ever.
-            curve: the folder with this client's keys, for a server with `-curve_dir`: traffic is encrypted then, and
-                both sides know whom they speak to.
-            endpoints: servers as "HOST:PORT:PORT_OUT", or "HOST" for `port` and `port_out`, in the place of `ip`.
-            expect_fingerprint: that of the model whose vectors you have already, from `server_config["model"]`; vectors
-                of any other model, or with other options, are refused.
+            ignore_all_checks: connect without asking the server anything, so that it need not be running yet.
+            timeout: maximum milliseconds for a whole call; -1 waits as long as the server is reachable.
+            connect_timeout: milliseconds to wait for a server to become ready, or to come back if it was lost; -1 waits
+                forever.
+            curve: folder with this client's keys, for a server with `-curve_dir`: traffic is encrypted, and both sides
+                are authenticated.
+            endpoints: servers, as "HOST:PORT:PORT_OUT", or "HOST" with `port` and `port_out`; replaces `ip`.
+            expect_fingerprint: fingerprint of the model whose vectors you already have, from `server_config["model"]`;
+                vectors of any other model, or with other options, are refused.
 
         Raises:
-            ValueError, TypeError: an argument that cannot be used.
+            ValueError, TypeError: an invalid argument.
             ConnectFailed: no usable server within `connect_timeout`.
             VersionMismatch: the server speaks another protocol.
-            ModelMismatch: the server has another model than `expect_fingerprint` says.
+            ModelMismatch: the server's model is not the one that `expect_fingerprint` names.
         """
         self._arguments = {name: value for name, value in locals().items() if name != "self"}
         self.ip = ip
@@ -118,20 +137,31 @@ class BaseClient:
         self._max_seq_len: int | None = None
         self._is_legacy_server = False
         self._takes_options = False  # until the server has said that it does
+        self._config: dict[str, Any] = {}
         self._connection: Connection | MultiServer | None = None
         self._start()
 
-    def __reduce__(self) -> Any:
-        """Copied, pickled or sent to another process it is a client that connects anew, with the same arguments.
+    @property
+    def where(self) -> str:
+        """The servers, as "HOST:PORT:PORT_OUT" each."""
+        return ", ".join(map(str, self._endpoints))
 
-        Its identity is another one: two that share theirs would take each other's answers. Keys do not travel, but the
-        path of their folder, so it has to be there, too.
+    def __repr__(self) -> str:
+        asked, pending = self._connection.pending.num_asked if self._connection else 0, len(self._pending_ids())
+        identity = self.identity.decode("utf-8", "backslashreplace")
+        return f"<{type(self).__name__} of {self.where}, identity {identity}, {asked} requests, {pending} pending>"
+
+    def __reduce__(self) -> Any:
+        """A copied or unpickled client makes a new connection, with the same arguments.
+
+        It gets a new identity, because clients that share one receive each other's answers. Keys are not copied, only
+        the path of their folder, which must exist there, too.
         """
         now = {"output_fmt": self.output_fmt, "timeout": self.timeout, "expect_fingerprint": self._expect_fingerprint}
         return made_anew, (type(self), {**self._arguments, **now, "identity": None})
 
     def _start(self) -> None:
-        """Connect, if construction does."""
+        """Connect, if the constructor does."""
 
     # -- connecting --
 
@@ -160,11 +190,12 @@ class BaseClient:
             version = str(config.get("server_version"))
             if not version.startswith(_LEGACY_SERIES):
                 raise VersionMismatch(
-                    f"the server is of version {version}; this client of version {VERSION} needs one of 2.0 or later, "
-                    f"or of {_LEGACY_SERIES}x: update the server, or try check_version=False"
+                    f"the server has version {version}; this client, version {VERSION}, needs a server of "
+                    f"version 2.0 or later, or {_LEGACY_SERIES}x: update the server, or try check_version=False"
                 )
         if strange := mismatch(self._expect_fingerprint, fingerprint_in(config)):
             raise strange
+        self._config = config
         self._takes_options = "protocol" in config
         self._is_legacy_server = not self._takes_options
         self._max_seq_len = config.get("max_seq_len")
@@ -178,7 +209,7 @@ class BaseClient:
 
     @property
     def expect_fingerprint(self) -> str | None:
-        """Of the only model whose vectors are accepted; None for any. What is set counts from the next answer on."""
+        """Fingerprint of the only model whose vectors are accepted; None for any. Takes effect with the next answer."""
         return self._expect_fingerprint
 
     @expect_fingerprint.setter
@@ -191,46 +222,58 @@ class BaseClient:
         return self.timeout / 1000 if self.timeout >= 0 else None
 
     def _timed_out(self, timeout_s: float | None) -> RequestTimeout:
-        where, timeout_ms = ", ".join(map(str, self._endpoints)), 1000 * (timeout_s or 0.0)
+        where, timeout_ms = self.where, 1000 * (timeout_s or 0.0)
         return RequestTimeout(
-            f"no answer from {where} within timeout={timeout_ms:.0f} ms: is the server busy or gone, or is that too "
-            "short for so many texts? Try a longer timeout or shorter lists; server_status tells how busy the server is"
+            f"no answer from {where} within timeout={timeout_ms:.0f} ms: the server may be busy or gone, or the "
+            "timeout too short for so many texts. Try a longer timeout or shorter lists; server_status shows how busy "
+            "the server is"
         )
 
     def _ask_rows(self, texts: Any, is_tokenized: bool, options: Options = NO_OPTIONS) -> Asked:
-        checked = check_texts(texts, is_tokenized)
+        checked = check_texts(texts, is_tokenized, is_pair=bool(options.is_pair))
         if self._check_length and self._is_legacy_server and self._max_seq_len:
             self._warn_truncated(guess_truncated(checked, self._max_seq_len), len(checked))
         return self._connected().request_rows(checked, self._understood(options))
 
     def _understood(self, options: Options) -> Options:
-        """What the server may be told. InvalidInputValue if it cannot be told what would change the answer."""
+        """The options that this server understands. InvalidInputValue if one that changes the answer is not known."""
         if self._takes_options:
             return options
-        if names := ", ".join(options.shaping().given()):
-            raise InvalidInputValue(f"{names}: the server has not said that it takes options; one of 1.10 takes none")
+        if names := ", ".join(name for name in options.given() if name != "timeout_ms"):
+            raise InvalidInputValue(
+                f"{names}: the server has not said that it supports request options; 1.10 servers do not"
+            )
         return NO_OPTIONS
 
-    def _response(self, reply: RowsReply) -> Response:
+    def _response(self, reply: RowsReply, options: Options) -> Response:
         """What users get for a reply."""
-        if self._check_length:
-            self._warn_truncated(reply.truncated, len(reply.array))
-        return Response(reply.request_id, self._embedding(reply), reply.tokens)
+        self._warn_truncated(reply.truncated, len(reply.array))
+        return Response(reply.request_id, self._embedding(reply, options), reply.tokens)
 
-    def _embedding(self, reply: RowsReply) -> Any:
-        return reply.array.tolist() if self.output_fmt == "list" else reply.array
+    def _embedding(self, reply: RowsReply, options: Options) -> Any:
+        """One array, or a list with one for each view that was asked for."""
+        arrays = [reply.array]
+        if options.as_list:
+            widths = np.cumsum(reply.views or reply.array.shape[-1:])
+            arrays = [np.ascontiguousarray(one) for one in np.split(reply.array, widths[:-1], axis=-1)]
+        shown = [one.tolist() for one in arrays] if self.output_fmt == "list" else arrays
+        return shown if options.as_list else shown[0]
 
-    def _encoded(self, start: int, count: int, reply: RowsReply, has_warned: bool) -> Encoded:
-        """What users get for a batch of a stream, of which only the first cut texts are worth a warning."""
-        if self._check_length and not has_warned:
+    def _encoded(self, start: int, count: int, reply: RowsReply, options: Options, has_warned: bool) -> Encoded:
+        """What users get for a batch of a stream; only the first texts that are cut cause a warning."""
+        if not has_warned:
             self._warn_truncated(reply.truncated, count)
-        return Encoded(start, count, self._embedding(reply), None, reply.truncated)
+        return Encoded(start, count, self._embedding(reply, options), None, reply.truncated)
 
     def _window(self, max_in_flight: int | None) -> int:
-        """How many batches of a stream may be under way."""
+        """How many batches of a stream may be in progress."""
         return STREAM_WINDOW * len(self._endpoints) if max_in_flight is None else max_in_flight
 
-    def _select(self, response: Response, show_tokens: bool) -> Any:
+    def _select(self, reply: RowsReply, options: Options, show_tokens: bool) -> Any:
+        """What `encode` returns for a reply."""
+        response = self._response(reply, options)
+        if options.offsets:
+            return WithOffsets(response.embedding, reply.tokens, reply.offsets, reply.chunks)
         if show_tokens and response.tokens is not None:
             return response.embedding, response.tokens
         if show_tokens:
@@ -238,7 +281,8 @@ class BaseClient:
         return response.embedding
 
     def _warn_truncated(self, truncated: list[int], num_texts: int) -> None:
-        if truncated:
+        """Unless `check_length` is off."""
+        if truncated and self._check_length:
             _warn(truncation_text(truncated, num_texts, self._max_seq_len), TruncationWarning)
 
     def _pending_ids(self) -> set[int]:
@@ -246,7 +290,7 @@ class BaseClient:
 
     @property
     def status(self) -> dict[str, Any]:
-        """What this client is set to and what it waits for; asks the server nothing."""
+        """This client's settings and pending requests; does not ask the server."""
         pending = sorted(self._pending_ids())
         return {
             "identity": self.identity,
@@ -263,8 +307,15 @@ class BaseClient:
         }
 
 
+def without_offsets(options: Options, what: str) -> Options:
+    """Raises InvalidInputValue if they are asked for where the result has no place for them."""
+    if options.offsets:
+        raise InvalidInputValue(f"offsets come only from a blocking encode(), not with {what}")
+    return options
+
+
 def made_anew(kind: Callable[..., _T], arguments: Mapping[str, Any]) -> _T:
-    """What a copied or pickled client becomes; where its class does, it connects here."""
+    """Makes the client that a copied or pickled one becomes; it may connect here."""
     return kind(**arguments)
 
 
@@ -275,9 +326,9 @@ def _checked_identity(identity: str | bytes | None) -> bytes:
     if not isinstance(encoded, bytes):
         raise TypeError(f"identity must be str or bytes, not {type(identity).__name__}")
     if not encoded or b"\0" in encoded:
-        raise ValueError(f"identity must not be empty nor hold a zero byte, but is {encoded[:100]!r}")
+        raise ValueError(f"identity must not be empty or contain a zero byte, but is {encoded[:100]!r}")
     if len(encoded) > MAX_IDENTITY_BYTES:
-        raise ValueError(f"identity must have at most {MAX_IDENTITY_BYTES} bytes, and has {len(encoded)}")
+        raise ValueError(f"identity may have at most {MAX_IDENTITY_BYTES} bytes, but has {len(encoded)}")
     return encoded
 
 
@@ -294,7 +345,7 @@ def _checked_timeout(name: str, timeout_ms: Any) -> int:
 
 
 def _warn(text: str, category: type[Warning]) -> None:
-    """Warn about the line that called this package, however deep inside of it this is."""
+    """Warn about the line that called this package, however deep inside it this is."""
     depth, frame = 1, sys._getframe()
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE_DIR):
         depth, frame = depth + 1, frame.f_back

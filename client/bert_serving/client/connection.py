@@ -52,7 +52,8 @@ class Connection:
             if error.errno not in (errno.EMFILE, errno.ENFILE):
                 raise
             raise ConnectFailed(
-                "this process may open no more files, and a client needs some ten: close others, or raise ulimit -n"
+                "this process cannot open more files, and a client needs about ten: close some, or raise the "
+                "limit (ulimit -n)"
             ) from None
         # A daemon, so that a program that never closes its client still ends.
         self._thread = threading.Thread(target=self._loop.run, name="bert-serving-client", daemon=True)
@@ -67,11 +68,12 @@ class Connection:
         """Raises ClientClosed where its thread does not run: everybody would wait for ever."""
         if not self.is_ours:
             raise ClientClosed(
-                "this client was made before a fork: make another one in each process, as copy.copy(client) does"
+                "this client was created before a fork: create a new one in each process, for example with "
+                "copy.copy(client)"
             )
         if patched_by() != self._patched_by:
             raise ClientClosed(
-                f"this client was made before {patched_by()} patched threads: patch first of all, and make it then"
+                f"this client was created before {patched_by()} patched threads: patch first, then create the client"
             )
 
     def handshake(self) -> Future[dict[str, Any]]:
@@ -90,7 +92,8 @@ class Connection:
             if self.max_bytes is not None and len(frames[1]) > self.max_bytes:
                 size, limit = len(frames[1]) / 2**20, self.max_bytes >> 20
                 raise InvalidInputValue(
-                    f"texts take {size:.0f} MB, and the server takes {limit} MB in one message (-max_msg_size): "
+                    f"the texts take {size:.0f} MB, but the server accepts at most {limit} MB in one message "
+                    "(-max_msg_size): "
                     "send them in several calls"
                 )
             return frames

@@ -1,4 +1,4 @@
-"""Where servers are: what `BertClient` takes for that, checked. Pure."""
+"""Addresses of servers, as `BertClient` takes them, checked. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _FORM = re.compile(r"(?P<host>[^\s:\[\]]+|\[\S+\])(?::(?P<port>\d+):(?P<port_out
 
 
 def in_url(host: str) -> str:
-    """As it stands before a port: an IPv6 address in brackets."""
+    """As it is written before a port: an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
@@ -21,7 +21,7 @@ def without_brackets(host: str) -> str:
 
 
 def is_address(host: str) -> bool:
-    """Whether it is an IP address, and no name that may stand for several."""
+    """Whether it is an IP address, and not a name that may have several."""
     try:
         ip_address(host)
     except ValueError:
@@ -43,7 +43,7 @@ class Endpoint(NamedTuple):
 def checked_endpoints(
     ip: str | Sequence[str], port: Any, port_out: Any, endpoints: Sequence[str] | None
 ) -> list[Endpoint]:
-    """The servers of a client, at least one. `endpoints`, "HOST" or "HOST:PORT:PORT_OUT" each, stand for `ip`.
+    """The servers of a client, at least one. `endpoints`, "HOST" or "HOST:PORT:PORT_OUT" each, replace `ip`.
 
     Raises TypeError and ValueError.
     """
@@ -56,7 +56,7 @@ def checked_endpoints(
     if not found:
         raise ValueError("the list of servers is empty")
     if len(set(found)) < len(found):
-        raise ValueError(f"a server stands twice among {', '.join(map(str, found))}")
+        raise ValueError(f"a server is listed twice: {', '.join(map(str, found))}")
     return found
 
 
@@ -65,7 +65,9 @@ def _read(text: str, port: int, port_out: int) -> Endpoint:
         raise TypeError(f"a server must be a str, not {type(text).__name__}")
     form = _FORM.fullmatch(text)
     if form is None and text.count(":") > 1 and "[" not in text:
-        raise ValueError(f"in a list of servers an IPv6 address has brackets: [::1] or [::1]:5555:5556, not {text!r}")
+        raise ValueError(
+            f"in a list of servers, write an IPv6 address in brackets, such as [::1] or [::1]:5555:5556, not {text!r}"
+        )
     if form is None:
         raise ValueError(f"a server must be HOST or HOST:PORT:PORT_OUT, not {text!r}")
     host = without_brackets(form["host"])

@@ -7,34 +7,38 @@
     ├── ConnectFailed                 no usable server within connect_timeout (also TimeoutError)
     ├── RequestTimeout                the server did not answer within timeout (also TimeoutError)
     ├── VersionMismatch               the server speaks another protocol (also AttributeError, as in 1.10)
-    ├── ModelMismatch                 the server has another model than expect_fingerprint says
-    ├── ClientClosed                  the client was closed, or its thread is not here (also RuntimeError)
-    ├── MalformedMessage              frames that are no message of this protocol (also ValueError)
+    ├── ModelMismatch                 the server's model is not the one that expect_fingerprint names
+    ├── ClientClosed                  the client was closed, or its thread is not running (also RuntimeError)
+    ├── MalformedMessage              frames that are not a message of this protocol (also ValueError)
     └── ServerError                   the server answered with an error
         ├── BadRequest                it could not read the request (also ValueError)
         ├── RowFailed                 one text of the request could not be encoded (also ValueError)
-        ├── DeadlineExceeded          it was not done within the `timeout` of the request (also RequestTimeout)
-        ├── ServerBusy                it has as much to do as it may have (also ConnectionError)
+        ├── DeadlineExceeded          it did not finish within the request's `timeout` (also RequestTimeout)
+        ├── ServerBusy                it has reached a limit on its work (also ConnectionError)
         ├── ServerStopping            it is shutting down (also ConnectionError)
-        └── ServerRestarted           a part of it died with the request, thrice in a row (also ConnectionError)
+        └── ServerRestarted           a part of it died with the request, three times (also ConnectionError)
 
-The built-in bases are those that users of bert-serving-client 1.10 catch.
+The built-in base classes are those that users of bert-serving-client 1.10 catch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, ClassVar, ParamSpec, TypeVar
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 MAX_RETRY_AFTER_MS = 60_000
-"""A server that names a longer wait is not believed."""
+"""Longer waits that a server asks for are ignored."""
 
 MAX_MESSAGE_CHARACTERS = 2_000
-"""What is longer is cut: an error quotes what others sent, or what a library says of it."""
+"""Longer messages are cut: an error may quote what others sent, or a library's own message."""
 
 
 def quoted(value: object, limit: int = 80) -> str:
-    """What a stranger sent, for a log or an error: in printable ASCII and short, whatever it is."""
+    """What a stranger sent, for a log or an error: short and in printable ASCII."""
     if isinstance(value, (str, bytes)):
         shown = ascii(value[: limit + 1])
     elif value is None or isinstance(value, (bool, float)):
@@ -49,11 +53,24 @@ def quoted(value: object, limit: int = 80) -> str:
 
 
 class BertServingError(Exception):
-    """Base of all errors that this package raises on purpose."""
+    """Base class of all errors that this package raises on purpose."""
+
+
+def in_short(method: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Lets the traceback of our errors end here: a caller needs the sentence, not the way through this package."""
+
+    @wraps(method)
+    def called(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        try:
+            return method(*args, **kwargs)
+        except BertServingError as error:
+            raise error.with_traceback(None) from None
+
+    return called
 
 
 class InvalidInput(BertServingError):
-    """What was passed to `encode()` cannot be sent; `index` is the place of the text that is to blame, if one is."""
+    """What was passed to `encode()` cannot be sent; `index` is the position of the offending text, if there is one."""
 
     index: int | None = None
 
@@ -67,7 +84,7 @@ class InvalidInputValue(InvalidInput, ValueError):
 
 
 class ConnectFailed(BertServingError, TimeoutError):
-    """No usable server was reached within `connect_timeout`; the message says what it looks like."""
+    """No usable server was reached within `connect_timeout`; the message says what seems to be wrong."""
 
 
 class RequestTimeout(BertServingError, TimeoutError):
@@ -79,17 +96,17 @@ class VersionMismatch(BertServingError, AttributeError):
 
 
 class ModelMismatch(BertServingError):
-    """The server's model, or the options that shape its vectors, are not those that were expected."""
+    """The server's model, or an option that shapes its vectors, is not the expected one."""
 
 
 class ClientClosed(BertServingError, RuntimeError):
-    """The client was closed, or it was made before a fork, or before gevent or eventlet patched threads."""
+    """The client was closed, or created before a fork or before gevent or eventlet patched threads."""
 
 
 class MalformedMessage(BertServingError, ValueError):
-    """Frames that are no message of this protocol.
+    """Frames that are not a message of this protocol.
 
-    `identity` and `request_id` are what could be read of the sender, to answer to; None where nothing could.
+    `identity` and `request_id` name the sender, for an answer; None if they could not be read.
     """
 
     def __init__(self, message: str, identity: bytes | None = None, request_id: bytes | None = None) -> None:
@@ -101,7 +118,7 @@ class MalformedMessage(BertServingError, ValueError):
 class ServerError(BertServingError):
     """The server answered this request with an error.
 
-    `index` is the position of the text that caused it in the list that was sent, or None if none did alone.
+    `index` is the position of the text that caused it; None if no single text did.
     """
 
     wire_type: ClassVar[str] = "server_error"
@@ -152,25 +169,25 @@ class RowFailed(ServerError, ValueError):
 
 
 class DeadlineExceeded(ServerError, RequestTimeout):
-    """The server was not done within the time that the request gave it, and computed no further."""
+    """The server did not finish within the request's `timeout`, and stopped computing it."""
 
     wire_type = "deadline_exceeded"
 
 
 class ServerStopping(ServerError, ConnectionError):
-    """The server is shutting down and will not answer this request; the client asks the one that takes its place."""
+    """The server is shutting down and will not answer this request; the client resends it to the next server."""
 
     wire_type = "server_stopping"
 
 
 class ServerRestarted(ServerError, ConnectionError):
-    """The server's ventilator was started again while it had this request; the client asks again by itself, twice."""
+    """The server's ventilator was restarted while it had this request; the client resends it automatically, twice."""
 
     wire_type = "server_restarted"
 
 
 class ServerBusy(ServerError, ConnectionError):
-    """The server has as much to do as it may have; the client asks again after `retry_after_ms` by itself."""
+    """The server has reached a limit; the client resends the request automatically after `retry_after_ms`."""
 
     wire_type = "busy"
 

@@ -1,7 +1,7 @@
-"""How the loop's thread waits: where threads are greenlets (gevent, eventlet), so that the others may run meanwhile.
+"""How the loop's thread waits. If threads are greenlets (gevent, eventlet), the others can run meanwhile.
 
 After `gevent.monkey.patch_all()` or `eventlet.monkey_patch()` what `threading` starts is a greenlet, and a wait for a
-lock or a plain socket lets others run. A wait inside of libzmq would hold up all of them, and so never end.
+lock or a plain socket lets others run. A wait inside libzmq would block all of them forever.
 """
 
 from __future__ import annotations

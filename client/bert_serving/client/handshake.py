@@ -62,7 +62,9 @@ class Handshake:
             return
         reply = None if error else asked.future.result()
         if not isinstance(reply, JsonReply):
-            self.fail(error if isinstance(error, Exception) else ConnectFailed("the server's config is no JSON object"))
+            self.fail(
+                error if isinstance(error, Exception) else ConnectFailed("the server's config is not a JSON object")
+            )
             return
         self.is_loading = reply.content.get("state", "ready") != "ready"
         if self.is_loading:

@@ -1,4 +1,4 @@
-"""The keys of a client for a server with CURVE: its own pair, and the server's public one.
+"""The keys of a client for a server with CURVE: its own key pair, and the server's public key.
 
 `bert-serving-keygen` writes them to a folder, which the operator hands to the client's owner. Key files are read here
 for the server, too.
@@ -34,7 +34,7 @@ class KeyFile:
     def read(path: Path) -> KeyFile:
         """OSError if it cannot be read, ValueError with the end of a sentence that begins with its name."""
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would keep us waiting, a device would never end
-            raise ValueError("is no file")
+            raise ValueError("is not a file")
         with path.open("rb") as file:
             return KeyFile.parse(file.read(LONGEST_FILE + 1))
 
@@ -42,18 +42,18 @@ class KeyFile:
     def parse(content: bytes) -> KeyFile:
         """Read what `zmq.auth.create_certificates` writes, of which all but the keys is left out of account."""
         if len(content) > LONGEST_FILE:
-            raise ValueError(f"is larger than {LONGEST_FILE} bytes, as no key file is")
+            raise ValueError(f"is larger than {LONGEST_FILE} bytes, so it is not a key file")
         found: dict[bytes, set[bytes]] = {b"public": set(), b"secret": set()}
         for line in content.split(b"\n"):
             if match := _LINE.fullmatch(line):
                 found[match[1]].add(match[3])
         if len(found[b"public"]) != 1:
-            raise ValueError("holds no public key" if not found[b"public"] else "holds more than one public key")
+            raise ValueError("contains no public key" if not found[b"public"] else "contains more than one public key")
         if len(found[b"secret"]) > 1:
-            raise ValueError("holds more than one secret key")
+            raise ValueError("contains more than one secret key")
         keys = [key for kind in (b"public", b"secret") for key in found[kind]]
         if not all(map(_is_key, keys)):
-            raise ValueError("holds a key that is none: 40 characters of Z85 it would have")
+            raise ValueError("contains an invalid key: a key has 40 characters of Z85")
         return KeyFile(keys[0], keys[1] if len(keys) > 1 else None)
 
     def fits(self) -> bool:
@@ -74,7 +74,9 @@ class ClientKeys:
         """Read `client.key_secret` and `server.key`. ValueError names the file that is missing or holds no key."""
         own, server = _load(Path(folder) / OWN_FILE), _load(Path(folder) / SERVER_FILE)
         if own.secret is None or not own.fits():
-            raise ValueError(f"{Path(folder) / OWN_FILE} holds no secret key: ask the server's operator for a new one")
+            raise ValueError(
+                f"{Path(folder) / OWN_FILE} contains no secret key: ask the server's operator for a new one"
+            )
         return ClientKeys(own.public, own.secret, server.public)
 
     def present(self, sock: zmq.Socket[bytes]) -> None:
@@ -97,4 +99,6 @@ def _load(path: Path) -> KeyFile:
     try:
         return KeyFile.read(path)
     except (OSError, ValueError):
-        raise ValueError(f"{path} is no key file: bert-serving-keygen on the server's machine makes them") from None
+        raise ValueError(
+            f"{path} is not a key file: make one with bert-serving-keygen on the server's machine"
+        ) from None

@@ -1,4 +1,4 @@
-"""One connection to the server as its socket monitor tells it, and what to say when it does not work. Pure.
+"""The state of one connection, as its socket monitor reports it, and the error message if it fails. Pure.
 
 The order of libzmq's events tells the cases apart (libzmq 4.3):
 
@@ -27,7 +27,7 @@ RECONNECT_GIVEN_UP_S = 1.0
 """libzmq never comes back to a peer of the wrong kind; after this long the loop does."""
 
 OTHER_FAMILY_S = 0.1
-"""A name may stand for addresses of IPv4 and of IPv6, and libzmq tries those of one kind. The other kind is tried when
+"""A name may have IPv4 and IPv6 addresses, and libzmq tries only those of one kind. The other kind is tried when
 that fails, but not more often than this."""
 
 
@@ -51,12 +51,12 @@ _EXPLANATIONS = {
     LinkState.REFUSED: "nothing listens on {where}: is the server running, and are the ports right?",
     LinkState.NO_ANSWER: "no answer at all from {where}: a wrong address, a host that is down, or a firewall",
     LinkState.NO_HANDSHAKE: "{where} takes connections but does not answer as ZeroMQ: "
-    "another kind of server, or one that is stopped",
+    "another kind of server, or a suspended one",
     LinkState.HANGS_UP: "{where} takes connections and closes them at once: "
     "another kind of server, a port mapping without a server behind it, or port and port_out swapped",
     LinkState.WRONG_PEER: "{where} is not the kind of socket that belongs there: are port and port_out right?",
-    LinkState.KEYS_DIFFER: "{where} has keys and this client has none, or the other way round: "
-    "see the argument curve, and -curve_dir of the server",
+    LinkState.KEYS_DIFFER: "only one of {where} and this client uses keys: see the client's argument curve and "
+    "the server's -curve_dir",
     LinkState.KEY_REFUSED: "{where} refuses the key of this client: it was revoked, or another server made it",
     LinkState.LOST: "the connection to {where} was lost and did not come back: has the server stopped?",
 }
@@ -99,7 +99,7 @@ class Link:
         """What is wrong, with `{where}` for the place."""
         text = _EXPLANATIONS[self.state]
         if self._has_keys and self.state is LinkState.HANGS_UP:
-            text += "; or its key is not the one in the client's folder of keys"
+            text += "; or its key differs from the one in the client's folder of keys"
         return text
 
     def observe(self, event: int, value: int, now_s: float) -> None:
@@ -163,7 +163,7 @@ class Link:
 
 
 def explain(requests: Link, replies: Link, is_loading: bool = False) -> str:
-    """One sentence on why the server behind these two cannot be used."""
+    """One sentence that says why the server behind these two links cannot be used."""
     if is_loading:
         return f"the server at {requests.where} is still loading: try again later, or raise connect_timeout"
     broken = [link for link in (requests, replies) if not link.is_up]

@@ -5,7 +5,7 @@
     futures ◀──pending.settle──── └──────┘ ◀──SUB─── port_out
 
 A turn: wait, see what happened to the connections, take replies, decide who has waited too long, send. Requests are
-held back until both connections stand, so that an answer is hardly ever published before the subscription is made;
+held back until both connections are up, so that an answer is rarely published before the subscription is made;
 what is in doubt is sent again, see `resend.py`.
 """
 
@@ -30,13 +30,14 @@ from bert_serving.client.errors import (
     ServerRestarted,
     ServerStopping,
 )
-from bert_serving.client.frames import NOW, receive_now, send
+from bert_serving.client.frames import NOW, is_readable, receive_now, send
 from bert_serving.client.green import make_poller
 from bert_serving.client.handshake import Handshake
 from bert_serving.client.keys import ClientKeys
 from bert_serving.client.link import Link, explain
 from bert_serving.client.pending import Asked, Kind, Pending
 from bert_serving.client.resend import Resend
+from bert_serving.client.waiting import TELL_AFTER_S, Waiting
 from bert_serving.client.wire import MAX_REQUEST_ID_DIGITS, Command, ErrorReply, decode_reply, encode_command
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,9 @@ class Loop:
         self._server_remembers: bool | None = None  # what it was asked already; one of 1.10 would compute it twice
         self._probe: Asked | None = None
         self._busy_because: str | None = None
+        self._waiting = Waiting()
+        self._is_up = False
+        """Whether both connections stand."""
         self._is_stopping = False
         self._ended_because: str | None = None
         with ExitStack() as opened:
@@ -167,30 +171,33 @@ class Loop:
             self._receive()
         self._advance_handshakes(now_s)
         self._fail_overdue(now_s)
+        self._tell_of_waiting(now_s)
         self._ask_again_after_loss()
         self._ask_again_when_due(now_s)
         self._send(now_s)
 
     def _wait_ms(self) -> int | None:
         """Until the next thing that happens by time alone; None if there is none."""
-        times_s = [handshake.ask_at_s or 0.0 for handshake in self._handshakes]
-        times_s += [self._handshake_deadline_s(handshake) for handshake in self._handshakes]
-        times_s += [link.restart_at_s for link in self._links if link.restart_at_s is not None]
-        times_s.append(self._resend.next_s)
+        handshakes = list(self._handshakes)  # callers append
+        restarts_s = [link.restart_at_s for link in self._links if link.restart_at_s is not None]
+        is_quiet = not handshakes and not restarts_s and self._resend.is_idle
+        if self._is_up and is_quiet and self._waiting.tell_at_s == float("inf"):
+            return None  # nearly always
+        times_s = [handshake.ask_at_s or 0.0 for handshake in handshakes]
+        times_s += [self._handshake_deadline_s(handshake) for handshake in handshakes]
+        times_s += restarts_s
+        times_s += [self._resend.next_s, self._waiting.tell_at_s]
         if self._fail_waiting_at_s is not None:
             times_s.append(self._fail_waiting_at_s)
         soonest_s = min(times_s, default=float("inf"))
         return None if soonest_s == float("inf") else max(0, int((soonest_s - time.monotonic()) * 1000) + 1)
-
-    @property
-    def _is_up(self) -> bool:
-        return all(link.is_up for link in self._links)
 
     def _watch_links(self, happened: Container[Any], now_s: float) -> None:
         for link, sock, monitor in self._monitored:
             while monitor in happened and monitor.poll(0):
                 happening = recv_monitor_message(monitor)
                 link.observe(int(happening["event"]), int(happening["value"]), now_s)
+                self._is_up = all(link.is_up for link in self._links)
             if link.restart_at_s is not None and now_s >= link.restart_at_s:
                 sock.disconnect(link.endpoint)
                 sock.set(zmq.IPV6, link.is_ipv6)
@@ -198,11 +205,10 @@ class Loop:
                 link.restarted()
 
     def _receive(self) -> None:
-        for _ in range(MAX_REPLIES_A_TURN):
-            try:
-                frames = receive_now(self._sub)
-            except zmq.Again:
+        for number in range(MAX_REPLIES_A_TURN):
+            if number and not is_readable(self._sub):  # the first is there
                 return
+            frames = receive_now(self._sub)
             topic = frames[0].bytes
             if topic.removesuffix(b"\0") == self._identity:  # a 1.10 server sends by prefix
                 self._server_remembers = topic.endswith(b"\0")
@@ -237,7 +243,7 @@ class Loop:
 
     def _explain(self, is_loading: bool) -> str:
         if self._is_up and self._busy_because is not None:
-            return f"the server at {self._links[0].where} takes no more: {self._busy_because}"
+            return f"the server at {self._links[0].where} accepts no more requests: {self._busy_because}"
         return explain(*self._links, is_loading=is_loading and self._is_up)
 
     def _handshake_deadline_s(self, handshake: Handshake) -> float:
@@ -268,9 +274,17 @@ class Loop:
             because = explain(*self._links)
             self._pending.fail_all(lambda: ConnectFailed(because))
 
+    def _tell_of_waiting(self, now_s: float) -> None:
+        is_waiting = bool(self._handshakes) or (not self._is_up and bool(self._pending))
+        if self._waiting.is_to_tell(is_waiting, now_s) and self._connect_timeout_s > TELL_AFTER_S:
+            is_loading = any(handshake.is_loading for handshake in self._handshakes)
+            limit = "" if self._connect_timeout_s == float("inf") else f" for up to {self._connect_timeout_s:g} s"
+            logger.warning("waiting%s (connect_timeout): %s", limit, self._explain(is_loading))
+
     def _ask_again_after_loss(self) -> None:
         """The server that is back may be another process, which knows nothing of what its predecessor was asked."""
-        losses = sum(link.losses for link in self._links)
+        requests, replies = self._links
+        losses = requests.losses + replies.losses
         if self._is_up and losses > self._losses:
             self._losses = losses
             self._resend.connected_anew(self._pending.last_id)

@@ -1,4 +1,4 @@
-"""Several servers behind one client: requests are spread over them, and go to another one when theirs is lost.
+"""Several servers behind one client: requests are distributed, and move to another server if theirs is lost.
 
     asked ──▶ the ready server with the fewest rows under way ──▶ its answer, or its error
                  ▲                           │
@@ -77,6 +77,7 @@ class MultiServer:
         self._first_config: Future[dict[str, Any]] = Future()
         self._alone_since_s = time.monotonic()
         """Since when no server is ready; infinity while one is."""
+        self._has_told = False
         patience_ms = PATIENCE_MS if connect_timeout_ms < 0 else min(PATIENCE_MS, connect_timeout_ms)
         self._members = [
             _Member(endpoint, Connection(*endpoint, identity, patience_ms, keys, first_id)) for endpoint in endpoints
@@ -105,7 +106,7 @@ class MultiServer:
         def send(connection: Connection) -> Asked:
             return connection.request_rows(texts, options.until(deadline_s, time.monotonic()))
 
-        return self._ask(Kind.ROWS, len(texts), send)
+        return self._ask(Kind.ROWS, len(texts), send, options)
 
     def request_json(self, command: Command) -> Asked:
         """Ask one of the servers for its config or status."""
@@ -148,9 +149,9 @@ class MultiServer:
 
     # -- requests --
 
-    def _ask(self, kind: Kind, rows: int, send: Callable[[Connection], Asked]) -> Asked:
+    def _ask(self, kind: Kind, rows: int, send: Callable[[Connection], Asked], options: Options = NO_OPTIONS) -> Asked:
         self.check_usable()
-        task = _Task(self.pending.ask(kind, lambda _: []), rows, send)
+        task = _Task(self.pending.ask(kind, lambda _: [], options), rows, send)
         try:
             self._give(task)
         except BertServingError:
@@ -225,10 +226,11 @@ class MultiServer:
             member.is_ready = found == self._model
             if member.is_ready:
                 self._alone_since_s = float("inf")
+                self._has_told = False
                 waiting, self._waiting = self._waiting, []
         if not member.is_ready:
-            member.trouble = f"the server at {member.endpoint} has the model {found}, and {self._model} is expected"
-            logger.warning("%s: it is left out", member.trouble)
+            member.trouble = f"the server at {member.endpoint} has the model {found}, but {self._model} is expected"
+            logger.warning("%s: it is not used", member.trouble)
             self._fail_without_any()
             return
         member.connection.expect(fingerprint_in(config) or None)
@@ -238,7 +240,7 @@ class MultiServer:
             self._give_or_fail(task)
 
     def _fail_without_any(self) -> None:
-        """If all servers have another model than the expected one, waiting is in vain."""
+        """If all servers have another model than the expected one, waiting is useless."""
         with self._lock:
             if any(member.is_ready or member.trouble is None for member in self._members):
                 return
@@ -263,8 +265,12 @@ class MultiServer:
     def _fail_overdue(self) -> None:
         """Without any server nobody waits longer than the client's patience."""
         with self._lock:
-            is_hopeful = any(member.trouble is None for member in self._members)
-            if is_hopeful or time.monotonic() < self._alone_since_s + self._patience_s:
+            if any(member.trouble is None for member in self._members):
+                return
+            if time.monotonic() < self._alone_since_s + self._patience_s:
+                if self._alone_since_s != float("inf") and not self._has_told:
+                    self._has_told = True
+                    logger.warning("waiting for a server: %s", self._troubles())
                 return
             waiting, self._waiting = self._waiting, []
         text = f"none of {len(self._members)} servers can be used: {self._troubles()}"

@@ -1,4 +1,4 @@
-"""What one client has asked and what has arrived for it. No socket, no clock, no thread of its own.
+"""The requests of one client and the replies to them. No socket, no clock, no thread of its own.
 
 Callers `ask` and wait on the future that they get; whoever receives replies calls `settle`. Both may be many threads.
 
@@ -165,13 +165,18 @@ class Pending:
             else:
                 asked = None
             is_late = asked is None and self._is_late(reply)
-            listeners = list(self._listeners)
-        strange = mismatch(self.expect_fingerprint, reply.fingerprint) if isinstance(reply, RowsReply) else None
+            listeners = list(self._listeners) if asked is None else []
+        strange = self._strange(reply) if isinstance(reply, RowsReply) else None
         if asked is not None:
             _resolve(asked, strange or reply)
         elif isinstance(reply, RowsReply) and not is_late:
             for listener in listeners:
                 listener.hear(strange or reply)
+
+    def _strange(self, reply: RowsReply) -> ModelMismatch | None:
+        """The error of rows that another model made; who asks for a view by name may have it from the expected one."""
+        is_expected = reply.model and reply.model == self.expect_fingerprint
+        return None if is_expected else mismatch(self.expect_fingerprint, reply.fingerprint)
 
     def take_restart(self, reply: ErrorReply) -> Asked | None:
         """The request to send again, now that its server says `server_restarted`; None if there is none.

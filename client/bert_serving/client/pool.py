@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
 from bert_serving.client.base import made_anew
+from bert_serving.client.encoding import Encodable, Encodes
 from bert_serving.client.errors import ClientClosed, RequestTimeout
+from bert_serving.client.options import Options
+from bert_serving.client.scores import Hit, Label
 from bert_serving.client.sync import BertClient
 
 _T = TypeVar("_T")
 
 
-class ConcurrentBertClient:
-    """Up to `max_concurrency` BertClients; each call borrows one and waits while all are lent.
+class ConcurrentBertClient(Encodes):
+    """A pool of up to `max_concurrency` BertClients; each call borrows one, and waits if none is free.
 
-    One BertClient can be shared by threads as it is. This one bounds how many calls are under way at once, and gives
-    each a connection of its own. `fetch` and what belongs to it are for BertClient only.
+    One BertClient can be shared by threads as it is. This one limits how many calls run at once, and gives each a
+    connection of its own. `encode(blocking=False)` and `fetch` are for BertClient only.
     """
 
     def __init__(self, max_concurrency: int = 10, **kwargs: Any) -> None:
-        """Connect the first client; the others follow when they are needed.
+        """Connect the first client; the others connect when they are needed.
 
         Args:
-            max_concurrency: how many calls may be under way at once.
-            **kwargs: arguments of BertClient. Its `timeout` also bounds how long a call waits for its turn, and an
-                `identity` is that of the first: those who share one take each other's answers.
+            max_concurrency: how many calls may run at once.
+            **kwargs: arguments of BertClient. Its `timeout` also limits how long a call waits for a free connection. An
+                `identity` is used only by the first client: clients that share one receive each other's answers.
 
         Raises:
             ValueError: `max_concurrency` is below 1.
@@ -45,16 +48,31 @@ class ConcurrentBertClient:
         self._clients = [first]
         self._idle = deque([first])
 
+    def __repr__(self) -> str:
+        connections = f"{len(self._clients)} of {self.max_concurrency} connections"
+        return f"<ConcurrentBertClient of {self._clients[0].where}, {connections}>"
+
     def __reduce__(self) -> Any:
-        """As `BertClient` does: a copy connects anew, with the same arguments and an identity of its own."""
+        """As for `BertClient`: a copy makes new connections, with the same arguments and a new identity."""
         return made_anew, (type(self), {**self._kwargs, "max_concurrency": self.max_concurrency, "identity": None})
 
-    def encode(self, texts: Any, blocking: bool = True, is_tokenized: bool = False, show_tokens: bool = False) -> Any:
-        """As `BertClient.encode`, but for `blocking=False`, which raises NotImplementedError."""
+    def _encode(
+        self, texts: Any, blocking: bool, is_tokenized: bool, show_tokens: bool, show_progress: bool, options: Options
+    ) -> Any:
         if not blocking:
             self._refuse("encode(blocking=False)")
         with self._borrow() as client:
-            return client.encode(texts, is_tokenized=is_tokenized, show_tokens=show_tokens)
+            return client._encode(texts, blocking, is_tokenized, show_tokens, show_progress, options)
+
+    def rank(self, query: str, documents: Sequence[str], top_k: int | None = None) -> list[Hit]:
+        """As `BertClient.rank`."""
+        with self._borrow() as client:
+            return client.rank(query, documents, top_k)
+
+    def classify(self, texts: Encodable) -> list[list[Label]]:
+        """As `BertClient.classify`."""
+        with self._borrow() as client:
+            return client.classify(texts)
 
     @property
     def server_config(self) -> dict[str, Any]:
@@ -64,13 +82,13 @@ class ConcurrentBertClient:
 
     @property
     def server_status(self) -> dict[str, Any]:
-        """The server's config, and statistics on what it has done."""
+        """The server's config, and statistics about its work."""
         with self._borrow() as client:
             return client.server_status
 
     @property
     def status(self) -> dict[str, Any]:
-        """`BertClient.status` of the first client, with the requests of all counted, and the size of the pool."""
+        """`BertClient.status` of the first client, with the requests of all clients, and the size of the pool."""
         statuses = [client.status for client in list(self._clients)]
         counted = {key: sum(status[key] for status in statuses) for key in ("num_request", "num_pending_request")}
         sizes = {"num_connection": len(statuses), "max_concurrency": self.max_concurrency}
@@ -138,6 +156,6 @@ class ConcurrentBertClient:
 
     def _refuse(self, what: str) -> NoReturn:
         raise NotImplementedError(
-            f"{what} is not for ConcurrentBertClient, whose connections are lent by the call: "
-            "use one BertClient, which threads can share"
+            f"{what} is not available in ConcurrentBertClient, which picks a connection for each call: use one "
+            "BertClient, which threads can share"
         )

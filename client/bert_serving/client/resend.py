@@ -1,4 +1,4 @@
-"""When to ask again for what has no answer. Pure: the loop says what was sent and what came, and sends.
+"""When to resend requests that have no answer. Pure: the loop reports what was sent and received, and sends.
 
 A busy server says when. The other reason is doubt. Requests and answers travel on two connections, and a server
 publishes an answer to the subscriptions that it has. While an older one of the same identity is there, of a client that
@@ -31,8 +31,13 @@ class Resend:
         """When the first is due."""
         return min(self._due_s.values(), default=float("inf"))
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is to be sent again at any time."""
+        return not self._due_s
+
     def connected_anew(self, last_id: int) -> None:
-        """Connections were lost and stand again; `last_id` was asked last before that."""
+        """Connections were lost and are up again; `last_id` was asked last before that."""
         self._due_s.clear()
         self._wait_s.clear()
         self._last_id_before, self._is_sure = last_id, False

@@ -1,6 +1,6 @@
-"""Streams: texts without an end in, batches of vectors out, with a bounded number of them under way. No socket.
+"""Streams: any number of texts in, batches of vectors out, with a bounded number in progress. No socket.
 
-`BertClient.encode_stream` and `AsyncBertClient.encode_stream` are the same but for how they wait.
+`BertClient.encode_stream` and `AsyncBertClient.encode_stream` differ only in how they wait.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bert_serving.client.wire import RowsReply
 
 STREAM_BATCH_SIZE = 256
 STREAM_WINDOW = 8
-"""Batches under way: enough for the server to find texts of like length in, and to be busy while others travel."""
+"""Batches in progress: enough to let the server group texts of similar length, and to keep it busy."""
 
 _T = TypeVar("_T")
 
@@ -26,7 +26,7 @@ _T = TypeVar("_T")
 class Encoded:
     """A batch of a stream: `count` texts from position `start`. One of `embedding` and `error` is None.
 
-    `truncated` holds the positions in the batch of texts that the server cut.
+    `truncated` has the positions, in the batch, of the texts that the server cut.
     """
 
     start: int
@@ -58,7 +58,7 @@ def batches(texts: Iterable[Any], batch_size: int, start: int = 0) -> Iterator[t
 
 
 class Window(Generic[_T]):
-    """The batches under way: at most `size`, to be taken in order or as they come. `_T` stands for one of them."""
+    """The batches in progress: at most `size`, taken in order or as they arrive. `_T` is the type of one of them."""
 
     def __init__(self, size: int, in_order: bool) -> None:
         self._size = checked_size("max_in_flight", size)
@@ -100,7 +100,17 @@ def joined(replies: list[tuple[int, RowsReply]]) -> RowsReply:
         arrays = [np.pad(array, ((0, 0), (0, longest - array.shape[1]), (0, 0))) for array in arrays]
     tokens = None if first.tokens is None else [row for _, reply in replies for row in reply.tokens or []]
     truncated = [start + index for start, reply in replies for index in reply.truncated]
-    return replace(first, array=np.concatenate(arrays), tokens=tokens, truncated=truncated, num_tokens=None)
+    offsets = None if first.offsets is None else [row for _, reply in replies for row in reply.offsets or []]
+    chunks = None if first.chunks is None else [row for _, reply in replies for row in reply.chunks or []]
+    return replace(
+        first,
+        array=np.concatenate(arrays),
+        tokens=tokens,
+        truncated=truncated,
+        num_tokens=None,
+        offsets=offsets,
+        chunks=chunks,
+    )
 
 
 @contextmanager
@@ -111,7 +121,7 @@ def progress_bar(total: int, done: int = 0) -> Iterator[Progress]:
     except ModuleNotFoundError:
         yield _Silent()
         return
-    with tqdm(total=total, initial=done, unit=" texts", unit_scale=True) as bar:
+    with tqdm(total=total, initial=done, unit=" texts") as bar:
         yield bar
 
 

@@ -14,7 +14,9 @@ The server publishes replies on its `port_out`; the topic is the identity and a 
 
     ┌─────────────┬──────────────────────────────────────────────┬───────────────────┬────────────┐
     │ identity \0 │ {"dtype", "shape", "tokens", "num_tokens",    │                   │            │
-    │             │  "truncated"?, "fingerprint"}                │ array, C order    │ request id │   rows
+    │             │  "truncated"?, "fingerprint", "model"?,      │ array, C order    │ request id │   rows
+    │             │  "views"?, "offsets"?, "chunks"?, "ids"?,    │                   │            │
+    │             │  "special"?}                                 │                   │            │
     ├─────────────┼──────────────────────────────────────────────┼───────────────────┼────────────┤
     │ identity \0 │ {"error": {"type", "message", "index"?}}     │ (empty)           │ request id │   error
     ├─────────────┼──────────────────────────────────────────────┼───────────────────┴────────────┘
@@ -23,7 +25,11 @@ The server publishes replies on its `port_out`; the topic is the identity and a 
 
 This is the format of bert-as-service 1.10, frame by frame. New in protocol 2: the zero byte, options, errors,
 token ids as texts, `num_tokens`, `truncated` (indices of the texts that were cut), and the model's `fingerprint`. A
-1.10 client reads none of these and understands the rest.
+1.10 client reads none of these and understands the rest. The following is there only if options ask for it:
+`views` are the widths of the vectors that lie side by side, `model` is the fingerprint of a server that was started as
+this one where `fingerprint` is that of one started with the request's options, and `offsets` and `chunks` are, for each
+text, where its tokens and its chunks begin and end. With `offsets` come `ids`, of each token, and `special`, the
+places of those that are no part of the text.
 """
 
 from __future__ import annotations
@@ -31,7 +37,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
 from typing import Any, Union
@@ -53,10 +59,12 @@ MAX_REQUEST_ID_DIGITS = 20
 MAX_OPTIONS_BYTES = 1 << 16
 
 Texts = Union[list[str], list[list[str]], list[list[int]]]
+Spans = list[list[int]]
+"""Pairs of a first character, and the one behind the last."""
 
 
 class Command(Enum):
-    """Requests that carry no texts, as they stand in frame 1."""
+    """Requests without texts, as they are in frame 1."""
 
     SHOW_CONFIG = b"SHOW_CONFIG"
     SHOW_STATUS = b"SHOW_STATUS"
@@ -95,7 +103,11 @@ class RowsReply:
     """Encoded rows: `array` is `[B, D]` or `[B, T, D]`; `tokens` is a list a row, or None if not sent.
 
     `num_tokens` counts those of all rows, special ones included; None from a server of 1.10. `fingerprint` names the
-    model; empty from a server that sends none.
+    model and the options that shaped the vectors; empty from a server that sends none. `model` is that of the same
+    server without the request's own options. `views` are the widths of vectors that lie side by side; empty for a
+    single one that nobody asked for. `offsets` has, for each text, the first character of each token and the one behind
+    it; `chunks` those of the parts of a long text. `ids` are the ids of each text's tokens, and `special` the
+    places of those that were added.
     """
 
     identity: bytes
@@ -105,6 +117,12 @@ class RowsReply:
     truncated: list[int]
     num_tokens: int | None
     fingerprint: str = ""
+    model: str = ""
+    views: tuple[int, ...] = ()
+    offsets: list[Spans] | None = None
+    chunks: list[Spans] | None = None
+    ids: list[list[int]] | None = None
+    special: list[list[int]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +169,9 @@ def encode_request(identity: bytes, request_id: int, texts: Texts) -> list[bytes
 
 def encode_options(options: Options) -> bytes:
     """The fifth frame of a request; empty if nothing is said, and then to be left out."""
-    given = options.given()
-    return dump_json(given) if given else b""
+    if options.is_plain:  # of nearly all requests
+        return b"" if options.timeout_ms is None else b'{"timeout_ms":%d}' % options.timeout_ms
+    return dump_json(options.as_json())
 
 
 def encode_command(identity: bytes, request_id: int, command: Command) -> list[bytes]:
@@ -188,9 +207,9 @@ def decode_sender(frames: Sequence[bytes], number: int) -> tuple[bytes, bytes]:
         text = f"a request has 4 frames, or {MAX_FRAMES} with options; this one has {number}"
         raise MalformedMessage(text, identity, request_id)
     if len(frames[0]) > MAX_IDENTITY_BYTES:
-        raise MalformedMessage(f"the identity in frame 0 may have {MAX_IDENTITY_BYTES} bytes, and this one has more")
+        raise MalformedMessage(f"the identity in frame 0 is longer than {MAX_IDENTITY_BYTES} bytes")
     if identity is None:
-        raise MalformedMessage("the identity in frame 0 must not be empty and must not hold a zero byte")
+        raise MalformedMessage("the identity in frame 0 must not be empty or contain a zero byte")
     if request_id is None:
         text = f"frame 2 must be the request id, of at most {MAX_REQUEST_ID_DIGITS} decimal digits, not "
         raise MalformedMessage(text + quoted(frames[2]), identity)
@@ -207,18 +226,27 @@ def decode_count(frame: bytes) -> int:
 def decode_options(frame: bytes) -> Options:
     """What frame 4 says. Raises MalformedMessage without the sender."""
     if len(frame) > MAX_OPTIONS_BYTES:
-        raise MalformedMessage(f"frame 4 (options) may have {MAX_OPTIONS_BYTES} bytes, and this one has more")
+        raise MalformedMessage(f"frame 4 (options) is longer than {MAX_OPTIONS_BYTES} bytes")
+    return _usual_options(frame) if len(frame) <= _USUAL_OPTIONS_BYTES else _options(frame)
+
+
+def _options(frame: bytes) -> Options:
     try:
         return Options.of(_decode_object(frame, "frame 4 (options)"))
     except InvalidInputValue as error:
         raise MalformedMessage(f"frame 4 (options): {error}") from None
 
 
+_USUAL_OPTIONS_BYTES = 200
+_usual_options = lru_cache(maxsize=256)(_options)
+"""Most clients say the same each time."""
+
+
 def decode_texts(frame: bytes) -> Texts:
     """The texts of a request, from its frame 1; all of them at once."""
     texts = _load_json(frame, "frame 1 (texts)")
     if not isinstance(texts, list) or not texts:
-        raise MalformedMessage("frame 1 must be a JSON list of texts that is not empty")
+        raise MalformedMessage("frame 1 must be a non-empty JSON list of texts")
     kind = type(texts[0])
     if kind not in (str, list):
         raise MalformedMessage(f"text 0 must be a string or a list of strings, not {kind.__name__}")
@@ -226,7 +254,7 @@ def decode_texts(frame: bytes) -> Texts:
         if type(text) is not kind:
             raise MalformedMessage(f"text {index} is {type(text).__name__}, but text 0 is {kind.__name__}")
         if kind is list and not (text and _are_tokens(text, type(texts[0][0]))):
-            raise MalformedMessage(f"text {index} must be a list of strings, or of ids, that is not empty")
+            raise MalformedMessage(f"text {index} must be a non-empty list of strings or ids")
     return texts
 
 
@@ -257,7 +285,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content: dict[str, Any] = {}
     for key, value in pairs:
         if key in content:
-            raise ValueError(f"the key {quoted(key)} stands there twice")
+            raise ValueError(f"the key {quoted(key)} occurs twice")
         content[key] = value
     return content
 
@@ -283,8 +311,14 @@ def encode_rows_reply(
     truncated: Sequence[int] = (),
     num_tokens: int | None = None,
     fingerprint: str = "",
+    more: Mapping[str, Any] | None = None,
 ) -> list[Any]:
-    """Frames of a reply with rows; the array is not copied if it is C-contiguous."""
+    """Frames of a reply with rows; the array is not copied if it is C-contiguous. `more` is the rest of its header."""
+    if num_tokens is not None and not tokens and not truncated and not more:
+        content = np.ascontiguousarray(array).data.cast("B")
+        return encode_vectors_reply(
+            identity, request_id, name_of(array.dtype), array.shape, content, num_tokens, fingerprint
+        )
     header: dict[str, Any] = {"dtype": name_of(array.dtype), "shape": list(array.shape), "tokens": tokens or ""}
     if num_tokens is not None:
         header["num_tokens"] = num_tokens
@@ -292,12 +326,36 @@ def encode_rows_reply(
         header["truncated"] = list(truncated)
     if fingerprint:
         header["fingerprint"] = fingerprint
+    if more:
+        header.update(more)
     return [topic(identity), dump_json(header), np.ascontiguousarray(array).data.cast("B"), request_id]
+
+
+def encode_vectors_reply(
+    identity: bytes,
+    request_id: bytes,
+    dtype: str,
+    shape: Sequence[int],
+    content: Any,
+    num_tokens: int,
+    fingerprint: str = "",
+) -> list[Any]:
+    """As `encode_rows_reply` for an array that lies packed in `content`, where its header has nothing special."""
+    sizes = ",".join(map(str, shape))
+    header = f'{{"dtype":"{dtype}","shape":[{sizes}],"tokens":"","num_tokens":{num_tokens}'.encode()
+    header += _fingerprint_field(fingerprint) if fingerprint else b"}"
+    return [topic(identity), header, content, request_id]
+
+
+@lru_cache(maxsize=64)
+def _fingerprint_field(fingerprint: str) -> bytes:
+    """The end of a header."""
+    return b"," + dump_json({"fingerprint": fingerprint})[1:]
 
 
 @lru_cache(maxsize=64)
 def name_of(dtype: np.dtype[Any]) -> str:
-    """As it stands in a header. NumPy makes the name anew each time, which takes as long as a message."""
+    """As it is in a header. NumPy makes the name again each time, which takes as long as a message."""
     name: str = dtype.name
     return name
 
@@ -325,15 +383,57 @@ def decode_reply(frames: Sequence[bytes]) -> Reply:
     names = ("tokens", "truncated", "num_tokens", "fingerprint")
     tokens, truncated, num_tokens, fingerprint = (header.get(name) for name in names)
     if tokens and not (isinstance(tokens, list) and all(_are(str, row) for row in tokens)):
-        raise MalformedMessage("the tokens in the reply's header are no lists of strings")
+        raise MalformedMessage("the tokens in the reply's header are not lists of strings")
     if truncated and not _are(int, truncated):
-        raise MalformedMessage("what was truncated is no list of whole numbers in the reply's header")
+        raise MalformedMessage("truncated, in the reply's header, is not a list of whole numbers")
     if num_tokens is not None and type(num_tokens) is not int:
         raise MalformedMessage(f"num_tokens in the reply's header must be a whole number, not {quoted(num_tokens)}")
     if fingerprint is not None and not isinstance(fingerprint, str):
         raise MalformedMessage(f"the fingerprint in the reply's header must be a string, not {quoted(fingerprint)}")
     array = _decode_array(header, frames[2])
-    return RowsReply(identity, request_id, array, tokens or None, truncated or [], num_tokens, fingerprint or "")
+    reply = RowsReply(identity, request_id, array, tokens or None, truncated or [], num_tokens, fingerprint or "")
+    return reply if _FIELDS_ASKED_FOR.isdisjoint(header) else _with_asked_for(reply, header)
+
+
+_FIELDS_ASKED_FOR = frozenset({"views", "model", "offsets", "chunks", "ids", "special"})
+
+
+def _with_asked_for(reply: RowsReply, header: Mapping[str, Any]) -> RowsReply:
+    """With the fields of the header that only options ask for."""
+    views = header.get("views") or ()
+    if views and not (_are(int, views) and min(views) >= 0 and sum(views) == reply.array.shape[-1]):
+        raise MalformedMessage(f"the views in the reply's header do not fit its shape: {quoted(views)}")
+    model = header.get("model")
+    return replace(
+        reply,
+        model=model if isinstance(model, str) else "",
+        views=tuple(views),
+        offsets=_spans(header, "offsets"),
+        chunks=_spans(header, "chunks"),
+        ids=_numbers(header, "ids"),
+        special=_numbers(header, "special"),
+    )
+
+
+def _spans(header: Mapping[str, Any], name: str) -> list[Spans] | None:
+    value = header.get(name)
+    if value is None:
+        return None
+    is_right = isinstance(value, list) and all(
+        isinstance(row, list) and all(_are(int, span) and len(span) == 2 for span in row) for row in value
+    )
+    if not is_right:
+        raise MalformedMessage(f"the {name} in the reply's header are not lists of pairs of numbers")
+    return list(value)
+
+
+def _numbers(header: Mapping[str, Any], name: str) -> list[list[int]] | None:
+    value = header.get(name)
+    if value is None:
+        return None
+    if not (isinstance(value, list) and all(_are(int, row) for row in value)):
+        raise MalformedMessage(f"the {name} in the reply's header are not lists of whole numbers")
+    return list(value)
 
 
 def _are(kind: type, values: Any) -> bool:
@@ -348,9 +448,9 @@ def _decode_array(header: Mapping[str, Any], content: bytes) -> np.ndarray[Any, 
     """Of plain numbers alone: NumPy's names of types reach as far as objects."""
     name, shape = header.get("dtype"), header.get("shape")
     if not isinstance(name, str) or not _DTYPE.fullmatch(name):
-        raise MalformedMessage(f"the reply's array is of no known type: {quoted(name)}")
+        raise MalformedMessage(f"the reply's array has an unknown type: {quoted(name)}")
     if not isinstance(shape, list) or not _are(int, shape) or len(shape) > _MOST_DIMENSIONS or min([0, *shape]) < 0:
-        raise MalformedMessage(f"the shape of the reply's array is none: {quoted(shape)}")
+        raise MalformedMessage(f"the shape of the reply's array is invalid: {quoted(shape)}")
     try:
         numbers: np.ndarray[Any, np.dtype[Any]] = np.frombuffer(content, dtype=name)
         array: np.ndarray[Any, np.dtype[Any]] = numbers.reshape(tuple(shape))

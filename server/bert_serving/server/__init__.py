@@ -1,7 +1,8 @@
 """The bert-as-service server. `BertServer` starts it from Python; importing this loads no TensorFlow."""
 
-from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.config import ServerConfig
 from bert_serving.server.errors import BertServerError, ConfigError, ServiceError, StartError
+from bert_serving.server.poolings import PoolingStrategy
 from bert_serving.server.service.server import BertServer
 from bert_serving.server.version import __version__
 

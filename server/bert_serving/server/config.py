@@ -7,9 +7,9 @@ reads it and nothing changes it. Child processes get it as JSON.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from enum import IntEnum
+from dataclasses import Field, asdict, dataclass, field, fields, replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -24,38 +24,31 @@ from bert_serving.server.option_values import (
     resource,
     sequence_length,
 )
+from bert_serving.server.poolings import PoolingStrategy
 
 
-class PoolingStrategy(IntEnum):
-    """How the vectors of a text's tokens become one vector. The numbers are those that 1.10 shows in its config."""
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What the rest of the server has to know of a model.
 
-    NONE = 0
-    REDUCE_MAX = 1
-    REDUCE_MEAN = 2
-    REDUCE_MEAN_MAX = 3
-    FIRST_TOKEN = 4
-    CLS_TOKEN = 4
-    LAST_TOKEN = 5
-    SEP_TOKEN = 5
-    CLS_POOLED = 6
-    CLASSIFICATION = 7
-    REGRESSION = 8
-    LOGITS = 9
-    REDUCE_MEAN_SQRT = 10
-    WEIGHTED_MEAN = 11
+    It has so many `layers`, of which the lowest `kept_layers` can be pooled; vectors of a token have `hidden` numbers.
+    `pooler` and `labels` (their number) tell whether those parts on the last layer are kept. `dense` are the widths
+    that the layers after the pooling take and make. `normalizes`: the folder wants vectors of texts of length 1.
+    """
 
-    @staticmethod
-    def from_name(name: str) -> PoolingStrategy:
-        """The strategy of that name, or ValueError."""
-        try:
-            return PoolingStrategy[name]
-        except KeyError:
-            raise ValueError(f"must be one of {', '.join(PoolingStrategy.__members__)}, not {name!r}") from None
+    layers: int = 0
+    kept_layers: int = 0
+    hidden: int = 0
+    pooler: bool = False
+    labels: int = 0
+    dense: tuple[int, int] | None = None
+    normalizes: bool = False
 
 
-DTYPES = ("float32", "bfloat16", "float16", "auto")
+DTYPES = ("float32", "bfloat16", "float16", "int8", "auto")
 SPECIAL_TOKENS = ("folder", "text")
 TERMINATE = ("local", "key", "never", "anywhere")
+TOKEN_IDS = ("refuse", "model", "cl100k")
 LAUNCHERS = ("local", "ray")
 
 
@@ -94,29 +87,29 @@ class ServerConfig:
     """Every option of the server. Names and defaults are those of 1.10; the metadata feeds parser and help."""
 
     model_dir: str = _option(
-        "", "folder of the model: a TensorFlow checkpoint of BERT or a Hugging Face folder", group=_MODEL
+        "", "folder with the model: a Google BERT checkpoint or a Hugging Face model", group=_MODEL
     )
     tuned_model_dir: str | None = _option(
-        None, "folder of a fine-tuned checkpoint, whose weights are used instead", group=_MODEL
+        None, "folder with a fine-tuned checkpoint, whose weights replace those in -model_dir", group=_MODEL
     )
     ckpt_name: str = _option("bert_model.ckpt", "file name of the checkpoint", group=_MODEL)
     config_name: str = _option("bert_config.json", "file name of the model's JSON config", group=_MODEL)
     model_name: str | None = _option(
-        None, "what the model is called in /v1/models and the status (default: its folder's name, or what a folder of "
-        "a general name says)", readable_name, group=_MODEL,
+        None, "name of the model in /v1/models and in the status (default: taken from the model's folder)",
+        readable_name, group=_MODEL,
     )  # fmt: skip
     graph_tmp_dir: str | None = _option(None, "folder for the optimized graph, a temporary file", group=_MODEL)
 
     max_seq_len: int | None = _option(
-        25, "longest sequence in tokens, longer ones are cut on the right; NONE: as long as the longest in a batch",
-        sequence_length, group=_BERT, shapes_vectors=True,
+        25, "maximum sequence length in tokens; longer texts are cut on the right; NONE: as long as the longest text "
+        "in the batch", sequence_length, group=_BERT, shapes_vectors=True,
     )  # fmt: skip
     cased_tokenization: bool = _option(
-        False, "keep case and accents, as cased models need it", group=_BERT, shapes_vectors=True
+        False, "keep case and accents, as cased models need", group=_BERT, shapes_vectors=True
     )
     pooling_layer: tuple[int, ...] = _option(
         (-2,),
-        "encoder layer(s) to pool, -1 is the last; several are concatenated",
+        "encoder layers to pool; -1 is the last; several are concatenated",
         negative,
         group=_BERT,
         several=True,
@@ -126,18 +119,24 @@ class ServerConfig:
         PoolingStrategy.REDUCE_MEAN, f"one of {', '.join(PoolingStrategy.__members__)}", PoolingStrategy.from_name,
         group=_BERT, metavar="STRATEGY", shapes_vectors=True,
     )  # fmt: skip
+    keep_layers: bool = _option(
+        False, "keep all layers and the pooler in memory, so that requests can choose them", group=_BERT
+    )
     mask_cls_sep: bool = _option(
         False, "hide [CLS] and [SEP] from attention and pooling", group=_BERT, shapes_vectors=True
     )
     no_special_token: bool = _option(
-        False, "add no [CLS] and [SEP] to tokenized texts", group=_BERT, shapes_vectors=True
+        False, "do not add [CLS] and [SEP] to tokenized texts", group=_BERT, shapes_vectors=True
     )
     special_tokens: str = _option(
-        "folder", "what a special token is that is written in a text, such as [SEP]: folder: what the tokenizer of the "
-        "model's folder makes of it; text: text", one_of(SPECIAL_TOKENS), group=_BERT, shapes_vectors=True,
+        "folder", "how to read a special token, such as [SEP], that occurs in a text; folder: as the model's own "
+        "tokenizer does; text: as ordinary text", one_of(SPECIAL_TOKENS), group=_BERT,
+        metavar="|".join(SPECIAL_TOKENS), shapes_vectors=True,
     )  # fmt: skip
     show_tokens_to_client: bool = _option(False, "send the tokens to clients that ask for them", group=_BERT)
-    no_position_embeddings: bool = _option(False, "leave out the position embeddings", group=_BERT, shapes_vectors=True)
+    no_position_embeddings: bool = _option(
+        False, "do not use the position embeddings", group=_BERT, shapes_vectors=True
+    )
     num_labels: int = _option(
         2,
         "number of classes, for CLASSIFICATION and LOGITS (a fine-tuned model's config.json may name them)",
@@ -146,18 +145,19 @@ class ServerConfig:
         shapes_vectors=True,
     )
     fixed_embed_length: bool = _option(
-        False, "with pooling NONE: pad every result to the model's longest sequence", group=_BERT, shapes_vectors=True
-    )
+        False, "with pooling NONE: pad every result to the longest sequence the model takes", group=_BERT,
+        shapes_vectors=True,
+    )  # fmt: skip
     normalize: bool = _option(
         False,
-        "scale each vector to length 1 (a sentence-transformers folder may ask for it)",
+        "scale each vector to length 1 (a sentence-transformers folder may turn this on)",
         group=_BERT,
         shapes_vectors=True,
     )
-    no_normalize: bool = _option(False, "do not, even where the folder asks for it", group=_BERT)
+    no_normalize: bool = _option(False, "never normalize, even if the model folder asks for it", group=_BERT)
     prompt: str | None = _option(
         None,
-        "name of the model's prompt that is put before each text; '' for none (default: as its folder says)",
+        "name of the model's prompt to put before each text; '' for none (default: as the model folder says)",
         group=_BERT,
         metavar="NAME",
         shapes_vectors=True,
@@ -166,116 +166,127 @@ class ServerConfig:
     port: int = _option(5555, "port that takes requests", port_number, group=_SERVING, aliases=("port_in", "port_data"))
     port_out: int = _option(5556, "port that publishes results", port_number, group=_SERVING, aliases=("port_result",))
     num_worker: int = _option(
-        1, "number of workers, each a process with a GPU or a share of the CPU", integer(1), group=_SERVING
+        1, "number of workers; each is a process with a GPU or a share of the CPU", integer(1), group=_SERVING
     )
     max_worker: int | None = _option(
-        None, "most workers: so many there are while requests would wait longer than -scale_up_wait (default: no more "
-        "than -num_worker)", integer(1), group=_SERVING,
+        None, "maximum number of workers, reached while requests would wait longer than -scale_up_wait (default: "
+        "-num_worker)", integer(1), group=_SERVING,
     )  # fmt: skip
-    scale_up_wait: int = _option(
-        2, "seconds that requests may have to wait before workers are added, up to -max_worker", integer(1),
+    min_worker: int | None = _option(
+        None, "start serving with this many workers if the others are not ready within -start_timeout", integer(1),
         group=_SERVING,
     )  # fmt: skip
-    scale_down_idle: int = _option(
-        60, "seconds without work after which a worker beyond -num_worker is released", integer(1), group=_SERVING
+    scale_up_wait: int = _option(
+        2, "expected wait, in seconds, above which workers are added, up to -max_worker", integer(1), group=_SERVING
     )
-    max_batch_size: int = _option(256, "most texts in one batch of a worker", integer(1), group=_SERVING)
+    scale_down_idle: int = _option(
+        60, "idle time, in seconds, after which a worker beyond -num_worker is released", integer(1), group=_SERVING
+    )
+    max_batch_size: int = _option(256, "maximum texts in one batch of a worker", integer(1), group=_SERVING)
     max_batch_tokens: int | None = _option(
-        None, "most tokens in one batch of a worker, padding included (default: 1024 on CPU, 16384 on GPU)",
+        None, "maximum tokens in one batch of a worker, including padding (default: 1024 on CPU, 16384 on GPU)",
         integer(1), group=_SERVING,
     )  # fmt: skip
     priority_batch_size: int = _option(
         16, "requests of at most this many texts jump the queue", integer(0), group=_SERVING
     )
-    cpu: bool = _option(False, "run on the CPU, even where there is a GPU", group=_SERVING)
+    cpu: bool = _option(False, "run on the CPU, even if there is a GPU", group=_SERVING)
     xla: bool = _option(False, "compile the graph with XLA", group=_SERVING)
     fp16: bool = _option(False, "compute and reply in half precision", group=_SERVING, shapes_vectors=True)
     dtype: str = _option(
-        "float32", "precision of the matrix products, replies stay float32; auto: the fastest that keeps each vector's "
-        "cosine to float32 above 0.9998", one_of(DTYPES), group=_SERVING, shapes_vectors=True,
+        "float32", "precision of the matrix products (replies stay float32); auto: the fastest that keeps each "
+        "vector's cosine to float32 above 0.9998; int8: less exact, the fastest on CPUs with AVX-VNNI, AVX512-VNNI or "
+        "AMX-INT8, the only ones that take it", one_of(DTYPES), group=_SERVING, metavar="|".join(DTYPES),
+        shapes_vectors=True,
     )  # fmt: skip
-    gpu_memory_fraction: float = _option(0.5, "share of a GPU's memory for each worker", fraction, group=_SERVING)
+    gpu_memory_fraction: float = _option(0.5, "fraction of a GPU's memory for each worker", fraction, group=_SERVING)
     device_map: tuple[int, ...] = _option(
-        (), "GPUs to use, by id; shared if there are more workers", integer(0), group=_SERVING, several=True, least=0
-    )
-    prefetch_size: int = _option(10, "micro-batches of work kept waiting at each worker", integer(1), group=_SERVING)
+        (), "ids of the GPUs to use; shared if there are more workers", integer(0), group=_SERVING, several=True,
+        least=0, metavar="ID",
+    )  # fmt: skip
+    prefetch_size: int = _option(10, "micro-batches queued at each worker", integer(1), group=_SERVING)
     start_timeout: int = _option(
-        600, "seconds that the start may take before it counts as failed", integer(1), group=_SERVING
+        600, "seconds after which a start that is not ready has failed", integer(1), group=_SERVING
     )
     result_ttl: int = _option(
-        60, "seconds that a result is kept for a client that is not listening", integer(1), group=_SERVING
+        60, "seconds to keep a result for a client that is not listening", integer(1), group=_SERVING
     )
     heartbeat_timeout: int = _option(
-        15, "seconds without a sign of life after which a child process is killed and started again",
-        integer(4), group=_SERVING,
-    )  # fmt: skip
+        15, "seconds of silence after which a child process is killed and restarted", integer(4), group=_SERVING
+    )
     compute_timeout: int = _option(
-        60, "seconds that one micro-batch may run before its worker counts as hung and is replaced; more where "
-        "-max_batch_tokens takes longer. Starting and compiling do not count", integer(1), group=_SERVING,
+        60, "maximum seconds to compute one micro-batch, after which its worker counts as hung and is replaced; raise "
+        "it if -max_batch_tokens makes batches slower. Starting and compiling do not count", integer(1), group=_SERVING,
     )  # fmt: skip
     drain_timeout: int = _option(
-        30, "seconds that accepted requests may take to finish when the server is told to stop", integer(0),
-        group=_SERVING,
-    )  # fmt: skip
+        30, "seconds that accepted requests have to finish when the server is stopped", integer(0), group=_SERVING
+    )
     max_queue: int = _option(
-        1_000_000, "most texts that may be open at once; more requests are told to come again later", integer(1),
-        group=_SERVING,
-    )  # fmt: skip
-    max_queue_mb: int = _option(1024, "most megabytes of texts that may be open at once", integer(1), group=_SERVING)
+        1_000_000, "maximum texts in progress; further requests must retry later", integer(1), group=_SERVING
+    )
+    max_queue_mb: int = _option(1024, "maximum megabytes of texts in progress", integer(1), group=_SERVING)
     max_msg_size: int = _option(
-        256, "most megabytes of one message; it is refused, and who sends a larger frame is disconnected", integer(1),
-        group=_SERVING,
+        256, "maximum megabytes of one message; a larger one is refused, and a client that sends a larger frame is "
+        "disconnected", integer(1), group=_SERVING,
     )  # fmt: skip
     max_answer_mb: int = _option(
-        4096, "most megabytes of vectors that one request may ask for; twice as many may be open at once", integer(1),
-        group=_SERVING,
+        4096, "maximum megabytes of vectors in the answer to one request; twice as many may be in progress at once",
+        integer(1), group=_SERVING,
     )  # fmt: skip
-    max_clients: int = _option(10_000, "most clients that may be connected at once", integer(1), group=_SERVING)
+    max_clients: int = _option(10_000, "maximum number of connected clients", integer(1), group=_SERVING)
     curve_dir: str | None = _option(
-        None, "folder with keys: only clients with one may connect, and traffic is encrypted; see bert-serving-keygen",
-        group=_SERVING,
+        None, "folder with keys: only clients with a key may connect, and traffic is encrypted; see "
+        "bert-serving-keygen", group=_SERVING,
     )  # fmt: skip
     host: str = _option(
-        "*", "address to listen on; * is all interfaces by IPv4, :: all of them by IPv6 and IPv4", group=_SERVING
+        "*", "address to listen on; * for all IPv4 interfaces, :: for all IPv6 and IPv4 interfaces", group=_SERVING
     )
     terminate: str = _option(
-        "local", "who may stop the server by bert-serving-terminate: local (this machine, and keys that begin with "
-        "admin), key (those keys alone), never (nobody) or anywhere. A proxy on this machine makes strangers look "
-        "local: take key or never behind one", one_of(TERMINATE), group=_SERVING,
+        "local", "who may stop the server with bert-serving-terminate; local: this machine, and keys that begin with "
+        "admin; key: those keys only; never: nobody; anywhere: everybody. Behind a proxy on this machine every client "
+        "looks local: use key or never there", one_of(TERMINATE), group=_SERVING, metavar="|".join(TERMINATE),
     )  # fmt: skip
-    allow_remote_terminate: bool = _option(False, "the old name of -terminate anywhere", group=_SERVING)
+    allow_remote_terminate: bool = _option(False, "old name of -terminate anywhere", group=_SERVING)
     http_port: int | None = _option(
-        None, "port for HTTP requests: JSON, the OpenAI API, dashboard, metrics", port_number, group=_HTTP
+        None, "port for HTTP: JSON, the OpenAI API, the dashboard and metrics", port_number, group=_HTTP
     )
-    http_host: str = _option("0.0.0.0", "address to listen on; :: is all interfaces by IPv6 and IPv4", group=_HTTP)
+    http_host: str = _option("0.0.0.0", "address to listen on; :: for all IPv6 and IPv4 interfaces", group=_HTTP)
     http_max_connect: int = _option(
-        10, "most requests at work at once; a hundred times as many wait, more are told to come again", integer(1),
-        group=_HTTP,
+        10, "maximum requests encoded at once; a hundred times as many may wait, and further ones must retry later",
+        integer(1), group=_HTTP,
     )  # fmt: skip
-    http_max_body: int = _option(16, "most megabytes of one request", integer(1), group=_HTTP)
+    http_max_body: int = _option(16, "maximum megabytes of one request", integer(1), group=_HTTP)
     http_max_bodies: int = _option(
-        128, "most megabytes of all requests that come, wait or are at work; more are told to come again", integer(1),
+        128, "maximum megabytes of all requests in progress; further requests must retry later", integer(1),
         group=_HTTP,
     )  # fmt: skip
     http_max_answers: int = _option(
-        1024, "most megabytes of vectors in all answers at once; requests for more are told to come again",
+        1024, "maximum megabytes of vectors in all answers in progress; further requests must retry later",
         integer(1), group=_HTTP,
     )  # fmt: skip
-    http_timeout: int = _option(60, "seconds that a request may take", integer(1), group=_HTTP)
+    http_timeout: int = _option(60, "maximum seconds for one request", integer(1), group=_HTTP)
     http_api_key: str | None = _option(
-        None, "key that requests must carry as Bearer; better given as BERT_SERVING_HTTP_API_KEY", group=_HTTP
+        None, "key that requests must send as a Bearer token; better set as BERT_SERVING_HTTP_API_KEY", group=_HTTP,
+        metavar="KEY",
     )  # fmt: skip
-    cors: str = _option("*", "origins whose pages may call, with commas between them; *: all", group=_HTTP)
-    verbose: bool = _option(False, "log more, with tracebacks", group=_SERVING)
-    min_worker: int | None = _option(
-        None, "begin with so few workers if the others are not ready within -start_timeout", integer(1),
-        group=_SERVING,
+    http_api_keys: str | None = _option(
+        None, "TOML file with, for each name, the SHA-256 of a key and how many tokens a minute it may use; reread "
+        "when it changes", group=_HTTP, metavar="FILE",
     )  # fmt: skip
-    launcher: str = _option("local", "where workers run: local or ray", one_of(LAUNCHERS), group=_RAY)
-    ray_address: str = _option("auto", "of the Ray cluster; auto: the one that this machine is part of", group=_RAY)
+    openai_token_ids: str = _option(
+        "refuse", "how to treat token ids in /v1/embeddings; refuse: refuse them; model: they are from this model's "
+        "vocabulary; cl100k: they are OpenAI's, as LangChain sends them, and the file in TIKTOKEN_CACHE_DIR turns them "
+        "back into text", one_of(TOKEN_IDS), group=_HTTP, metavar="|".join(TOKEN_IDS),
+    )  # fmt: skip
+    cors: str = _option("*", "origins of pages that may call, separated by commas; *: all", group=_HTTP)
+    verbose: bool = _option(False, "log more, with all arguments and tracebacks", group=_SERVING)
+    launcher: str = _option("local", "where workers run", one_of(LAUNCHERS), group=_RAY, metavar="|".join(LAUNCHERS))
+    ray_address: str = _option(
+        "auto", "address of the Ray cluster; auto: the one this machine belongs to", group=_RAY, metavar="ADDRESS"
+    )
     ray_resources: tuple[str, ...] = _option(
-        (), "what Ray has to find for each worker, NAME=NUMBER each (default: GPU=1, or CPU=1 with -cpu)", resource,
-        group=_RAY, several=True, least=0,
+        (), "resources that Ray must find for each worker (default: GPU=1, or CPU=1 with -cpu)", resource,
+        group=_RAY, several=True, least=0, metavar="NAME=NUMBER",
     )  # fmt: skip
 
     engine: str = "bert_serving.server.engine.tensorflow_engine"
@@ -290,6 +301,10 @@ class ServerConfig:
     """The longest sequence that the model can take; the engine's `resolve` fills it in."""
     vector_bytes: int = 0
     """Of one vector in an answer, of a text or of a token; the engine's `resolve` fills it in, 0 if it does not."""
+    facts: ModelFacts = ModelFacts()
+    """What the model is; the engine's `resolve` fills it in."""
+    labels: tuple[str, ...] = ()
+    """Names of the labels of a classifier's head; the engine's `resolve` fills them in."""
     given: frozenset[str] = frozenset()
     """Names of the options that somebody set: what a model folder brings along never overrides these."""
 
@@ -300,27 +315,33 @@ class ServerConfig:
         if self.port == self.port_out:
             raise ConfigError(f"-port and -port_out are both {self.port}: they must differ")
         if self.normalize and self.no_normalize:
-            raise ConfigError("-normalize and -no_normalize exclude each other")
+            raise ConfigError("-normalize and -no_normalize cannot be combined")
         self._settle_terminate()
         if self.http_port in (self.port, self.port_out):
-            raise ConfigError(f"-http_port is {self.http_port}, as another port is: they must differ")
+            raise ConfigError(f"-http_port and another port are both {self.http_port}: they must differ")
         if self.http_port is not None and (missing := _missing_for_http()):
-            raise ConfigError(f"-http_port needs {missing}: install it by pip install './server[http]'")
+            raise ConfigError(f"-http_port needs {missing}: install it with pip install 'bert-serving-server[http]'")
         if self.http_api_key is not None:
             object.__setattr__(self, "http_api_key", _checked_key(self.http_api_key))
+        if self.openai_token_ids not in TOKEN_IDS:
+            raise ConfigError(f"-openai_token_ids must be one of {', '.join(TOKEN_IDS)}, not {self.openai_token_ids!r}")
         if self.launcher == "ray" and find_spec("ray") is None:
-            raise ConfigError("-launcher ray needs ray: install it by pip install './server[ray]'")
+            raise ConfigError("-launcher ray needs ray: install it with pip install 'bert-serving-server[ray]'")
         if self.ray_address.startswith("ray://"):
             raise ConfigError(
-                f"-ray_address {self.ray_address}: a server has to be part of its cluster; join it by `ray start "
-                "--address HOST:6379` and leave -ray_address out"
+                f"-ray_address {self.ray_address}: the server must be part of the cluster: join it with `ray "
+                "start --address HOST:6379` and omit -ray_address"
             )
         if self.min_worker is not None and self.min_worker > self.num_worker:
             raise ConfigError(f"-min_worker {self.min_worker} is above -num_worker {self.num_worker}")
         if self.most_workers < self.num_worker:
             raise ConfigError(f"-max_worker {self.max_worker} is below -num_worker {self.num_worker}")
         if self.fp16 and self.dtype not in ("float32", "float16"):
-            raise ConfigError(f"-fp16 and -dtype {self.dtype} exclude each other")
+            raise ConfigError(f"-fp16 and -dtype {self.dtype} cannot be combined")
+        if self.dtype == "int8" and self.xla:
+            raise ConfigError("-xla and -dtype int8 cannot be combined: XLA has no such products")
+        if self.dtype == "int8" and not self.cpu:
+            raise ConfigError("-dtype int8 is for CPUs: start with -cpu, or take -dtype auto")
         if self.fixed_embed_length and self.pooling_strategy is not PoolingStrategy.NONE:
             raise ConfigError("-fixed_embed_length pads token vectors: it needs -pooling_strategy NONE")
         if len(set(self.pooling_layer)) < len(self.pooling_layer):
@@ -339,12 +360,12 @@ class ServerConfig:
         is_chosen = self.terminate != "local" or "terminate" in self.given
         if self.allow_remote_terminate and is_chosen and self.terminate != "anywhere":
             raise ConfigError(
-                f"-allow_remote_terminate means -terminate anywhere, and not {self.terminate}: leave it out"
+                f"-allow_remote_terminate means -terminate anywhere, not {self.terminate}: omit one of them"
             )
         if self.allow_remote_terminate:
             object.__setattr__(self, "terminate", "anywhere")
         if self.terminate == "key" and self.curve_dir is None:
-            raise ConfigError("-terminate key needs keys: -curve_dir says where they are")
+            raise ConfigError("-terminate key needs keys: give their folder with -curve_dir")
 
     @property
     def most_workers(self) -> int:
@@ -364,16 +385,17 @@ class ServerConfig:
     @property
     def pad_to(self) -> int | None:
         """The T of `[B, T, D]` replies; None for the longest row of each request, or where there is no T."""
-        if self.pooling_strategy is not PoolingStrategy.NONE:
-            return None
+        return self.longest_padded if self.pooling_strategy is PoolingStrategy.NONE else None
+
+    @property
+    def longest_padded(self) -> int | None:
+        """That T where vectors are those of tokens."""
         return self.max_positions if self.fixed_embed_length else self.max_seq_len
 
-    def row_bytes(self, characters: int) -> int:
-        """What a text of so many characters takes in an answer, at most; 0 if that is not known."""
-        if self.pooling_strategy is not PoolingStrategy.NONE:
-            return self.vector_bytes
-        tokens = len(self.prompt_text) + characters + 2  # [CLS] and [SEP]
-        return self.vector_bytes * (self.pad_to or min(tokens, self.max_positions or tokens))
+    def most_tokens(self, characters: int) -> int:
+        """For how many tokens there is a vector in the answer to a text of so many characters, at most."""
+        tokens = characters + 2  # [CLS] and [SEP]
+        return self.longest_padded or min(tokens, self.max_positions or tokens)
 
     def with_model_defaults(self, **defaults: Any) -> ServerConfig:
         """This config with what the model's folder suggests, where nobody said otherwise."""
@@ -382,11 +404,23 @@ class ServerConfig:
     def as_status(self) -> dict[str, Any]:
         """Every argument as 1.10 shows it in config and status: plain JSON values, strategies as numbers; no secret.
 
-        And what the model's folder adds to them, `prompts` and `pooled_beside`.
+        And what the model's folder adds to them: `prompts`, `pooled_beside`, `labels`, `kept_layers` and
+        `max_positions`.
         """
         shown = self.without_secrets()
-        values = {option.name: _plain(getattr(shown, option.name)) for option in fields(self) if option.metadata}
-        return {**values, "pooled_beside": _plain(self.pooled_beside), "prompts": dict(self.prompts)}
+        values = {option.name: _plain(getattr(shown, option.name)) for option in server_options()}
+        beside = {
+            "pooled_beside": _plain(self.pooled_beside),
+            "prompts": dict(self.prompts),
+            "labels": list(self.labels),
+        }
+        return {
+            **values,
+            **beside,
+            "labels": list(self.labels),
+            "kept_layers": self.facts.kept_layers,
+            "max_positions": self.max_positions,
+        }
 
     def vector_options(self) -> dict[str, Any]:
         """The options that shape vectors and are not at their defaults, as plain JSON values."""
@@ -419,7 +453,20 @@ class ServerConfig:
             kept["pooling_strategy"] = _strategy(kept["pooling_strategy"])
         kept["prompts"] = tuple((name, text) for name, text in kept.get("prompts", ()))
         kept["pooled_beside"] = tuple(_strategy(one) for one in kept.get("pooled_beside", ()))
+        kept["labels"] = tuple(kept.get("labels", ()))
+        if facts := kept.get("facts"):
+            kept["facts"] = ModelFacts(**{**facts, "dense": facts["dense"] and tuple(facts["dense"])})
         return ServerConfig(**kept)
+
+
+def server_options() -> list[Field[Any]]:
+    """The options of the server; the other fields of a config are found out."""
+    return [option for option in fields(ServerConfig) if option.metadata]
+
+
+def http_options() -> list[Field[Any]]:
+    """The options of HTTP, which `bert-serving-gateway` takes too."""
+    return [option for option in server_options() if option.metadata["group"] == _HTTP]
 
 
 def _checked_key(text: str) -> str:
@@ -427,19 +474,20 @@ def _checked_key(text: str) -> str:
     key = text.strip()
     if not key:
         raise ConfigError(
-            "-http_api_key is empty: give a key, or leave it and BERT_SERVING_HTTP_API_KEY away to ask for none"
+            "-http_api_key is empty: give a key, or unset it and BERT_SERVING_HTTP_API_KEY to require none"
         )
     for place, letter in enumerate(key):
         if not letter.isprintable() or ord(letter) > _LAST_IN_HEADERS:
             raise ConfigError(
-                f"-http_api_key has U+{ord(letter):04X} at its character {place + 1} of {len(key)}, which the header "
-                "of a request cannot carry: take a key of ASCII letters, digits and signs"
+                f"-http_api_key has U+{ord(letter):04X} at its character {place + 1} of {len(key)}, which an "
+                "HTTP header cannot carry: use a key of ASCII letters, digits and punctuation"
             )
     return key
 
 
 def _missing_for_http() -> str:
-    needed = ("fastapi", "uvicorn", "orjson", "prometheus_client", "fastapi_offline")
+    toml = "tomllib" if sys.version_info >= (3, 11) else "tomli"
+    needed = ("fastapi", "uvicorn", "orjson", "prometheus_client", "fastapi_offline", toml)
     return ", ".join(name for name in needed if find_spec(name) is None)
 
 

@@ -1,4 +1,4 @@
-"""Which device each worker gets, and how many cores: a pure choice, and beside it the questions to the machine."""
+"""Which device each worker gets, and how many cores: a pure choice, and the queries to the machine that it needs."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def visible_gpus() -> list[Gpu]:
     try:
         found = _gputil().getGPUs()
     except (OSError, ValueError, IndexError) as error:  # GPUtil trusts whatever nvidia-smi prints
-        log.warning("nvidia-smi gave no list of GPUs: %s", error)
+        log.warning("nvidia-smi did not list the GPUs: %s", error)
         return []
     return [Gpu(gpu.id, _known(gpu.load), _known(gpu.memoryUtil)) for gpu in found]
 

@@ -3,8 +3,8 @@
 BertServerError
 ├── ConfigError     an option or a combination of options that cannot work
 ├── StartError      the service could not start: model, port, device or a process that died
-├── HungError       a worker's compute does not end: it is started again
-└── ServiceError    the running service cannot go on: no worker is left, the sink is gone
+├── HungError       a worker does not finish computing: it is restarted
+└── ServiceError    the running service cannot go on: no worker is left, or the sink is gone
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""For those who start the server from Python as with 1.10: `from bert_serving.server.helper import get_args_parser`."""
+"""For programs that start the server as with 1.10: `from bert_serving.server.helper import get_args_parser`."""
 
 from bert_serving.server.options import get_args_parser, get_shutdown_parser
 

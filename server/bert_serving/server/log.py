@@ -1,4 +1,4 @@
-"""Coloured log lines by role: SUPERVISOR, VENTILATOR, SINK, WORKER-0, GRAPHOPT. Never a text or a vector in them."""
+"""Coloured log lines by role: SUPERVISOR, VENTILATOR, SINK, WORKER-0, GRAPHOPT. Never with a text or a vector."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _COLORS = {
 
 
 class _RoleFormatter(logging.Formatter):
-    """`I:WORKER-0:message`, the role in its colour; tracebacks only if verbose."""
+    """`2026-11-29 20:26:03 I:WORKER-0:message`, the role in its colour; tracebacks only if verbose."""
 
     def __init__(self, role: str, verbose: bool) -> None:
         shown = colored(role, _COLORS.get(role.split("-")[0], "white"))
-        super().__init__(f"%(levelname).1s:{shown}:%(message)s")
+        super().__init__(f"%(asctime)s %(levelname).1s:{shown}:%(message)s", "%Y-%m-%d %H:%M:%S")
         self._verbose = verbose
 
     def formatException(self, ei: Any) -> str:
@@ -45,7 +45,7 @@ class Throttle:
         self._said_s = -THROTTLE_INTERVAL_S
 
     def count(self, number: int, now_s: float, *last: object, error: BaseException | None = None) -> None:
-        """So many more; `text` gets the sum since it was last said, and what is told of the `last` one.
+        """So many more; `text` gets the sum since it was last said, and what is told about the `last` one.
 
         The log gets the `error` with its traceback.
         """

@@ -1,6 +1,6 @@
-"""What a model is called where people and programs see it: in /v1/models, in answers, in the status, on the dashboard.
+"""The name of a model, as people and programs see it: in /v1/models, in answers, in the status, on the dashboard.
 
-A folder that says nothing, as `/model` in a container does, is asked for what its model was saved as.
+If the folder's name says nothing, as `/model` in a container, the name is taken from its config.
 """
 
 from __future__ import annotations

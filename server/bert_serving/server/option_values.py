@@ -1,4 +1,4 @@
-"""How the text of an option is read. Each raises ValueError, with the rest of a sentence that begins with its name."""
+"""Readers of option values. Each raises ValueError with the rest of a sentence that begins with the option's name."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def sequence_length(text: str) -> int | None:
     except ValueError:
         raise ValueError(f"must be a whole number or NONE, not {text!r}") from None
     if value <= 3:
-        raise ValueError(f"must be above 3 ([CLS], [SEP] and a token need room), not {value}")
+        raise ValueError(f"must be above 3, to leave room for [CLS], [SEP] and a token, not {value}")
     return value
 
 
@@ -69,7 +69,7 @@ def readable_name(text: str) -> str:
     """One that people can read, without blanks at its ends."""
     found = text.strip()
     if not found or not found.isprintable():
-        raise ValueError(f"must be a name in letters that can be seen, not {text!r}")
+        raise ValueError(f"must be a name of printable characters, not {text!r}")
     return found
 
 
@@ -80,7 +80,7 @@ def negative(text: str) -> int:
     except ValueError:
         raise ValueError(f"must be a negative whole number, not {text!r}") from None
     if value >= 0:
-        raise ValueError(f"counts from the last layer, which is -1; {value} is no layer")
+        raise ValueError(f"layers count from the last one, which is -1, so {value} is not a layer")
     return value
 
 

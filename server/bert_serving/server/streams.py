@@ -1,6 +1,6 @@
-"""Standard streams of a process, wherever they lead: closed, broken, full, or a terminal that knows ASCII alone.
+"""Standard streams of a process, wherever they lead: closed, broken, full, or a terminal that knows only ASCII.
 
-What cannot be written is lost, and nobody fails or ends for it.
+Output that cannot be written is lost, and nothing fails because of it.
 """
 
 from __future__ import annotations

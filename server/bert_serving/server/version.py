@@ -1,3 +1,3 @@
-"""This package's version; the client of the same version belongs to it."""
+"""This package's version, which is also the version of the client that it needs."""
 
 __version__ = "2.0.0"

@@ -23,7 +23,7 @@ def test_a_server_that_runs_already(folder: Path, serve: Serve) -> None:
     address = f"localhost:{config.port}:{config.port_out}"
     done = benchmark(folder, "-target", address, "-test_client_batch_size", "4", "-test_num_client", "2", "-seed", "7")
     assert done.returncode == 0, done.stderr
-    assert "could not be varied: there is no table of max_batch_size, max_seq_len, pooling_layer" in done.stdout
+    assert "could not be varied: there is no table for max_batch_size, max_seq_len, pooling_layer" in done.stdout
     tables = tables_of(folder)
     assert set(tables) == {"client_batch_size", "num_client", "interactive"}
     for point in tables["client_batch_size"]:
@@ -52,7 +52,7 @@ def test_without_matplotlib_and_tqdm(folder: Path, server: BertServer) -> None:
 @pytest.mark.parametrize(
     ("options", "status", "says"),
     [
-        (["-texts", "words"], 2, "-model_dir is required"),
+        (["-texts", "words"], 2, "give -model_dir"),
         (["-model_dir", "no-such-folder"], 1, "no-such-folder is not a folder"),
         (["-target", "nonsense"], 1, "-target nonsense is neither"),
         (["-target", "http://127.0.0.1:9/v1/embeddings"], 1, "does not answer"),

@@ -31,12 +31,12 @@ def test_npy(server: BertServer, run: Encode, tmp_path: Path) -> None:
     done = run("in.txt", "out.npy", *where(server))
     assert done.returncode == 0, done.stderr
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected(TEXTS))
-    assert "out.npy: 2500 vectors of shape [8], 0 left out, 0 texts cut" in done.stdout
-    assert "2.50k/2.50k" in done.stderr
+    assert "out.npy: 2500 vectors of shape [8], 0 skipped, 0 texts cut" in done.stdout
+    assert "2500/2500" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.txt", "out.npy"]
     again = run("in.txt", "out.npy", *where(server))
     assert (again.returncode, again.stderr) == (
-        1, "bert-serving-encode: error: out.npy is there already: name another file, or replace it by -overwrite\n"
+        1, "bert-serving-encode: error: out.npy already exists: name another file, or replace it with -overwrite\n"
     )  # fmt: skip
     assert run("in.txt", "out.npy", "-resume", *where(server)).stdout == "out.npy is complete\n"
     assert run("in.txt", "out.npy", "-overwrite", *where(server)).returncode == 0
@@ -69,15 +69,15 @@ def test_texts_that_cannot_be_encoded(serve: Serve, run: Encode, tmp_path: Path)
 
     stopped = run("bad.txt", "out.npz", *where(server))
     assert stopped.returncode == 1
-    assert "bad.txt, line 11: the text is blank; mend it, or go on by -resume with -on_error" in stopped.stderr
+    assert "bad.txt, line 11: the text is blank; fix it, or continue with -resume and -on_error" in stopped.stderr
     assert not (tmp_path / "out.npz").exists()
     done = run("bad.txt", "out.npz", "-resume", "-on_error", "skip", *where(server))
     assert done.returncode == 0, done.stderr
-    assert "10 of 2500 are done already" in done.stderr
+    assert "10 of 2500 texts are already done" in done.stderr
     arrays = np.load(tmp_path / "out.npz")
     assert arrays["index"].tolist() == good
     np.testing.assert_array_equal(arrays["embedding"], expected([texts[number] for number in good]))
-    assert "2495 vectors of shape [8], 5 left out" in done.stdout
+    assert "2495 vectors of shape [8], 5 skipped" in done.stdout
     for line, reason in ((11, "blank"), (701, "cannot be tokenized"), (702, "cannot be"), (1201, "-max_msg_size")):
         assert any(f"line {line}: " in shown and reason in shown for shown in done.stderr.splitlines()), line
 
@@ -104,11 +104,14 @@ def test_killed_and_resumed_it_has_every_row_once(serve: Serve, run: Encode, tmp
     with part.open("ab") as file:
         file.write(b"half a row")
     refused = run("slow.txt", "out.npy", *where(server))
-    assert (refused.returncode, "go on by -resume, or delete it" in refused.stderr) == (1, True)
+    assert (refused.returncode, "continue it with -resume, or start over with -overwrite" in refused.stderr) == (
+        1,
+        True,
+    )
     done = run("slow.txt", "out.npy", "-resume", *where(server))
     assert done.returncode == 0, done.stderr
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected(texts))
-    assert "are done already" in done.stderr
+    assert "are already done" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -124,7 +127,7 @@ def test_what_was_begun_with_another_model_is_not_gone_on_with(
     assert run("bad.txt", "out.npy", *where(server)).returncode == 1
     done = run("bad.txt", "out.npy", "-resume", *where(other))
     was, now = fingerprint_of(server.config), fingerprint_of(other.config)
-    assert (done.returncode, f"was begun with model = {was!r}, and now it is {now!r}" in done.stderr) == (1, True)
+    assert (done.returncode, f"was started with model = {was!r}, and now it is {now!r}" in done.stderr) == (1, True)
 
 
 def test_a_full_disk(server: BertServer, run: Encode, tmp_path: Path) -> None:
@@ -135,7 +138,7 @@ def test_a_full_disk(server: BertServer, run: Encode, tmp_path: Path) -> None:
 
     full = run("in.txt", "out.npy", *where(server), preexec_fn=little_room)
     assert full.returncode == 1
-    assert full.stderr.splitlines()[-1].endswith("mend that and go on with -resume"), full.stderr
+    assert full.stderr.splitlines()[-1].endswith("fix that, then continue with -resume"), full.stderr
     done = run("in.txt", "out.npy", "-resume", *where(server))
     assert done.returncode == 0, done.stderr
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected(TEXTS))
@@ -176,16 +179,16 @@ def test_several_files_are_gone_on_with_where_they_ended(
     output = output.format(texts.parent)
     (texts / "b.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in [*SEVERAL["b.jsonl"], " "]))
     stopped = run("texts", output, *where(server))
-    assert "texts/b.jsonl, line 21: the text is blank; mend it" in stopped.stderr
+    assert "texts/b.jsonl, line 21: the text is blank; fix it" in stopped.stderr
     assert stopped.returncode == 1
     assert [path.name for path in out.iterdir() if path.suffix == ".npy"] == ["a.npy"]
     first = (out / "a.npy").stat().st_mtime_ns
     refused = run("texts", output, *where(server))
-    assert (refused.returncode, "a.npy is there already" in refused.stderr) == (1, True)
+    assert (refused.returncode, "a.npy already exists" in refused.stderr) == (1, True)
     done = run("texts", output, "-resume", "-on_error", "skip", *where(server))
     assert done.returncode == 0, done.stderr
     assert "a.npy is complete" in done.stdout
-    assert "20 of 21 are done already" in done.stderr
+    assert "20 of 21 texts are already done" in done.stderr
     assert (out / "a.npy").stat().st_mtime_ns == first
     for name, content in SEVERAL.items():
         np.testing.assert_array_equal(np.load(out / f"{name[0]}.npy"), expected(content))
@@ -208,9 +211,9 @@ def test_outputs_that_are_to_be_replaced_never_count_as_complete(server: BertSer
 @pytest.mark.parametrize(
     ("arguments", "status", "reason"),
     [
-        (["nothing.txt", "out.npy"], 1, "nothing.txt is not there"),
-        (["in.txt", "out.xyz"], 1, "end its name in .npy, .npz"),
-        (["in.txt"], 2, "the following arguments are required: OUT"),
+        (["nothing.txt", "out.npy"], 1, "nothing.txt does not exist"),
+        (["in.txt", "out.xyz"], 1, "give it a name that ends in .npy, .npz"),
+        (["in.txt"], 2, "error: OUT is required; see -help"),
         (["in.txt", "out.npy", "-on_error", "shrug"], 2, "on_error"),
         (["in.txt", "out.npy", "-batch_size", "0"], 2, "must be a whole number of at least 1, not '0'"),
         (["in.txt", "out.npy", "-model_dir", "/nowhere"], 2, "/nowhere"),
@@ -233,8 +236,9 @@ def test_without_ray(run: Encode, tmp_path: Path, package: str) -> None:
         f"util.find_spec = lambda name: None if name == {package!r} else find(name)\n"
     )
     arguments = ["in.txt", "out.npy", "-engine", "ray", "-model_dir", str(TINY)]
-    failed = run(*arguments, env={**os.environ, "PYTHONPATH": str(tmp_path)})
-    reason = f"-engine ray needs {package}: pip install './server[ray]'"
+    path = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
+    failed = run(*arguments, env={**os.environ, "PYTHONPATH": os.pathsep.join(path)})
+    reason = f"-engine ray needs {package}: pip install 'bert-serving-server[ray]'"
     assert (failed.returncode, failed.stderr) == (1, f"bert-serving-encode: error: {reason}\n")
 
 
@@ -263,11 +267,45 @@ def test_standard_input(server: BertServer, run: Encode, tmp_path: Path) -> None
         np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected(["one", "two"]))
 
 
+def test_standard_output(server: BertServer, run: Encode, tmp_path: Path) -> None:
+    done = run("-", "-", *where(server), input="one\ntwo\n")
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["text"] for row in rows] == ["one", "two"]
+    np.testing.assert_array_equal(np.array([row["embedding"] for row in rows], np.float32), expected(["one", "two"]))
+    assert "2 vectors of shape [8]" in done.stderr
+    with (tmp_path / "out.npy").open("wb") as out:
+        command = [*ENCODE, "in.txt", "-", "-output_format", "npy", *where(server)]
+        subprocess.run(command, cwd=tmp_path, stdout=out, check=True, timeout=120)
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected(TEXTS))
+
+
+def test_several_files_do_not_fit_standard_output(server: BertServer, run: Encode, texts: Path) -> None:
+    failed = run("texts", "-", *where(server))
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert "standard output takes the vectors of one file" in failed.stderr.splitlines()[-1]
+
+
+def test_overwrite_begins_anew_where_a_run_did_not_finish(server: BertServer, run: Encode, tmp_path: Path) -> None:
+    (tmp_path / "few.txt").write_text("one\ntwo\n")
+    part = tmp_path / "out.npy.part"
+    with Spool(part, about_of(tmp_path / "few.txt", server), (DIM,)) as spool:
+        spool.append([Kind.ZERO], [None])
+    refused = run("few.txt", "out.npy", *where(server))
+    assert (refused.returncode, "start over with -overwrite" in refused.stderr) == (1, True)
+    done = run("few.txt", "out.npy", "-overwrite", *where(server))
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected(["one", "two"]))
+    assert not part.exists()
+
+
 def test_what_is_about_to_be_encoded_is_shown_first(server: BertServer, run: Encode, tmp_path: Path) -> None:
     (tmp_path / "lines.txt").write_text('{"text": "one"}\n{"text": "' + "x" * 500 + '"}\n')
     done = run("lines.txt", "out.npy", *where(server))
     shown = done.stderr.splitlines()[0]
-    assert shown.startswith("lines.txt: jsonl (read as jsonl, as it begins; -input_format text reads it otherwise)")
+    assert shown.startswith(
+        "lines.txt: jsonl (read as jsonl because of how it begins; -input_format text overrides this)"
+    )
     assert f"which begins: 'one', '{'x' * 60}...'" in shown
 
 
@@ -278,7 +316,7 @@ def test_a_file_that_changes_meanwhile_is_found_out(server: BertServer, run: Enc
         spool.append([Kind.VECTOR] * 3, list(expected(["one", "two", "three"])))
     done = run("pipe.txt", "out.npy", "-resume", *where(server))
     assert done.returncode == 1
-    assert "pipe.txt had 2 records at first, and 3 were read: it was changed meanwhile" in done.stderr
+    assert "pipe.txt had 2 records at first, but 3 were read: the file has changed" in done.stderr
 
 
 def about_of(path: Path, server: BertServer) -> dict[str, Any]:

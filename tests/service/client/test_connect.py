@@ -20,7 +20,7 @@ from peer_server import CONFIG, PeerServer, answer_nothing, answer_rows, vectors
 from ports import free_ports
 from zmq import Event
 
-from bert_serving.client import BertClient, ConnectFailed
+from bert_serving.client import BertClient, BertServingError, ConnectFailed
 from bert_serving.client.link import Link, LinkState, explain
 
 CONNECT_TIMEOUT_MS = 700
@@ -32,6 +32,49 @@ HANG_UP = [
     Event.DISCONNECTED,
     Event.CONNECT_RETRIED,
 ]
+
+
+def test_who_waits_is_told_for_what_after_a_second(caplog: pytest.LogCaptureFixture) -> None:
+    port, port_out = free_ports(2)
+    with pytest.raises(ConnectFailed):
+        BertClient(port=port, port_out=port_out, connect_timeout=1300)
+    (line,) = caplog.messages
+    assert line.startswith(f"waiting for up to 1.3 s (connect_timeout): nothing listens on localhost:{port} (port)")
+    caplog.clear()
+    with BertClient(port=port, port_out=port_out, connect_timeout=1300, ignore_all_checks=True) as client:
+        with pytest.raises(ConnectFailed):
+            client.encode(["a"])
+        (line,) = caplog.messages
+        assert line.startswith("waiting for up to 1.3 s")
+        assert (
+            repr(client) == f"<BertClient of localhost:{port}:{port_out}, identity {client.identity.decode()}, "
+            "1 requests, 0 pending>"
+        )
+
+
+def test_several_servers_that_are_not_there_are_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    ports = [free_ports(2) for _ in range(2)]
+    with pytest.raises(ConnectFailed):
+        BertClient([f"localhost:{port}:{port_out}" for port, port_out in ports], connect_timeout=2500)
+    (line,) = caplog.messages
+    assert line.startswith("waiting for a server: nothing listens on localhost:")
+
+
+def test_an_error_comes_without_the_way_through_this_package() -> None:
+    """One frame of ours, that which raises it, whatever is called."""
+    port, port_out = free_ports(2)
+    where: dict[str, Any] = {"port": port, "port_out": port_out, "connect_timeout": 200}
+    with BertClient(**where, ignore_all_checks=True) as client:
+        for call in (
+            lambda: BertClient(**where), lambda: client.encode(["a"]), lambda: client.encode(["a", ""]),
+            lambda: client.encode(["a"], dimensions=-7), lambda: client.rank("a", ["b"]), lambda: client.server_config,
+        ):  # fmt: skip
+            with pytest.raises(BertServingError) as raised:
+                call()
+            frames = [str(entry.path) for entry in raised.traceback]
+            assert sum("bert_serving/client" in path for path in frames) <= 2, frames
+            assert "concurrent" not in " ".join(frames)
+            assert raised.value.__context__ is None or raised.value.__suppress_context__
 
 
 def connect_error(port: int, port_out: int, **kwargs: Any) -> str:

@@ -19,6 +19,7 @@ from fake_engine import vector_of
 from serving import Serve, ports_of
 
 from bert_serving.client import AsyncBertClient, BertClient, ConcurrentBertClient, ConnectFailed, ModelMismatch
+from bert_serving.client.options import NO_OPTIONS
 from bert_serving.server import BertServer
 from bert_serving.server.transport.curve import make_keys
 
@@ -72,7 +73,9 @@ def test_a_pool_with_an_identity_gives_each_call_its_own_answer(server: BertServ
         np.testing.assert_array_equal(other.encode(["a"]), [vector_of("a")])
         with client._borrow() as one, client._borrow() as two:
             assert one.identity != two.identity
-            futures = [one._ask_in_time([f"!slow 0.2 {name}"], False) for one, name in ((one, "x"), (two, "y"))]
+            futures = [
+                one._ask_in_time([f"!slow 0.2 {name}"], False, NO_OPTIONS) for one, name in ((one, "x"), (two, "y"))
+            ]
             for future, name in zip(futures, "xy", strict=True):
                 reply: Any = future.result(30)
                 np.testing.assert_array_equal(reply.array, [vector_of(f"!slow 0.2 {name}")])

@@ -105,7 +105,7 @@ def test_shows_config(peer: PeerServer, capsys: pytest.CaptureFixture[str]) -> N
 def test_input_is_checked_before_anything_is_sent(peer: PeerServer) -> None:
     with BertClient(**peer.ports) as client:
         with pytest.raises(TypeError, match="list"):
-            client.encode("a text")
+            client.encode("a text")  # type: ignore[call-overload]
         assert client.status["num_request"] == 1
 
 
@@ -125,7 +125,7 @@ def test_input_is_checked_before_anything_is_sent(peer: PeerServer) -> None:
     ],
 )
 def test_bad_arguments(arguments: dict[str, Any], kind: type[Exception]) -> None:
-    with pytest.raises(kind, match="must"):
+    with pytest.raises(kind, match=r"must|at most"):
         BertClient(**arguments)
 
 

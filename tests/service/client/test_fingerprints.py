@@ -62,7 +62,7 @@ def test_another_model_is_refused_at_once(start: Callable[[str], PeerServer], nu
 
 
 def test_a_server_that_sends_none_is_refused() -> None:
-    with PeerServer() as peer, pytest.raises(ModelMismatch, match="sends no fingerprint"):
+    with PeerServer() as peer, pytest.raises(ModelMismatch, match="too old to send the fingerprint"):
         BertClient(endpoints=where(peer), expect_fingerprint=OURS)
 
 
@@ -175,7 +175,7 @@ def test_a_config_that_names_no_model_is_that_of_an_old_server(model: Any) -> No
     with PeerServer(config={**CONFIG, "model": model}) as peer:
         with BertClient(endpoints=where(peer)) as client:
             client.encode(["a"])
-        with pytest.raises(ModelMismatch, match="sends no fingerprint"):
+        with pytest.raises(ModelMismatch, match="too old to send the fingerprint"):
             BertClient(endpoints=where(peer), expect_fingerprint=OURS)
 
 

@@ -120,5 +120,5 @@ def test_patched_after_the_import(server: BertServer, library: str) -> None:
 def test_patched_when_a_client_is_made_already(server: BertServer, library: str) -> None:
     made = "from bert_serving.client import *; client = BertClient(**where)"
     done = _run(server, made, PATCH[library], "client.encode(['a'])")
-    assert f"ClientClosed: this client was made before {library} patched threads: patch first" in done.stderr
+    assert f"ClientClosed: this client was created before {library} patched threads: patch first" in done.stderr
     assert done.returncode != 0

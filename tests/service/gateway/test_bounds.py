@@ -21,7 +21,7 @@ from gateway_support import POLL_S, Browse
 from uvicorn.server import ServerState
 
 from bert_serving.server.gateway import protocol
-from bert_serving.server.gateway.app import MOST_VIEWERS
+from bert_serving.server.gateway.routes.pages import MOST_VIEWERS
 
 MB = 1 << 20
 
@@ -252,3 +252,22 @@ def test_clients_that_leave_in_the_middle_leave_nothing_behind(browse: Browse) -
         assert time.monotonic() < end_s
         time.sleep(POLL_S)
     assert answer.status_code == 200
+
+
+def test_requests_sent_ahead_are_answered_in_order(http: httpx.Client) -> None:
+    """None of many connections that send all they have at once is forgotten while few of these are at work."""
+    connections = [connected(http) for _ in range(20)]
+    numbers = range(1, 31)
+    for sock in connections:
+        for number in numbers:
+            body = json.dumps({"id": number, "texts": ["a"] * number}).encode()
+            sock.sendall(b"POST /encode HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+    for sock in connections:
+        answers = sock.makefile("rb")
+        for number in numbers:
+            assert answers.readline().startswith(b"HTTP/1.1 200")
+            headers = dict(line.split(b": ", 1) for line in iter(answers.readline, b"\r\n"))
+            answer = json.loads(answers.read(int(headers[b"content-length"])))
+            assert (answer["id"], len(answer["results"])) == (number, number)
+        answers.close()
+        sock.close()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -27,9 +29,10 @@ from bert_serving.server.gateway import protocol
 from bert_serving.server.gateway.guard import Bounded
 from bert_serving.server.gateway.held import Bodies
 from bert_serving.server.gateway.history import INTERVAL_S, History
+from bert_serving.server.gateway.metric_table import METRICS
 from bert_serving.server.gateway.problems import Problem
-from bert_serving.server.gateway.process import until_one_ends
 from bert_serving.server.gateway.slots import Slots
+from bert_serving.server.gateway.together import until_one_ends
 from bert_serving.server.transport.curve import make_keys
 
 
@@ -78,6 +81,10 @@ def test_a_worker_that_stops_turns_ready_red_until_it_is_replaced(browse: Browse
     wait_until_ready(http, 503)
     assert worker_pid(http, "worker-1") == stopped, "it was replaced before anybody was told"
     assert "worker-1" in http.get("/health/ready").json()["error"]["message"]
+    with http.stream("GET", "/events") as answer:
+        event = json.loads(next(answer.iter_lines()).removeprefix("data: "))
+    assert event["trouble"].startswith("worker-1")
+    assert event["http"]["errors"] == 0, "a health check counts as an error"
     wait_until_ready(http)
     restarts = {process["name"]: process["restarts"] for process in http.get("/status/server").json()["processes"]}
     assert restarts == {"ventilator": 0, "sink": 0, "gateway": 0, "worker-0": 0, "worker-1": 1}
@@ -134,7 +141,16 @@ def test_metrics_are_what_prometheus_reads(browse: Browse, tmp_path: Path) -> No
         time.sleep(POLL_S)
     assert 'bert_serving_http_requests_total{route="/encode",status="200"} 1.0' in text
     assert "bert_serving_ready 1.0" in text
+    assert "bert_serving_active_clients 0.0" in text, "the gateway counts as a client"
+    assert "_created" not in text
     assert 'bert_serving_queue_rows{class="bulk"} 0.0' in text
+    for stage in ("queue", "tokenize", "compute"):
+        assert f'bert_serving_request_stage_seconds_count{{stage="{stage}"}} 1.0' in text
+    assert "bert_serving_request_seconds_count 1.0" in text
+    assert 'bert_serving_build_info{fingerprint="' in text
+    names = re.findall(r"^# TYPE (bert_serving_\w+)", text, re.MULTILINE)
+    only_elsewhere = {"http_service_requests", "http_key_texts", "http_key_tokens"}
+    assert sorted(names) == sorted(one.full_name for name, one in METRICS.items() if name not in only_elsewhere)
     if promtool := shutil.which("promtool"):
         checked = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True)
         assert checked.returncode == 0, checked.stderr
@@ -343,20 +359,46 @@ def test_ports_must_differ() -> None:
 
 def test_history_has_rates_out_of_counts() -> None:
     def status(rows: int, answered: int) -> dict[str, Any]:
-        worker = {"batches": rows // 10, "batch_rows": rows, "tokens": 8 * rows, "padded_tokens": 10 * rows}
-        queue = {"waiting_urgent_rows": 1, "waiting_bulk_rows": 2}
+        worker = {
+            "name": "worker-0",
+            "batches": rows // 10,
+            "batch_rows": rows,
+            "tokens": 8 * rows,
+            "padded_tokens": 10 * rows,
+        }
+        queue = {"waiting_urgent_rows": 1, "waiting_bulk_rows": 2, "open_requests": 3, "wait_s": 0.5}
         latency = {"answered": answered, "p50_ms": 1.0, "p95_ms": 2.0, "p99_ms": 3.0}
-        return {"workers": [worker], "queue": queue, "latency": latency, "statistic": {"num_active_client": 4}}
+        latency |= {"refused": 3 * answered, "refused_by_http": answered}
+        processes = [{"name": "worker-0", "restarts": 0 if rows < 1000 else 1}]
+        return {"workers": [worker], "queue": queue, "latency": latency, "processes": processes}
 
     history = History()
     for second in range(2 * int(INTERVAL_S) + 1):
-        history.add(status(100 * second, second), errors=second, time_s=float(second))
+        history.add(status(100 * second, second), second, time_s=float(second))
     first, second_sample = history.samples
     assert first["sentences_per_s"] == second_sample["sentences_per_s"] == 100
     assert first["tokens_per_s"] == 800
-    assert first["errors_per_s"] == 1
+    assert (first["http_errors_per_s"], first["zmq_errors_per_s"]) == (1, 2)
+    assert (first["open_requests"], first["wait_s"], first["p50_ms"]) == (3, 0.5, 1.0)
+    assert (first["restarted"], second_sample["restarted"]) == ([], ["worker-0"])
     assert first["rows_per_batch"] == 10
     assert first["padding_percent"] == pytest.approx(20)
-    history.add(status(0, 0), errors=0, time_s=100.0)  # all began anew
+    history.add(status(0, 0), 0, time_s=100.0)  # all began anew
     assert history.samples[-1]["sentences_per_s"] == 0
     assert history.samples[-1]["p50_ms"] is None
+
+
+def test_a_worker_that_begins_anew_hides_nothing_of_the_others() -> None:
+    queue = {"waiting_urgent_rows": 0, "waiting_bulk_rows": 0, "open_requests": 0, "wait_s": 0.0}
+
+    def status(*rows: int) -> dict[str, Any]:
+        workers = [
+            {"name": f"worker-{number}", "batches": one, "batch_rows": one, "tokens": one, "padded_tokens": one}
+            for number, one in enumerate(rows)
+        ]
+        return {"workers": workers, "queue": queue, "latency": {"answered": 0, "refused": 0}}
+
+    history = History()
+    for turn, rows in enumerate([(0, 1000), (100, 1000), (200, 50)]):
+        history.add(status(*rows), 0, time_s=turn * INTERVAL_S)
+    assert [sample["sentences_per_s"] * INTERVAL_S for sample in history.samples] == [100, 150]

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,8 @@ from serving import fake_config, ports_of
 
 from bert_serving.client import AsyncBertClient
 from bert_serving.server import BertServer
+from bert_serving.server.benchmark.figures import percentile
+from bert_serving.server.version import __version__
 
 TEXT_S = 0.05
 TEXTS = 20
@@ -107,16 +110,20 @@ def draw(trace: Trace, path: Path) -> None:
             load.step(bins[:-1], counts * TEXTS / 2.5, where="post", label=name, color=color)
         load.set(ylabel="texts/s", title="A burst of work, -num_worker 1 -max_worker 8 -scale_up_wait 2")
         at_s, ready, others, waits_s = (np.array(column) for column in zip(*trace.samples, strict=True))
-        workers.step(at_s, ready, where="post", label="at work", color="#009E73")
-        workers.step(at_s, ready + others, where="post", ls=":", label="and on their way in or out", color="#222222")
+        workers.step(at_s, ready, where="post", label="ready", color="#009E73")
+        workers.step(at_s, ready + others, where="post", ls=":", label="ready, starting or stopping", color="#222222")
         workers.set(ylabel="workers", ylim=(0, OPTIONS["max_worker"] + 0.5))
         wait.step(at_s, waits_s, where="post", label="predicted wait", color="#CC79A7")
-        wait.plot(*zip(*trace.latencies, strict=True), ".", label="a request took", color="#0072B2", ms=4)
+        took_s = [one for _, one in trace.latencies]
+        taken = f"a request took (p50 {percentile(took_s, 50):.1f} s, p99 {percentile(took_s, 99):.1f} s)"
+        wait.plot(*zip(*trace.latencies, strict=True), ".", label=taken, color="#0072B2", ms=4)
         wait.axhline(OPTIONS["scale_up_wait"], color="#777777", ls="--", lw=1, label="-scale_up_wait")
-        wait.set(ylabel="seconds", xlabel="seconds since the beginning", ylim=0)
+        wait.set(ylabel="seconds", xlabel="seconds since the start", ylim=0)
         for axis in (load, workers, wait):
             axis.legend(frameon=False, loc="upper right")
             axis.grid(color="#E5E5E5")
+        made = f"measured {date.today().isoformat()}  ·  a fake engine, {TEXT_S * 1000:.0f} ms a text"
+        figure.supxlabel(f"bert-as-service {__version__}  ·  {made}", fontsize=9, color="#555555")
         figure.savefig(path, dpi=90)
 
 

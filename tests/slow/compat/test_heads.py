@@ -10,8 +10,8 @@ import pytest
 
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.contract import Row
-from bert_serving.server.engine.features import collate
 from bert_serving.server.engine.graph import build_graph
+from bert_serving.server.engine.micro_batch import collate
 from bert_serving.server.engine.model_folder import find_model
 from bert_serving.server.engine.pooling import extent_of
 from bert_serving.server.engine.session import GraphSession
@@ -58,7 +58,7 @@ def test_logits(name: str, tmp_path: Path) -> None:
     assert found.labels == ("LABEL_0", "LABEL_1", "LABEL_2")
     rows = [Row(ids, len(ids), ()) for ids in IDS]
     extent = extent_of(config, found.shape)
-    graph = build_graph(config, found.shape, extent, load_weights(found, extent), "float32")
+    graph = build_graph(config, found.shape, load_weights(found, extent), "float32")
     scale = max(1.0, float(np.abs(expected).max()))
     np.testing.assert_allclose(GraphSession(graph, config).run(collate(rows)), expected, rtol=0, atol=2e-5 * scale)
     reference = PlainEncoder(config, found)

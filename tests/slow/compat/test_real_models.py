@@ -1,10 +1,16 @@
-"""The real all-mpnet-base-v2 beside the library `transformers`; skipped without `make models`."""
+"""Real models beside `transformers`: all-mpnet-base-v2, the tokenizer of XLM-R. Skipped without `make models`."""
 
 from __future__ import annotations
 
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
-from fetch_models import MPNET
+from architectures import row_of, tokenizer_of
+from fetch_models import MPNET, XLM_R
 from minilm import MINILM_TEXTS
 
 from bert_serving.server.config import ServerConfig
@@ -14,6 +20,19 @@ from bert_serving.server.engine.model_folder import find_model
 from bert_serving.server.verify import hugging_face
 from bert_serving.server.verify.hugging_face import TransformersEncoder
 from bert_serving.server.verify.reference import reference_vectors
+
+ODD_TEXTS = [
+    "naïve café, Ångström, ﬁne ﬂow ①②③ ｆｕｌｌｗｉｄｔｈ ㍿",
+    "e\u0301 a\u030a\u0323 \u200bzero\u200dwidth\ufeff \u00a0no-break\u3000wide",
+    "日本語と中文和한국어, ไทย, العربية, עברית, हिन्दी, தமிழ்",
+    "👩‍👩‍👧‍👦 🏳️‍🌈 👍🏽 \U0001f600",
+    "<s> written </s> out, a <mask> and <unk>",
+    "line\nbreaks\tand\rmore  blanks   ",
+    "x" * 400,
+    "a" + "\u0301" * 60,
+    "https://example.org/a?b=c&d=%20#e user@example.org 3.14e-10 1,000,000",
+    "",
+]
 
 needs_model = pytest.mark.skipif(not MPNET.is_dir(), reason="all-mpnet-base-v2 is not there: make models")
 
@@ -38,3 +57,17 @@ def test_mpnet_gives_the_vectors_of_the_library() -> None:
     cosines = (found * expected).sum(axis=1)
     assert cosines.min() > 0.99999
     assert np.abs(found - expected).max() < 2e-5
+
+
+@pytest.mark.skipif(not XLM_R.is_dir(), reason="the tokenizer of XLM-R is not there: make models")
+@pytest.mark.skipif(not hugging_face.is_installed(), reason="transformers is not installed")
+@pytest.mark.parametrize("limit", [8, 32, 512])
+def test_xlm_r_cuts_as_the_library_does(tmp_path: Path, limit: int) -> None:
+    fast: Any = import_module("transformers").PreTrainedTokenizerFast
+    (tmp_path / "tokenizer.json").symlink_to(XLM_R / "tokenizer.json")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "xlm-roberta", "vocab_size": 250_037}))
+    ours = tokenizer_of(tmp_path)
+    library = fast(tokenizer_file=str(XLM_R / "tokenizer.json"))
+    long_texts = [" ".join(MINILM_TEXTS), "".join(MINILM_TEXTS).replace(" ", ""), "word " * 900]
+    for text in [*MINILM_TEXTS, *ODD_TEXTS, *long_texts]:
+        assert row_of(ours, text, limit).ids == library(text, truncation=True, max_length=limit)["input_ids"], text

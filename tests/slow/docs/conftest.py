@@ -1,4 +1,4 @@
-"""Real servers for the blocks of README.md, with a small model."""
+"""Real servers for the blocks of the pages, with small models."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import pages
 import pytest
-import readme
 from command import Command
 
 MOST_SERVERS = 3
@@ -16,9 +16,9 @@ MOST_SERVERS = 3
 
 @pytest.fixture(scope="session")
 def real_paths(minilm: Path) -> Callable[[str], str]:
-    """Puts folders that exist in the place of those that the page speaks of."""
-    folders = {**readme.STANDS_FOR, "/models/all-MiniLM-L6-v2": str(minilm)}
-    return lambda text: readme.replaced(text, folders)
+    """Puts folders that exist in the place of those that the pages speak of."""
+    folders = {**pages.STANDS_FOR, "/models/all-MiniLM-L6-v2": str(minilm)}
+    return lambda text: pages.replaced(text, folders)
 
 
 @pytest.fixture(scope="session")

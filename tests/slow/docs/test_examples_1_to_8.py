@@ -142,13 +142,13 @@ def test_classifier(server_with: Callable[[str], Command]) -> None:
 def test_search_for_one_question(server_with: Callable[[str], Command]) -> None:
     shown = run("example8_search.py", "--query", "how do I make the service go away?", *of(server_with(MINILM)))
     first, *found = shown.splitlines()
-    assert re.fullmatch(r"\d\d questions of README\.md are encoded", first)
+    assert re.fullmatch(r"\d\d questions of docs/faq\.md are encoded", first)
     scores = [re.fullmatch(r"  (0\.\d\d)  .+", line) for line in found[:5]]
     assert all(scores), shown
     assert found[:5] == sorted(found[:5], reverse=True)
     assert re.fullmatch(r"  0\.\d\d  How do I stop the server\?", found[0])
     assert found[5] == ""
-    assert found[6].startswith("Ctrl-C, SIGTERM, `bert-serving-terminate")
+    assert found[6].startswith("Press Ctrl-C, send SIGTERM, run `bert-serving-terminate")
 
 
 @pytest.mark.parametrize("end", ["", "\nwhere is the end?\n"], ids=["end-of-input", "empty-line"])
@@ -164,18 +164,16 @@ def test_search_asks_until_the_end(end: str, server_with: Callable[[str], Comman
 
 
 def test_search_reads_first_paragraphs(names_in: Callable[[str], dict[str, Any]]) -> None:
-    page = (
-        "# FAQ\n\n##### **Q:** First?\x20\n\nYes. Or\nno.\n\nMore.\n\n##### **Q:** Second?\n\nNo.\n\n# Tests\n\nText.\n"
-    )
+    page = "# FAQ\n\n### First?\x20\n\nYes. Or\nno.\n\nMore.\n\n### Second?\n\nNo.\n\n## Group\n\nText.\n"
     read_faq = names_in("example8_search.py")["read_faq"]
     assert read_faq(page) == [("First?", "Yes. Or\nno."), ("Second?", "No.")]
-    assert read_faq("##### **Q:** Last?\n\nYes.\n") == [("Last?", "Yes.")]
+    assert read_faq("### Last?\n\nYes.\n") == [("Last?", "Yes.")]
 
 
 def test_search_has_an_answer_to_every_question_of_the_page(names_in: Callable[[str], dict[str, Any]]) -> None:
     script = names_in("example8_search.py")
-    page = script["README"].read_text("utf-8")
-    questions = re.findall(r"^##### \*\*Q:\*\* (.+)$", page, re.MULTILINE)
+    page = script["FAQ"].read_text("utf-8")
+    questions = re.findall(r"^### (.+)$", page, re.MULTILINE)
     faq = script["read_faq"](page)
     assert [question for question, _ in faq] == questions
     assert all(answer and not answer.startswith(("#", "<", "```")) for _, answer in faq)

@@ -19,6 +19,7 @@ from command import Command
 from folders import EXAMPLE, TINY
 from gateway_support import wait_until_ready
 from ports import free_ports, is_free
+from sklearn.base import clone
 
 from bert_serving.client import BertClient
 
@@ -78,7 +79,6 @@ def test_asyncio(server_with: Callable[[str], Command]) -> None:
 
 
 def test_sklearn_pipeline(server_with: Callable[[str], Command]) -> None:
-    pytest.importorskip("sklearn")
     shown = ask("example15_sklearn.py", server_with(options_of("example15_sklearn.py")))
     folds = re.search(r"^accuracy on each fold: (.+)$", shown, re.MULTILINE)
     mean = re.search(r"^mean accuracy: (.+)$", shown, re.MULTILINE)
@@ -91,18 +91,16 @@ def test_sklearn_pipeline(server_with: Callable[[str], Command]) -> None:
 def test_sklearn_estimator_can_be_cloned_and_pickled(
     server_with: Callable[[str], Command], example: Callable[[str], ModuleType]
 ) -> None:
-    base = pytest.importorskip("sklearn.base")
     server = server_with(options_of("example15_sklearn.py"))
     vectorizer = example("example15_sklearn").BertVectorizer(**server.ports)
     expected = vectorizer.fit_transform(["First do it", "then do it right"])
     assert expected.shape == (2, 384)
-    for other in (base.clone(vectorizer), pickle.loads(pickle.dumps(vectorizer))):
+    for other in (clone(vectorizer), pickle.loads(pickle.dumps(vectorizer))):
         assert other.get_params() == {"ip": "localhost", "port": server.port, "port_out": server.port_out}
         np.testing.assert_allclose(other.transform(["First do it", "then do it right"]), expected, rtol=0, atol=1e-5)
 
 
 def test_sklearn_estimator_connects_late(example: Callable[[str], ModuleType]) -> None:
-    pytest.importorskip("sklearn")
     port, port_out = free_ports(2)
     vectorizer = example("example15_sklearn").BertVectorizer(port=port, port_out=port_out)
     assert vectorizer.fit(["First do it"]) is vectorizer
@@ -193,7 +191,6 @@ def test_fine_tuned(server_with: Callable[[str], Command]) -> None:
 
 
 def test_http(server_with: Callable[[str], Command]) -> None:
-    pytest.importorskip("openai")
     server = server_with(options_of("example12_http.py"))
     url = f"http://127.0.0.1:{server.http_port}"
     with httpx.Client(base_url=url) as http:

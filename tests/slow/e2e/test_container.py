@@ -23,6 +23,7 @@ def test_a_container_is_healthy_when_it_is_ready_and_stops_in_time(tmp_path: Pat
     )
     (tmp_path / "bert-serving-start").chmod(0o755)
     own = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "BERT_SERVING_MODEL_DIR": str(TINY)}
+    own["XDG_CACHE_HOME"] = str(tmp_path / "cache")  # /cache is a volume of the image
     ports = {"PORT": port, "PORT_OUT": port_out, "HTTP_PORT": http_port}
     own |= {f"BERT_SERVING_{name}": str(value) for name, value in ports.items()}
     env = {**os.environ, **environment_of(DOCKER / "Dockerfile"), **own}
@@ -52,5 +53,11 @@ def test_compose_is_sound() -> None:
     if compose is None:
         pytest.skip("no docker-compose here: Debian's package of that name has it")
     command = [compose, "-f", str(DOCKER / "compose.yml"), "config", "-q"]
-    checked = subprocess.run(command, env={**os.environ, "MODEL": "/model"}, capture_output=True, text=True)
+    needed = {"MODEL": "/model", "GRAFANA_PASSWORD": "chosen by a person"}
+    checked = subprocess.run(command, env={**os.environ, **needed}, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr
+    for name in needed:
+        left_out = {**os.environ, **needed, name: ""}
+        checked = subprocess.run(command, env=left_out, capture_output=True, text=True)
+        assert checked.returncode != 0
+        assert name in checked.stderr

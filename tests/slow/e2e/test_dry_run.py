@@ -29,7 +29,7 @@ def test_it_says_what_would_run_and_starts_nothing() -> None:
     done = rehearse("-model_dir", str(TINY), "-num_worker", "2", *where)
     assert done.returncode == 0, done.stderr
     model, *workers, listening, memory = done.stdout.splitlines()[-5:]
-    assert model.startswith("model: BERT, 3 of 4 layers computed, vectors of 48 a token")
+    assert model.startswith("model: BERT, 3 of 4 layers kept, vectors of 48 a token")
     assert [worker.split(",")[0] for worker in workers] == ["worker-0: cpu", "worker-1: cpu"]
     assert listening == f"ports: {ports[0]} and {ports[1]} on * are free, and {ports[2]} on 0.0.0.0 for HTTP"
     assert re.fullmatch(r"memory: about [\d.]+ GiB for each worker, .* are free(: TOO LITTLE.*)?", memory)

@@ -84,11 +84,13 @@ def test_a_graph_of_another_checkpoint_among_those_of_earlier_starts_is_found_ou
     tuned = replace(config, tuned_model_dir=str(TUNED), ckpt_name=CKPT, graph_tmp_dir=str(tmp_path))
     shutil.copyfile(
         tensorflow_engine.prepare(tuned, lambda text: None),
-        tmp_path / "bert-serving" / f"{graph_cache.graph_key(config, ModelContent.of(config, find_model(config)))}.pb",
+        tmp_path
+        / "bert-serving"
+        / f"{graph_cache.graph_key(config, ModelContent.of(config, find_model(config)))}.graph",
     )
     done = verify(TINY)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "the graph of an earlier start is used" in done.stderr
+    assert "using the graph of an earlier start" in done.stderr
     assert "16 of 16 sentences are NOT the same" in done.stdout.splitlines()[-1]
     assert done.stdout.count("<- NOT THE SAME") == 16
 

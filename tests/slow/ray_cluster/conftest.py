@@ -11,6 +11,5 @@ from ray_machines import Machines, ray_machines
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Machines]:
     """A head without room for workers, and two machines with one core each."""
-    pytest.importorskip("ray")
     with ray_machines(head_cpus=0, others=2) as machines:
         yield machines

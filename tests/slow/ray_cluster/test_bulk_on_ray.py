@@ -122,7 +122,7 @@ def test_a_text_that_kills_processes_is_named(cluster: Machines, tmp_path: Path)
     blocks = encode(cluster, rests_of(tmp_path, texts), num_worker=1, ray_resources=["deadly=1"])
     cluster.remove_node(machine)
     troubles = [(block.records[place].line, reason) for block in blocks for place, reason in block.troubles.items()]
-    assert troubles == [(71, "a process that encodes dies of it")]
+    assert troubles == [(71, "it crashes the process that encodes it")]
     good = [vector for block in blocks for vector in block.vectors if vector is not None]
     np.testing.assert_array_equal(np.stack(good), expected(texts[:70] + texts[71:]))
 
@@ -153,7 +153,7 @@ def test_a_driver_that_is_killed_leaves_no_actor_and_is_gone_on_with(cluster: Ma
         ray.shutdown()
     done = run(*command, "-resume", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "are done already" in done.stderr
+    assert "are already done" in done.stderr
     arrays = np.load(tmp_path / "out.npz")
     good = [number for number in range(3000) if number % 500]
     assert arrays["index"].tolist() == good
@@ -173,7 +173,7 @@ def test_the_same_vectors_as_the_local_run(cluster: Machines, tmp_path: Path) ->
     for output, more in (("local", []), ("ray", on_ray)):
         done = run(*ENCODE, "texts", output, *model, *more, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        assert "a.npy: 302 vectors of shape [48], 0 left out, 1 texts cut" in done.stdout
+        assert "a.npy: 302 vectors of shape [48], 0 skipped, 1 texts cut" in done.stdout
         assert "texts/a.txt, line 301: the text is blank" in done.stderr
     for name in ("a.npy", "b.npy"):
         local, ray = (np.load(tmp_path / folder / name) for folder in ("local", "ray"))

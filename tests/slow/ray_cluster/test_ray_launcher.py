@@ -124,13 +124,13 @@ def test_what_cannot_start_says_why(cluster: Machines, monkeypatch: pytest.Monke
         with serving(cluster, **options):
             pass
 
-    with pytest.raises(StartError, match=r"worker-0 \(waiting until Ray finds CPU=64 for it\)"):
+    with pytest.raises(StartError, match=r"worker-0 \(waiting for Ray to find CPU=64\)"):
         start(num_worker=1, ray_resources=["CPU=64"], start_timeout=3)
     with serving(cluster, num_worker=3, min_worker=2, start_timeout=20) as (_, client):  # there is room for two
         np.testing.assert_array_equal(client.encode(TEXTS), EXPECTED)
     with pytest.raises(StartError, match=r"no Ray cluster can be joined at 127\.0\.0\.1:1 "):
         start(ray_address="127.0.0.1:1")
-    with pytest.raises(ConfigError, match="a server has to be part of its cluster"):
+    with pytest.raises(ConfigError, match="the server must be part of the cluster"):
         start(ray_address="ray://127.0.0.1:10001")
     with monkeypatch.context() as without_ray:
         without_ray.setattr("bert_serving.server.config.find_spec", lambda name: None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from bert_serving.server import ConfigError, ServerConfig
 from bert_serving.server.benchmark.arguments import Settings, get_benchmark_parser
 from bert_serving.server.benchmark.plan import as_words, make_plan, skipped_parameters
 from bert_serving.server.benchmark.results import Kind
+from bert_serving.server.benchmark.workloads import sentences, vocabulary
 from bert_serving.server.options import get_args_parser
 
 LEGACY_DEFAULTS: dict[str, Any] = {
@@ -39,7 +41,7 @@ def test_options_of_1_10_have_their_defaults() -> None:
 def test_options_of_the_server_are_options_of_the_benchmark() -> None:
     ours = {flag for action in get_benchmark_parser()._actions for flag in action.option_strings}
     servers = {flag for action in get_args_parser()._actions for flag in action.option_strings}
-    assert servers < ours
+    assert servers - {"-dry_run", "--dry_run"} < ours
 
 
 def test_one_parameter_is_varied_at_a_time() -> None:
@@ -104,7 +106,7 @@ def test_a_config_is_told_by_a_command_line(words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ([], "-model_dir is required"),
+        ([], "give -model_dir"),
         (["-model_dir", "M", "-texts"], "-texts needs"),
         (["-model_dir", "M", "-client_vocab_file", "no-such-file"], "cannot be read"),
         (["-model_dir", "M", "-port", "1", "-port_out", "1"], "must differ"),
@@ -121,3 +123,16 @@ def test_values_that_cannot_work_are_refused(words: list[str], capsys: pytest.Ca
     with pytest.raises(SystemExit):
         settings("-model_dir", "M", *words)
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_outside_a_folder_with_a_readme_there_are_built_in_texts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    built_in = Settings.from_args(get_benchmark_parser().parse_args(["-model_dir", "M"])).text
+    assert len(sentences(built_in)) > 60
+    assert len(vocabulary(built_in)) > 400
+    (tmp_path / "README.md").write_text("of this folder")
+    assert Settings.from_args(get_benchmark_parser().parse_args(["-model_dir", "M"])).text == "of this folder"
+    with pytest.raises(ConfigError, match=r"-client_vocab_file missing\.txt cannot be read"):
+        settings("-model_dir", "M", "-client_vocab_file", "missing.txt")

@@ -55,13 +55,13 @@ def test_open_loop_table() -> None:
 
 def test_interactive_table() -> None:
     alone = Point("alone", "words", 90, latency_ms=LATENCY, lag_ms=0.5)
-    beside = Point("beside bulk", "words", 90, 3, Spread(4000.0, 1, 2), None, LATENCY, lag_ms=0.5)
+    beside = Point("during bulk", "words", 90, 3, Spread(4000.0, 1, 2), None, LATENCY, lag_ms=0.5)
     assert markdown_table(Table("interactive", Kind.BESIDE, [alone, beside])).splitlines() == [
         "| `interactive` | texts | p50 ms | p99 ms | p99.9 ms | max ms | bulk sentences/s | requests | unanswered "
         "| lag p99 ms |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         "| alone | words | 1.23 | 12.3 | 123 | 1234 | - | 90 | 0 | 0.50 |",
-        "| beside bulk | words | 1.23 | 12.3 | 123 | 1234 | 4000 | 90 | 0 | 0.50 |",
+        "| during bulk | words | 1.23 | 12.3 | 123 | 1234 | 4000 | 90 | 0 | 0.50 |",
     ]
 
 

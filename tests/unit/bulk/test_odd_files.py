@@ -44,7 +44,7 @@ def test_what_is_not_sure_is_refused_with_the_cure(
 
 def test_what_was_found_out_is_noted(tmp_path: Path) -> None:
     for name, content, note in [
-        ("lines.txt", LINES, "read as jsonl, as it begins; -input_format text"),
+        ("lines.txt", LINES, "read as jsonl because of how it begins; -input_format text"),
         ("x.tsv", b'id\ttext\n1\t"a ""b"""\n', "line 2 has quotes as spreadsheets write them"),
         ("x.txt", PLAIN, ""),
     ]:

@@ -42,7 +42,7 @@ def test_json_lines(tmp_path: Path) -> None:
     assert troubles[0] is troubles[-1] is None
     for trouble, reason in zip(
         troubles[1:-1],
-        ["not JSON", "blank", "no JSON object", "no 'text'", "int, not", "not UTF-8", "not JSON"],
+        ["not JSON", "blank", "not a JSON object", "no 'text'", "int, not", "not UTF-8", "not JSON"],
         strict=True,
     ):
         assert reason in str(trouble)
@@ -57,7 +57,11 @@ def test_tables(tmp_path: Path, name: str, comma: str) -> None:
         (2, None), (4, "it has no 'body'"), (5, "the line is blank"), (6, "the text is blank"), (7, None)
     ]  # fmt: skip
     assert found[0].text == f'one\ntwo{comma} "three"'
-    with pytest.raises(BulkError, match=r"no column 'text', but 'id', 'body': name the one with the texts by -column"):
+    with pytest.raises(
+        BulkError,
+        match=r"no column 'text', but 'id', 'body': name the column of the texts with "
+        "-column",
+    ):
         list(open_source(location_of(str(tmp_path / name)), Reading("text")).read())
 
 
@@ -74,8 +78,7 @@ def test_parquet(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert found[69_999] == Record(70_000, "text 69999")
     assert (
-        next(open_source(location_of(str(path)), Reading("id")).read()).trouble
-        == "its 'id' is of the type int, not a text"
+        next(open_source(location_of(str(path)), Reading("id")).read()).trouble == "its 'id' is of type int, not a text"
     )
     with pytest.raises(BulkError, match="no column 'body'"):
         list(open_source(location_of(str(path)), Reading("body")).read())
@@ -85,7 +88,7 @@ def test_parquet(tmp_path: Path) -> None:
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(BulkError, match="is not there"):
+    with pytest.raises(BulkError, match="does not exist"):
         open_source(location_of(str(tmp_path / "nothing.txt")), Reading("text"))
     with pytest.raises(BulkError, match="is not a file"):
         open_source(location_of(str(tmp_path)), Reading("text"))

@@ -47,7 +47,7 @@ def test_a_folder(texts: Path, tmp_path: Path, scheme: str, capsys: pytest.Captu
         (f"{scheme}./texts/b.txt", f"{scheme}./out/b.jsonl"),
     ]
     assert {task.kind for task in found} == {"jsonl"}
-    assert "left out, as their names begin with . or _: .hidden, _SUCCESS" in capsys.readouterr().err
+    assert "skipped, because their names begin with . or _: .hidden, _SUCCESS" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -83,16 +83,16 @@ def test_the_spool_of_a_url_has_a_name_of_its_own(texts: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("given", "output", "reason"),
     [
-        ("texts/nothing.txt", "out.npy", "texts/nothing.txt is not there"),
+        ("texts/nothing.txt", "out.npy", "texts/nothing.txt does not exist"),
         ("texts/*.csv", "out", "texts/*.csv: there is no file to encode"),
         ("texts/more/empty", "out", "texts/more/empty: there is no file to encode"),
-        ("texts", "texts/b.txt", "texts/b.txt is a file, and texts stands for several: name a folder"),
+        ("texts", "texts/b.txt", "texts/b.txt is a file, but texts is several files: name a folder"),
         ("texts", "texts", "texts/a.jsonl is in texts: name another folder for the vectors"),
         ("texts/*/*.txt", "texts/more", "texts/more/c.txt is in texts/more: name another folder"),
         ("twice/*", "out", "twice/a.csv and twice/a.txt would both become a.npy: rename one of them"),
-        ("texts/b.txt", "texts/more", "texts/more: end its name in .npy"),
+        ("texts/b.txt", "texts/more", "texts/more: give it a name that ends in .npy"),
         ("texts/b.txt", "folder.npy", "folder.npy is a folder: name a file in it"),
-        ("texts/b.txt", "out.xyz", "out.xyz: end its name in .npy"),
+        ("texts/b.txt", "out.xyz", "out.xyz: give it a name that ends in .npy"),
         ("nowhere://bucket/a.txt", "out.npy", "nowhere://bucket/a.txt cannot be opened: Unrecognized filesystem type"),
     ],
 )

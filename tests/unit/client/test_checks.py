@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,14 +15,18 @@ from bert_serving.client.checks import check_texts, guess_length, guess_truncate
 from bert_serving.client.wire import dump_json
 
 REFUSED: list[tuple[Any, bool, type[Exception], str]] = [
-    ("a text", False, TypeError, "texts must be a list of str, not str"),
-    (("a", "b"), False, TypeError, "not tuple"),
-    (None, False, TypeError, "not NoneType"),
+    ("a text", False, TypeError, r"texts must be a list of str, not str: pass \[texts\]"),
+    (("a", "b"), False, TypeError, r"not tuple: pass list\(texts\)"),
+    ({"a"}, False, TypeError, r"not set: pass list\(texts\)"),
+    (np.array(["a"]), False, TypeError, r"not ndarray: pass texts.tolist\(\)"),
+    ({"a": 1}, False, TypeError, "not dict$"),
+    (b"a", False, TypeError, "not bytes$"),
+    (None, False, TypeError, "not NoneType$"),
     ([], False, ValueError, "empty list"),
     (["a", "b", ""], False, ValueError, r"texts\[2\] must not be blank"),
     (["a", " \t\n"], False, ValueError, r"texts\[1\] must not be blank"),
     (["a", "\u3000"], False, ValueError, r"texts\[1\] must not be blank"),
-    (["\u200b"], False, ValueError, r"texts\[0\] must not be blank, but is '\\u200b', of which nothing can be seen"),
+    (["\u200b"], False, ValueError, r"texts\[0\] must not be blank, but is '\\u200b', which has no visible character"),
     (["a", "\ufeff \u00ad\u200d"], False, ValueError, r"texts\[1\] must not be blank"),
     (["\x00\x07\x85"], False, ValueError, r"texts\[0\] must not be blank"),
     (["\ufffd"], False, ValueError, r"texts\[0\] must not be blank"),
@@ -31,13 +36,13 @@ REFUSED: list[tuple[Any, bool, type[Exception], str]] = [
     (["a", None], False, TypeError, r"texts\[1\] must be a str, not NoneType"),
     ([["a"]], False, TypeError, r"texts\[0\] is a list: pass is_tokenized=True"),
     (["a", ["b"]], False, TypeError, r"texts\[1\] is a list, but texts\[0\] is a str"),
-    (["a", "b\ud800c"], False, ValueError, r"texts\[1\] cannot be sent as UTF-8.*'\\ud800' stands at 1"),
+    (["a", "b\ud800c"], False, ValueError, r"texts\[1\] cannot be sent as UTF-8.*'\\ud800', at position 1"),
     ("a text", True, TypeError, r"list of lists of str \(is_tokenized=True\), not str"),
     ([], True, ValueError, "empty list"),
     (["a"], True, TypeError, r"texts\[0\] is a str, but is_tokenized=True"),
     ([["a"], "b"], True, TypeError, r"texts\[1\] is a str, but texts\[0\] is a list"),
     ([["a"], []], True, ValueError, r"texts\[1\] must not be an empty list"),
-    ([["a"], ("b",)], True, TypeError, r"texts\[1\] must be a list of str, not tuple"),
+    ([["a"], ("b",)], True, TypeError, r"texts\[1\] must be a list of str, not tuple: pass list\(texts\[1\]\)"),
     ([["a", 3]], True, TypeError, r"texts\[0\]\[1\] must be a str, not int"),
     ([["a", " "]], True, ValueError, r"texts\[0\]\[1\] must not be blank"),
     ([["a", "\udfff"]], True, ValueError, r"texts\[0\]\[1\] cannot be sent"),

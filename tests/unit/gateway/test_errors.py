@@ -14,19 +14,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving import fake_config
 
-from bert_serving.client import ServerError, ServerRestarted
+from bert_serving.client import ServerBusy, ServerError, ServerRestarted, ServerStopping
 from bert_serving.client.checks import check_texts
+from bert_serving.client.options import Options
 from bert_serving.client.wire import RowsReply
 from bert_serving.server import BertServer, ConfigError, ServerConfig
 from bert_serving.server.gateway.app import create_app
 from bert_serving.server.gateway.backend import Backend
 from bert_serving.server.gateway.problems import problem_of
+from bert_serving.server.gateway.services import Services
 from bert_serving.server.options import get_args_parser
 
 
 async def asked(backend: Backend, method: str, path: str, **about: Any) -> httpx.Response:
     """Without a server."""
-    transport = httpx.ASGITransport(create_app(backend, fake_config(http_max_body=1)), raise_app_exceptions=False)
+    transport = httpx.ASGITransport(
+        create_app(Services.of_one(backend, "fake"), fake_config(http_max_body=1)), raise_app_exceptions=False
+    )
     async with httpx.AsyncClient(transport=transport, base_url="http://a") as http:
         return await http.request(method, path, **about)
 
@@ -96,9 +100,21 @@ def test_a_key_that_no_header_can_carry_is_refused(key: str, says: str) -> None:
     assert key not in str(caught.value)
 
 
-def test_a_restarted_server_is_worth_another_try() -> None:
-    problem = problem_of(ServerRestarted("again"))
-    assert (problem.status, problem.retry_after_s) == (503, 1)
+@pytest.mark.parametrize(
+    ("error", "status", "retry_after_s"),
+    [
+        (ServerRestarted("again"), 503, 1),
+        (ServerStopping("the end"), 503, 5),
+        (ServerBusy("full", retry_after_ms=1001), 429, 2),
+    ],
+    ids=str,
+)
+def test_what_is_worth_another_try_says_when(error: ServerError, status: int, retry_after_s: int) -> None:
+    problem = problem_of(error)
+    assert (problem.status, problem.retry_after_s) == (status, retry_after_s)
+
+
+def test_an_error_that_nobody_knows_is_a_fault_of_ours() -> None:
     assert problem_of(ServerError("no")).status == 500
 
 
@@ -108,15 +124,19 @@ class FakeClient:
     def __init__(self, error: Exception | None = None) -> None:
         self._error = error
         self.first_id = 1
+        self.known: dict[str, Any] = {}
+        self._is_of_tokens = False
         self.status = {"identity": b"me", "pending_request": []}
 
-    def write(self, texts: Any, is_tokenized: bool, left_s: float) -> Any:
-        return check_texts(texts, is_tokenized)
+    def write(self, texts: Any, is_tokenized: bool, options: Options, left_s: float) -> Any:
+        self._is_of_tokens = any(view.pooling == "NONE" for view in options.views or ())
+        return check_texts(texts, is_tokenized, is_pair=bool(options.is_pair))
 
     async def answer(self, checked: Any, due_s: float) -> RowsReply:
         if self._error is not None:
             raise self._error
-        return RowsReply(b"", 1, np.ones((len(checked), 3), np.float32), None, [], len(checked))
+        shape = (len(checked), 2, 3) if self._is_of_tokens else (len(checked), 3)
+        return RowsReply(b"", 1, np.ones(shape, np.float32), None, [], len(checked))
 
 
 def backend_with(client: FakeClient) -> Backend:
@@ -152,11 +172,16 @@ ODD = st.sampled_from(
 )  # fmt: skip
 
 
+PATHS = ["/encode", "/v1/embeddings", "/embeddings", "/embed", "/embed_all", "/predict", "/rerank", "/v1/rerank",
+         "/api/embed", "/api/embeddings", "/vectors"]  # fmt: skip
+FIELDS = [b"texts", b"input", b"inputs", b"documents", b"query", b"text", b"property", b"prompt", b"id", b"dimensions",
+          b"is_tokenized", b"is_pair", b"views", b"layers", b"truncate", b"truncation_direction", b"input_type",
+          b"top_n", b"config", b"x", b"texts"]  # fmt: skip
+
+
 @given(
-    st.sampled_from(["/encode", "/v1/embeddings", "/embeddings"]),
-    st.lists(
-        st.tuples(st.sampled_from([b"texts", b"input", b"id", b"dimensions", b"is_tokenized", b"x", b"texts"]), ODD)
-    ),
+    st.sampled_from(PATHS),
+    st.lists(st.tuples(st.sampled_from(FIELDS), ODD)),
     st.binary(max_size=20) | st.just(b""),
 )
 @settings(max_examples=300)
@@ -165,4 +190,5 @@ def test_no_body_makes_the_gateway_fail(path: str, fields: list[tuple[bytes, byt
     answer = asyncio.run(asked(backend_with(FakeClient()), "POST", path, content=content))
     assert answer.status_code in (200, 400, 422), answer.text
     if answer.status_code != 200:
-        assert answer.json()["error"]["message"]
+        error = answer.json()["error"]
+        assert error["message"] if isinstance(error, dict) else error

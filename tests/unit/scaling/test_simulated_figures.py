@@ -26,6 +26,7 @@ from scaling.calibration import (
 )
 from scaling.cost import ClientCost, ComputeCost, Costs, InOutCost, SinkCost
 from scaling.example_costs import made_config, made_costs
+from scaling.plots import draw_run, draw_sweep
 from scaling.probe import Counted
 from scaling.report import figures, jain, rows_by_client, table
 from scaling.simulation import Asked, Fleet, Simulation
@@ -157,9 +158,6 @@ def test_medians_of_rounds_are_compared_and_next_to_nothing_is_left_out() -> Non
 
 
 def test_tables_and_plots_are_made(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    from scaling.plots import draw_run, draw_sweep
-
     results = []
     for workers in (1, 2):
         trace = bulk_beside_interactive(
@@ -168,6 +166,7 @@ def test_tables_and_plots_are_made(tmp_path: Path) -> None:
         results.append(Simulation(trace, Fleet(workers), made_costs(token_s=1e-4), made_config()).run())
     rows = [figures(result) for result in results]
     assert len(table(rows).splitlines()) == 3
-    draw_sweep(rows, tmp_path / "sweep.png")
-    draw_run(results[1], tmp_path / "run.png")
-    assert {path.name for path in tmp_path.iterdir()} == {"sweep.png", "run.png"}
+    draw_sweep(rows, tmp_path / "sweep.png", "version and date")
+    drawn = draw_run(results[1], tmp_path, "version and date")
+    assert [path.name for path in drawn] == ["workers-2-over-time.png", "workers-2-clients.png"]
+    assert {path.name for path in tmp_path.iterdir()} == {"sweep.png", *(path.name for path in drawn)}

@@ -5,65 +5,75 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from bert_serving.server.benchmark.plan import CLIENT_PARAMETERS, SERVER_PARAMETERS, Choices
 from bert_serving.server.benchmark.workloads import SENTENCES, WORDS
+from bert_serving.server.command_line import OneLineParser
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.errors import ConfigError
-from bert_serving.server.options import get_args_parser
+from bert_serving.server.options import add_server_options, get_args_parser
+
+_SENTENCES = "sentences.txt"
+"""Beside this module: what a benchmark sends outside a folder with a README.md."""
 
 
-def get_benchmark_parser() -> argparse.ArgumentParser:
+def get_benchmark_parser() -> OneLineParser:
     """The parser of `bert-serving-benchmark`; `Settings.from_args` takes its result."""
-    parser = get_args_parser()
-    parser.prog = "bert-serving-benchmark"
-    parser.description = "Measure a server: one that it starts and varies, or one that runs already (-target)."
-    parser.epilog = (
-        "example: bert-serving-benchmark -model_dir /models/uncased_L-12_H-768_A-12 -cpu -output ./benchmark"
+    parser = OneLineParser(
+        prog="bert-serving-benchmark",
+        usage="%(prog)s (-model_dir FOLDER | -target SERVER) [options]",
+        description="Measure a server: one that it starts with different options, or a running one (-target).",
+        epilog="example:\n  bert-serving-benchmark -model_dir /models/uncased_L-12_H-768_A-12 -cpu -output ./benchmark",
     )
-    for action in parser._actions:
-        if action.dest == "model_dir":
-            action.required = False  # with -target no server is started
     _add_legacy(parser.add_argument_group("Benchmark: what 1.10 varies, one parameter at a time"))
     _add_ours(parser.add_argument_group("Benchmark: load, target and output"))
+    add_server_options(parser, needs_model=False)  # with -target no server is started
+    parser.add_help_and_version()
     return parser
 
 
 def _add_legacy(group: Any) -> None:
     at_least_1 = _number(int, 1)
-    _add(group, "num_client", at_least_1, 1, "clients at once, where this is not varied")
-    _add(group, "client_batch_size", at_least_1, 4096, "texts in a request, where this is not varied")
-    _add(group, "test_client_batch_size", at_least_1, (1, 16, 256, 4096), "values; none after it: leave this out")
-    _add(group, "test_max_batch_size", at_least_1, (8, 32, 128, 512), "values")
-    _add(group, "test_max_seq_len", _number(int, 4), (32, 64, 128, 256), "values")
-    _add(group, "test_num_client", at_least_1, (1, 4, 16, 64), "values")
-    _add(group, "test_pooling_layer", int, tuple(range(-1, -13, -1)), "values; layers that the model lacks are skipped")
-    _add(group, "wait_till_ready", _number(float, 1), 30, "seconds to wait until a server is ready")
-    _add(group, "client_vocab_file", str, "README.md", "text file from which the texts are made")
-    _add(group, "num_repeat", at_least_1, 10, "repeats of which the median is taken: equal parts of -duration")
+    _add(group, "num_client", at_least_1, 1, "concurrent clients, where this is not varied")
+    _add(group, "client_batch_size", at_least_1, 4096, "texts in one request, where this is not varied")
+    _add(group, "test_client_batch_size", at_least_1, (1, 16, 256, 4096), "values to measure; none: skip this")
+    _add(group, "test_max_batch_size", at_least_1, (8, 32, 128, 512), "values to measure")
+    _add(group, "test_max_seq_len", _number(int, 4), (32, 64, 128, 256), "values to measure")
+    _add(group, "test_num_client", at_least_1, (1, 4, 16, 64), "values to measure")
+    _add(group, "test_pooling_layer", int, tuple(range(-1, -13, -1)), "values to measure; layers that the model lacks "
+         "are skipped")  # fmt: skip
+    _add(group, "wait_till_ready", _number(float, 1), 30, "seconds to wait for a server to become ready")
+    _add(group, "client_vocab_file", str, "README.md", "file whose text the requests are made of; if there is no "
+         "README.md, built-in sentences", metavar="FILE")  # fmt: skip
+    _add(group, "num_repeat", at_least_1, 10, "repeats, equal parts of -duration, whose median is reported")
 
 
 def _add_ours(group: Any) -> None:
     rate = _number(float, 0.001)
     _add(group, "texts", str, (WORDS, SENTENCES), "random words of full length, real sentences, or both",
-         choices=(WORDS, SENTENCES))  # fmt: skip
-    _add(group, "duration", _number(float, 0.1), 10.0, "seconds of load for each point")
-    _add(group, "arrival_rate", rate, (), "single sentences a second that arrive at random times (open loop)")
-    _add(group, "interactive_rate", _number(float, 0), 10.0, "single sentences a second beside bulk; 0: leave this out")
-    _add(group, "target", str, None, "measure a running server: HOST:PORT:PORT_OUT or http://HOST:PORT/v1/embeddings")
-    _add(group, "target_model", str, "bert", "name of the model in requests to a URL")
-    _add(group, "output", Path, Path("benchmark"), "folder for Markdown, JSON, plots and the server's log")
-    _add(group, "seed", int, 1, "the same seed gives the same texts and times of arrival")
+         choices=(WORDS, SENTENCES), metavar=f"{WORDS}|{SENTENCES}")  # fmt: skip
+    _add(group, "duration", _number(float, 0.1), 10.0, "seconds of load for each point", metavar="SECONDS")
+    _add(group, "arrival_rate", rate, (), "single sentences per second that arrive at random times (open loop)",
+         metavar="RATE")  # fmt: skip
+    _add(group, "interactive_rate", _number(float, 0), 10.0, "single sentences per second sent during bulk load; 0: "
+         "skip this", metavar="RATE")  # fmt: skip
+    _add(group, "target", str, None, "running server to measure: HOST:PORT:PORT_OUT or "
+         "http://HOST:PORT/v1/embeddings", metavar="SERVER")  # fmt: skip
+    _add(group, "target_model", str, "bert", "name of the model in requests to a URL", metavar="NAME")
+    _add(group, "output", Path, Path("benchmark"), "folder for Markdown, JSON, plots and the server's log",
+         metavar="FOLDER")  # fmt: skip
+    _add(group, "seed", int, 1, "seed of texts and arrival times")
 
 
 def _add(group: Any, name: str, read: Callable[[str], Any], default: Any, text: str, **more: Any) -> None:
     several = isinstance(default, tuple)
     shown = " ".join(map(str, default)) if several else default
     about = text if default in (None, ()) else f"{text} (default: {shown})"
-    nargs = "*" if several else None
-    group.add_argument(f"-{name}", f"--{name}", dest=name, type=read, nargs=nargs, default=default, help=about, **more)
+    options = {"nargs": "*" if several else None, "metavar": "N", **more}
+    group.add_argument(f"-{name}", f"--{name}", dest=name, type=read, default=default, help=about, **options)
 
 
 def _number(kind: Callable[[str], Any], least: float) -> Callable[[str], Any]:
@@ -102,7 +112,7 @@ class Settings:
     def from_args(args: argparse.Namespace) -> Settings:
         """Raises ConfigError for a file or a combination of options that cannot work."""
         if not args.target and not args.model_dir:
-            raise ConfigError("-model_dir is required: the folder of a BERT model; or -target: a server that runs")
+            raise ConfigError("give -model_dir, the folder of a model, or -target, a running server")
         if not args.texts:
             raise ConfigError(f"-texts needs {WORDS}, {SENTENCES} or both")
         return Settings(
@@ -110,7 +120,7 @@ class Settings:
             config=ServerConfig.from_mapping(vars(args)) if args.model_dir else None,
             target=args.target,
             target_model=args.target_model,
-            text=_read(Path(args.client_vocab_file)),
+            text=_text(args),
             wait_till_ready_s=args.wait_till_ready,
             duration_s=args.duration,
             num_repeat=args.num_repeat,
@@ -141,11 +151,18 @@ def _plain(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def _text(args: argparse.Namespace) -> str:
+    path = Path(args.client_vocab_file)
+    if "client_vocab_file" in args.given or path.is_file():
+        return _read(path)
+    return resources.files(__package__).joinpath(_SENTENCES).read_text("utf-8")
+
+
 def _read(path: Path) -> str:
     try:
         text = path.read_text("utf-8")
     except (OSError, ValueError) as error:
-        raise ConfigError(f"-client_vocab_file {path} cannot be read ({error}): give any text file") from None
+        raise ConfigError(f"-client_vocab_file {path} cannot be read ({error}): give another text file") from None
     if not any(map(str.isalnum, text)):
-        raise ConfigError(f"-client_vocab_file {path} has no words: give any text file")
+        raise ConfigError(f"-client_vocab_file {path} has no words: give another text file")
     return text

@@ -87,7 +87,7 @@ def window_rates(work: Iterable[tuple[float, float, float]], began_s: float, end
     """Amounts per second in each of `num` equal windows from `began_s` to `ended_s`.
 
     `work` holds (began, ended, amount). An amount counts evenly over its time, so that a request across the end of a
-    window counts in both by its share, and one under way at `ended_s` by what was done of it.
+    window counts in both by its share, and one in progress at `ended_s` by what was done of it.
     """
     width = (ended_s - began_s) / num
     rates = [0.0] * num

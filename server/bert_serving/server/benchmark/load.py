@@ -1,7 +1,7 @@
-"""Load: threads that ask a server and note when they asked and when the answer came. The only reader of the clock.
+"""Load: threads that ask a server, and note when they asked and when the answer came. Only this reads the clock.
 
 closed loop   each client sends its next request when the last one is answered, as in 1.10
-open loop     requests leave at scheduled times, whatever became of those before
+open loop     requests leave at scheduled times, whether or not earlier ones were answered
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MOST_IN_FLIGHT = 512
 """Requests of an open loop that may be unanswered at once; later ones wait here, and their time counts."""
 
 BULK_IN_FLIGHT = 2
-"""Requests that the bulk client has under way: with one the server would be idle while an answer travels."""
+"""Requests that the bulk client has in progress: with one the server would be idle while an answer travels."""
 
 _LEAD_S = 0.05
 
@@ -57,7 +57,7 @@ class Open:
 
 
 def closed_loop(sessions: Sequence[Session], pool: TextPool, size: int, duration_s: float) -> Closed:
-    """One client for each session sends requests of `size` texts for `duration_s`; those under way are awaited.
+    """One client for each session sends requests of `size` texts for `duration_s`; those in progress are awaited.
 
     How long they are awaited is up to the timeout of the sessions. A client whose request fails stops.
     """

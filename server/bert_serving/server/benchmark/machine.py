@@ -1,4 +1,4 @@
-"""What a measurement was made on: processor, cores, versions, and how busy the machine was already."""
+"""The machine a measurement was made on: processor, cores, versions, and how busy it already was."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One point: makes the load that a `Spec` asks for and turns what came of it into figures."""
+"""One point: creates the load that a `Spec` asks for, and turns the results into figures."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Measurement:
     def _schedule(self) -> list[float]:
         schedule = poisson_schedule(self._spec.rate, self._duration_s, self._seed)
         if not schedule:
-            raise TargetError(f"at {self._spec.rate:g} requests/s none is due: give more -duration")
+            raise TargetError(f"at {self._spec.rate:g} requests/s none is due within -duration: raise it")
         return schedule
 
     # -- figures ------------------------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ class Measurement:
     def _rated(self, done: load.Closed, num_client: int) -> Point:
         """Rates and latencies of what was answered."""
         if not done.samples:
-            raise TargetError(done.errors[0] if done.errors else "no request was answered: give more -duration")
+            raise TargetError(done.errors[0] if done.errors else "no request was answered: raise -duration")
         repeats = number_of_repeats(done.samples, self._num_repeat, num_client)
         span = done.began_s, done.ended_s, repeats
         tokens = token_rates(done.samples, *span)

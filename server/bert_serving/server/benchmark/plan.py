@@ -1,6 +1,6 @@
 """Which points are measured, in which order. Pure.
 
-Points that need the same server follow one another, so that it is started as seldom as possible.
+Points that need the same server are measured in a row, so that servers are started as rarely as possible.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from bert_serving.server.benchmark.results import Kind, Value
 from bert_serving.server.config import ServerConfig
 
 ARRIVAL_RATE, INTERACTIVE = "arrival_rate", "interactive"
-ALONE, BESIDE_BULK = "alone", "beside bulk"
+ALONE, BESIDE_BULK = "alone", "during bulk"
 
 CLIENT_PARAMETERS = ("client_batch_size", "num_client")
 SERVER_PARAMETERS = ("max_batch_size", "max_seq_len", "pooling_layer")

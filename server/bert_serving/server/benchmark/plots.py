@@ -1,4 +1,4 @@
-"""A report as pictures, PNG and SVG, by matplotlib, which need not be installed.
+"""Plots of a report, as PNG and SVG, if matplotlib is installed.
 
 Colours are those of Okabe and Ito, which people with any colour vision can tell apart; each series also has a marker of
 its own.
@@ -71,7 +71,9 @@ def _save(figure: Figure, path: Path, subtitle: str) -> None:
 def _subtitle(report: Report) -> str:
     folder = Path(str(report.server.get("model_dir") or report.server.get("url", "")))
     model = "/".join(folder.parts[-2:])  # of many models the last folder is just called "model"
-    shown = [model, report.server.get("model"), report.machine.get("cpu"), f"{report.machine.get('cores')} cores"]
+    version = report.server.get("server_version") or report.machine.get("bert_serving")
+    shown = [model, report.server.get("model"), report.machine.get("cpu"), f"{report.machine.get('cores')} cores",
+             f"bert-as-service {version}", str(report.machine.get("time", ""))[:10]]  # fmt: skip
     return "  ·  ".join(str(part) for part in shown if part)
 
 
@@ -107,7 +109,7 @@ def _draw_closed(table: Table, points: Sequence[Point]) -> Figure:
 
 
 def _draw_rates(axis: Axes, points: Sequence[Point], measure: Callable[[Point], Spread | None]) -> None:
-    """Values stand at equal distances, as they mostly double."""
+    """Values are equally spaced, as they mostly double."""
     values = sorted({point.value for point in points}, key=[point.value for point in points].index)
     for (kind, group), color, marker, shift in zip(_by_kind(points).items(), _COLORS, _MARKERS, _SHIFTS, strict=False):
         known = [(values.index(point.value) + shift, rate) for point in group if (rate := measure(point)) is not None]
@@ -133,9 +135,12 @@ def _draw_open(table: Table, points: Sequence[Point]) -> Figure:
     kinds = _by_kind(points)
     figure, axes = _figure(len(kinds), "Latency by arrival rate (open loop)")
     for axis, (kind, group) in zip(axes, kinds.items(), strict=True):
-        for (name, read), color, marker in zip(_percentiles(points), _COLORS, _MARKERS, strict=True):
+        # p99 lies above the rarest, which may be the same, and would hide it
+        looks = zip(_percentiles(points), _COLORS, _MARKERS, (7, 6, 10), ("-", "-", "--"), (3, 4, 2), strict=True)
+        for (name, read), color, marker, size, style, order in looks:
             known = [(float(point.value), read(point.latency_ms)) for point in group if point.latency_ms]
-            axis.plot(*zip(*known, strict=True), color=color, marker=marker, markersize=7, linewidth=2, label=name)
+            axis.plot(*zip(*known, strict=True), color=color, marker=marker, markersize=size, linewidth=2,
+                      linestyle=style, zorder=order, label=name)  # fmt: skip
         axis.set(title=_TEXTS_SHOWN.get(kind, kind), xlabel="arrival rate (requests/s)")
         axis.set_xlim(left=0)
         _log_milliseconds(axis, "latency from the scheduled arrival (ms)")
@@ -148,7 +153,7 @@ def _draw_beside(table: Table, points: Sequence[Point]) -> Figure:
     """Dots rather than bars: a bar on a logarithmic scale has no length that means anything."""
     kinds = _by_kind(points)
     percentiles = _percentiles(points)
-    figure, axes = _figure(len(kinds), "Latency of a single sentence, alone and beside bulk")
+    figure, axes = _figure(len(kinds), "Latency of a single sentence, alone and during bulk load")
     for axis, (kind, group) in zip(axes, kinds.items(), strict=True):
         for point, color, marker, shift in zip(group, _COLORS, _MARKERS, (-0.1, 0.1), strict=False):
             if point.latency_ms is not None:

@@ -1,4 +1,4 @@
-"""How far a run is: a line for each point, and a bar under them if tqdm is installed."""
+"""Progress of a run: a line for each point, and a bar below if tqdm is installed."""
 
 from __future__ import annotations
 

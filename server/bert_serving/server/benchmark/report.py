@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bert_serving.server.benchmark.results import Kind, Point, Report, Table
-from bert_serving.server.config import PoolingStrategy
+from bert_serving.server.poolings import PoolingStrategy
 
 SCHEMA = 1
 """The version of the JSON's layout."""
@@ -44,7 +44,8 @@ _COLUMNS: Mapping[Kind, list[tuple[str, _Cell]]] = {
 _EXPLAINED = {
     Kind.CLOSED: "Closed loop: each client sends its next request when the last one is answered. Latency is that of "
     "a whole request.",
-    Kind.OPEN: "Open loop: requests of one text arrive at random at this rate (1/s), whatever became of those before. "
+    Kind.OPEN: "Open loop: requests of one text arrive at random at this rate (1/s), whether or not earlier "
+    "ones were answered. "
     "Latency counts from the scheduled arrival.",
     Kind.BESIDE: "Latency of single sentences of one client, alone and while another client keeps the server full "
     "with large requests. It counts from the scheduled arrival.",
@@ -57,7 +58,7 @@ _SERVER_SHOWN = (
 
 
 def number(value: Any) -> str:
-    """A figure with three significant digits, or all that stand before the point."""
+    """A figure with three significant digits, or all before the point."""
     if value is None:
         return MISSING
     if not isinstance(value, (int, float)):
@@ -85,7 +86,7 @@ def to_json(report: Report) -> str:
 
 
 def to_markdown(report: Report, plots: Sequence[str] = ()) -> str:
-    """A page; `plots` are the names of tables that have a file NAME.svg beside it."""
+    """A page; `plots` are the names of tables that have a file NAME.svg next to it."""
     parts = ["# bert-serving-benchmark", _facts("Machine", report.machine), _facts("Server", _shown(report.server))]
     parts.append(_facts("Benchmark", report.settings))
     parts += ["\n".join(f"* {note}" for note in report.notes)] if report.notes else []

@@ -1,4 +1,4 @@
-"""Goes through the plan: has the right server running and measures point by point."""
+"""Runs the plan: starts the server that each point needs, and measures one point after the other."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def plan_of(settings: Settings, report: Report) -> list[Spec]:
     skipped = skipped_parameters(settings.choices) if settings.target else []
     if skipped:
         report.note(
-            f"{settings.target} was running already, so its own options could not be varied: "
-            f"there is no table of {', '.join(skipped)}."
+            f"{settings.target} was already running, so its options could not be varied: there is no table for "
+            f"{', '.join(skipped)}."
         )
     return make_plan(settings.choices, None if settings.target else settings.config)
 

@@ -1,4 +1,4 @@
-"""A server of our own to be measured: `bert-serving-start` as a process, which shares no interpreter with the load."""
+"""The server to measure: `bert-serving-start` as a process, so that it shares no interpreter with the load."""
 
 from __future__ import annotations
 
@@ -53,8 +53,7 @@ class OwnServer:
         while process.poll() is None:
             if time.monotonic() > deadline:
                 raise TargetError(
-                    f"the server was not ready within -wait_till_ready {self._wait_s:g} s: give it more, or see "
-                    f"{self._log}"
+                    f"the server was not ready within -wait_till_ready {self._wait_s:g} s: raise it, or see {self._log}"
                 )
             try:
                 target.about()
@@ -84,4 +83,4 @@ def with_free_ports(config: ServerConfig) -> ServerConfig:
 
 def _last_line(log: Path) -> str:
     lines = log.read_text("utf-8", errors="replace").splitlines()
-    return lines[-1] if lines else "it says nothing"
+    return lines[-1] if lines else "its log is empty"

@@ -1,6 +1,6 @@
-"""Servers to be measured: one that speaks ZeroMQ (this one or 1.10), or one with OpenAI's `/v1/embeddings` over HTTP.
+"""Servers to measure: over ZeroMQ (this one or 1.10), or over HTTP with OpenAI's `/v1/embeddings`.
 
-The load asks through a `Session`; the runner asks a `Target` what it knows of itself.
+The load uses a `Session`; the runner asks a `Target` for facts about itself.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Session(Protocol):
         """Have these encoded and wait for the vectors. Returns the number of tokens if the server told it."""
 
     def close(self) -> None:
-        """End it; calls under way raise, at the latest after their timeout."""
+        """End it; calls in progress raise, at the latest after their timeout."""
 
 
 class Target(Protocol):
@@ -218,7 +218,7 @@ class HttpTarget:
         self._url = urlsplit(url)
         self._model = model
         if self._url.scheme not in ("http", "https") or not self._url.hostname:
-            raise TargetError(f"-target {url} is no URL such as http://localhost:8000/v1/embeddings")
+            raise TargetError(f"-target {url} is not a URL such as http://localhost:8000/v1/embeddings")
 
     def session(self, timeout_s: float) -> HttpSession:
         return HttpSession(self._url, self._model, timeout_s)

@@ -1,4 +1,4 @@
-"""How many tokens a text has for the model: real ones after cutting, [CLS] and [SEP] included, padding not."""
+"""How many tokens a text has for the model: after cutting, with [CLS] and [SEP], without padding."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from bert_serving.server.engine.contract import Row
 from bert_serving.server.engine.features import FeatureMaker
 from bert_serving.server.engine.model_folder import find_model
 from bert_serving.server.engine.tokenization import load_tokenizer
+from bert_serving.server.wanted import TextOptions
 
 Count = Callable[[Sequence[str]], list[int]]
 
@@ -20,7 +21,10 @@ def counter_of_model(config: ServerConfig) -> Count:
     maker = FeatureMaker(load_tokenizer(config, model), limit, no_special_token=config.no_special_token)
 
     def count(texts: Sequence[str]) -> list[int]:
-        return [row.length if isinstance(row, Row) else 0 for row in maker.rows(list(texts), config.prompt_text)]
+        return [
+            row.length if isinstance(row, Row) else 0
+            for row in maker.rows(list(texts), TextOptions(config.prompt_text))
+        ]
 
     return count
 

@@ -1,7 +1,8 @@
-"""What is asked and when: pools of texts, and times of arrival. Pure: the same seed gives the same texts and times.
+"""Workloads: pools of texts, and times of arrival. Pure: the same seed gives the same texts and times.
 
 `words`       as in 1.10: random words of the file, as many as `max_seq_len`, so that every text is cut to that length
-`sentences`   sentences and passages of the file as they stand there: what people send, of mixed length
+`sentences`   sentences and passages of the file as they are: what people send, of mixed length
+`tasks` says which files, `locations` where they are; `records` reads; `by_server` or `on_ray` encodes, behind the
 """
 
 from __future__ import annotations

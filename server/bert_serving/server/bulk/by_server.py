@@ -1,4 +1,4 @@
-"""Records to vectors, by a client: batches under way side by side, and whatever is wrong blamed on its own record."""
+"""Encodes records with a client: several batches in progress, and every error assigned to its own record."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _encoded(client: BertClient, records: Iterable[Record], batch_size: int) -> 
 
 
 def _blamed(client: BertClient, texts: list[str], error: Exception) -> list[Any]:
-    """What becomes of each text of a batch that failed with this error: a vector, or a sentence."""
+    """What happens to each text of a batch that failed with this error: a vector, or a sentence."""
     if not isinstance(error, (RowFailed, InvalidInput)):
         raise error
     if error.index is not None:

@@ -1,4 +1,4 @@
-"""What encodes records: a server (`by_server`) or actors on a Ray cluster (`on_ray`). Both give the same blocks."""
+"""The contract of what encodes records: a server (`by_server`) or actors on a Ray cluster (`on_ray`)."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def check_shape(shape: tuple[int, ...], config: Mapping[str, Any]) -> tuple[int,
     """The same. Raises BulkError if it is not that of every text."""
     if len(shape) > 1 and config.get("max_seq_len") is None and not config.get("fixed_embed_length"):
         raise BulkError(
-            "with -pooling_strategy NONE and -max_seq_len NONE each text has another number of vectors, which does not "
-            "fit one array: give -max_seq_len a number, or -fixed_embed_length"
+            "with -pooling_strategy NONE and -max_seq_len NONE each text has a different number of vectors, "
+            "which do not fit one array: set -max_seq_len to a number, or add -fixed_embed_length"
         )
     return shape

@@ -1,4 +1,4 @@
-"""What can go wrong with files."""
+"""The error of a bulk job."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ class BulkError(Exception):
 def require(package: str, why: str, extra: str = "bulk") -> None:
     """Raises BulkError if the package is not installed."""
     if find_spec(package) is None:
-        raise BulkError(f"{why} needs {package}: pip install './server[{extra}]'")
+        raise BulkError(f"{why} needs {package}: pip install 'bert-serving-server[{extra}]'")

@@ -1,4 +1,4 @@
-"""What a file of texts is, by its name and by what stands in it: neither alone is trusted."""
+"""Detects the format of a file of texts, from both its name and its content."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def settled(location: Location, wanted: Reading) -> Reading:
     if wanted.format in (None, "parquet") and head.startswith(_PARQUET):
         return replace(wanted, format="parquet")
     if wanted.format == "parquet" or (wanted.format is None and _named(location) == "parquet"):
-        raise BulkError(f"{location.name} cannot be read as Parquet: copy it again, or say what it is by -input_format")
+        raise BulkError(
+            f"{location.name} cannot be read as Parquet: copy it again, or name its format with -input_format"
+        )
     encoding = encoding_of(location, head, wanted.encoding)
     text = head.decode(encoding, "replace")
     kind = wanted.format or _format_of(location, text, len(head) < HEAD_BYTES, wanted.column)
@@ -58,7 +60,7 @@ def settled(location: Location, wanted: Reading) -> Reading:
     if kind in _DELIMITERS:
         return _as_table(location, reading, text)
     named = _named(location)
-    note = f"read as {kind}, as it begins; -input_format {named or 'text'} reads it otherwise"
+    note = f"read as {kind} because of how it begins; -input_format {named or 'text'} overrides this"
     return replace(reading, note="" if wanted.format or kind == (named or "text") else note)
 
 
@@ -79,8 +81,8 @@ def _format_of(location: Location, text: str, is_all: bool, column: str) -> str:
     begin = text.lstrip()
     if named in ("json", "jsonl") and begin[:1] not in ("[", "{", '"', ""):
         raise BulkError(
-            f"{location.name} begins with {begin[:20]!r}, which is no JSON list or object: say what it is by "
-            "-input_format"
+            f"{location.name} begins with {begin[:20]!r}, which is not a JSON list or object: name its format "
+            "with -input_format"
         )
     if begin[:1] == "{":
         return _format_of_objects(location, begin, named, column)
@@ -99,8 +101,8 @@ def _format_of_objects(location: Location, begin: str, named: str | None, column
     if column in content:
         return "jsonl"
     raise BulkError(
-        f"{location.name} looks like JSON lines, and its first one has {_names(content)} but no {column!r}: name the "
-        "field with the texts by -column, or encode whole lines by -input_format text"
+        f"{location.name} looks like JSON lines, and its first one has {_names(content)} but no {column!r}: "
+        "name the field of the texts with -column, or encode whole lines with -input_format text"
     )
 
 
@@ -156,7 +158,7 @@ def _as_table(location: Location, reading: Reading, text: str) -> Reading:
     quotes = "yes" if delimiter != "\t" or is_quoted else "no"
     note = ""
     if quotes == "no" and (line := next((n for n, one in enumerate(lines, 1) if _QUOTED.search(one)), None)):
-        note = f"line {line} has quotes as spreadsheets write them, which stay in the texts: see -quotes"
+        note = f"line {line} has quotes as spreadsheets write them, which are kept in the texts: see -quotes"
     return replace(reading, delimiter=delimiter, quotes=quotes, note=note, doubts_quotes=True)
 
 
@@ -183,4 +185,4 @@ def _cells(line: str, delimiter: str) -> list[str]:
 def no_column(location: Location, column: str, names: list[str]) -> BulkError:
     """The error for a file without the column."""
     has = ", ".join(map(repr, names)) or "none"
-    return BulkError(f"{location.name} has no column {column!r}, but {has}: name the one with the texts by -column")
+    return BulkError(f"{location.name} has no column {column!r}, but {has}: name the column of the texts with -column")

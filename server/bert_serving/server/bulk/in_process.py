@@ -1,4 +1,4 @@
-"""Records to vectors by an engine in this process, with the lanes of a worker but without its sockets."""
+"""Encodes records with an engine in this process: the lanes of a worker, without its sockets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class InProcess:
         self.fingerprint = self._engine.fingerprint
 
     def block(self, records: list[Record]) -> Block:
-        """What becomes of each record."""
+        """What happens to each record."""
         texts = [record.text for record in records if record.trouble is None]
         assembly = Assembly(len(texts))
         rows = features_of(self._engine, texts)

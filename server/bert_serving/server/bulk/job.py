@@ -1,4 +1,4 @@
-"""The job: file after file, what an encoder gives goes into the file's spool, and from there into its output."""
+"""The job: for one file after the other, vectors go from the encoder into its spool, and then into its output."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHOWN_TEXTS, SHOWN_CHARACTERS = 3, 60
 
 @dataclass(frozen=True)
 class Rules:
-    """`resume` goes on where an earlier run ended, `overwrite` replaces outputs, `on_error` is stop, skip or zero."""
+    """`resume` continues where an earlier run ended, `overwrite` replaces outputs, `on_error` is stop, skip or zero."""
 
     resume: bool
     overwrite: bool
@@ -31,20 +31,28 @@ class Rules:
 
 
 def undone(tasks: Sequence[Task], rules: Rules) -> list[Task]:
-    """The tasks without those that an earlier run has finished. Raises BulkError where it is not said what to do."""
+    """The tasks without those that an earlier run has finished; with `overwrite` none is, nor is any half done.
+
+    Raises BulkError where neither `resume` nor `overwrite` says what to do with what is there.
+    """
     return [task for task in tasks if not _is_done(task, rules)]
 
 
 def _is_done(task: Task, rules: Rules) -> bool:
     if task.part.exists():
+        if not rules.resume and not rules.overwrite:
+            raise BulkError(
+                f"{task.part} was left by a run that did not finish: continue it with -resume, or start over with "
+                "-overwrite"
+            )
         if not rules.resume:
-            raise BulkError(f"{task.part} is there, from a run that did not end: go on by -resume, or delete it")
+            task.part.unlink()
     elif task.output.exists():
         if rules.resume:
             print(f"{task.output.name} is complete")
             return True
         if not rules.overwrite:
-            raise BulkError(f"{task.output.name} is there already: name another file, or replace it by -overwrite")
+            raise BulkError(f"{task.output.name} already exists: name another file, or replace it with -overwrite")
     return False
 
 
@@ -85,7 +93,7 @@ def _encode_file(task: Task, number: int, encoder: Encoder, rules: Rules) -> Non
         num_vectors = write_output(task.output, task.kind, task.source, spool)
     task.part.unlink()
     shape, num_left_out = list(spool.shape), spool.count - num_vectors
-    print(f"{task.output.name}: {num_vectors} vectors of shape {shape}, {num_left_out} left out, {num_cut} texts cut")
+    print(f"{task.output.name}: {num_vectors} vectors of shape {shape}, {num_left_out} skipped, {num_cut} texts cut")
 
 
 def _encode_rest(task: Task, blocks: Iterator[Block], spool: Spool, rules: Rules) -> int:
@@ -93,7 +101,7 @@ def _encode_rest(task: Task, blocks: Iterator[Block], spool: Spool, rules: Rules
     total = task.source.count()
     num_cut = num_bad = 0
     if spool.count:
-        print(f"{spool.count} of {total} are done already", file=sys.stderr)
+        print(f"{spool.count} of {total} texts are already done", file=sys.stderr)
     with progress_bar(total, spool.count) as bar:
         for block in blocks:
             _keep(block, task, spool, rules)
@@ -105,8 +113,8 @@ def _encode_rest(task: Task, blocks: Iterator[Block], spool: Spool, rules: Rules
             bar.update(len(block.records))
     if spool.count != total:
         raise BulkError(
-            f"{task.source.name} had {total} records at first, and {spool.count} were read: it was changed meanwhile; "
-            f"delete {spool.path} and begin anew"
+            f"{task.source.name} had {total} records at first, but {spool.count} were read: the file has changed; "
+            "start over with -overwrite"
         )
     if num_bad > MOST_NAMED:
         print(f"and {num_bad - MOST_NAMED} more", file=sys.stderr)
@@ -114,13 +122,13 @@ def _encode_rest(task: Task, blocks: Iterator[Block], spool: Spool, rules: Rules
 
 
 def _keep(block: Block, task: Task, spool: Spool, rules: Rules) -> None:
-    """Raises BulkError at the first text that cannot be encoded, unless `on_error` says what becomes of it."""
+    """Raises BulkError at the first text that cannot be encoded, unless `on_error` says what happens to it."""
     end = min(block.troubles, default=len(block.records)) if rules.on_error == "stop" else len(block.records)
     bad = Kind.SKIPPED if rules.on_error == "skip" else Kind.ZERO
     kinds = [bad if index in block.troubles else Kind.VECTOR for index in range(end)]
     spool.append(kinds, block.vectors[:end])
     if end < len(block.records):
         raise BulkError(
-            f"{task.source.name}, line {block.records[end].line}: {block.troubles[end]}; mend it, or go on by -resume "
-            "with -on_error skip or zero"
+            f"{task.source.name}, line {block.records[end].line}: {block.troubles[end]}; fix it, or continue with "
+            "-resume and -on_error skip or zero"
         )

@@ -1,4 +1,4 @@
-"""Where files are: on this machine, or where a URL leads, by pyarrow. Raises OSError where that cannot be reached."""
+"""Locations of files: on this machine, or at a URL, through pyarrow. Raises OSError if a location cannot be reached."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Location(Protocol):
         """Those of a folder, by name; not those of folders in it."""
 
     def matches(self) -> Sequence[Location]:
-        """The files that this stands for as a pattern, by name."""
+        """The files that this pattern matches, by name."""
 
     def parent(self) -> Location: ...
 
@@ -81,7 +81,7 @@ def location_of(text: str) -> Location:
 
 
 def has_pattern(text: str) -> bool:
-    """Whether it may stand for several files. In a URL a `?` begins the options of the store."""
+    """Whether it may be a pattern for several files. In a URL a `?` begins the options of the store."""
     return any(sign in text for sign in ("*" if "://" in text else "*?["))
 
 

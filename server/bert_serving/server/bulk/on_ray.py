@@ -1,8 +1,8 @@
-"""Records to vectors by actors on the machines of a Ray cluster: one run of Ray Data for all files of a job.
+"""Encodes records with actors on a Ray cluster: one run of Ray Data for all files of a job.
 
 One task on this machine reads the files, record after record; a pool of actors encodes batches of them, and Ray Data
-brings their blocks back in order. An actor that dies is started again by Ray, and its batch goes to one that lives.
-This process spools the blocks, so a job that ends early goes on where its spool ends; the actors end with it. What is
+brings their blocks back in order. An actor that dies is restarted by Ray, and its batch goes to one that lives.
+This process spools the blocks, so a job that ends early continues where its spool ends; the actors end with it. What is
 wrong travels as data and not as an exception, so that it comes in order, too.
 """
 
@@ -94,7 +94,7 @@ def _prepared(launcher: RayLauncher, verbose: bool, end_s: float) -> str:
     try:
         while process.exit_status() is None:
             if not select.select([process], [], [], max(0.0, end_s - time.monotonic()))[0]:
-                raise StartError("the graph was not prepared within -start_timeout: give it more seconds")
+                raise StartError("the graph was not prepared within -start_timeout: raise it")
             report.update(process.read_report())
         report.update(process.read_report())
     finally:
@@ -139,7 +139,7 @@ def _rows(
     except GetTimeoutError:
         raise StartError(_no_room(config)) from None
     except RayError as error:
-        raise BulkError(f"Ray gave up: {_last_line(error)}; go on with -resume") from None
+        raise BulkError(f"Ray gave up: {_last_line(error)}; continue with -resume") from None
 
 
 def _set_up(start_timeout_s: int, verbose: bool) -> None:
@@ -169,7 +169,7 @@ def _no_room(config: ServerConfig) -> str:
     total = {name: number for name, number in ray.cluster_resources().items() if name in (*wanted, "CPU", "GPU")}
     return (
         f"Ray found no room for {config.min_worker or config.num_worker} worker(s) with {shown(wanted)} each within "
-        f"{config.start_timeout} s (-start_timeout); the cluster has {shown(total)} in all: ask for less by "
+        f"{config.start_timeout} s (-start_timeout); the cluster has {shown(total)} in all: ask for less with "
         "-num_worker, -min_worker or -ray_resources, or add machines"
     )
 

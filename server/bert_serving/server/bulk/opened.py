@@ -1,4 +1,4 @@
-"""From the bytes of a file to its characters: what is compressed is unpacked on the way, and the encoding is found.
+"""From the bytes of a file to its characters: decompresses it, and detects its encoding.
 
 A file says by its first bytes how it is compressed and, by a byte order mark, in which encoding it is; its name says
 neither for sure. Memory stays flat.
@@ -80,11 +80,11 @@ def opened_bytes(location: Location) -> Iterator[IO[bytes]]:
             with unpack(file) as content:
                 yield content
         except _BROKEN as error:
-            raise BulkError(f"{location.name} is compressed, and cut or broken ({error}): copy it again") from None
+            raise BulkError(f"{location.name} is truncated or damaged ({error}): copy it again") from None
         except OSError as error:
             if error.errno is not None or not head.startswith(tuple(_UNPACKERS)):
                 raise
-            raise BulkError(f"{location.name} is compressed, and cut or broken ({error}): copy it again") from None
+            raise BulkError(f"{location.name} is truncated or damaged ({error}): copy it again") from None
 
 
 def _only_file(location: Location, archive: zipfile.ZipFile) -> str:
@@ -94,7 +94,8 @@ def _only_file(location: Location, archive: zipfile.ZipFile) -> str:
     if len(names) != 1:
         shown = ", ".join(names[:3]) or "none"
         raise BulkError(
-            f"{location.name} has {len(names)} files in it ({shown}): unpack it and give the folder, or pack one alone"
+            f"{location.name} has {len(names)} files in it ({shown}): unpack it and give the folder, or "
+            "compress a single file"
         )
     if archive.getinfo(names[0]).flag_bits & 1:
         raise BulkError(f"{location.name} is encrypted: unpack it first")
@@ -102,7 +103,7 @@ def _only_file(location: Location, archive: zipfile.ZipFile) -> str:
 
 
 def _spreadsheet(location: Location) -> BulkError:
-    return BulkError(f"{location.name} is a spreadsheet or another file of an office: save it as CSV in UTF-8 first")
+    return BulkError(f"{location.name} is a spreadsheet or another office document: first save it as CSV in UTF-8")
 
 
 def head_of(location: Location) -> bytes:
@@ -122,7 +123,7 @@ def encoding_of(location: Location, head: bytes, asked: str | None) -> str:
         even, odd = head[::2].count(0), head[1::2].count(0)
         guess = "utf-16-le" if odd > even else "utf-16-be"
         raise BulkError(
-            f"{location.name} has zero bytes in it: it is no text, or in another encoding than UTF-8; name that, such "
+            f"{location.name} contains zero bytes: it is not text, or its encoding is not UTF-8; name it, such "
             f"as -encoding {guess}"
         )
     return "utf-8"
@@ -137,5 +138,5 @@ def opened_text(location: Location, encoding: str, newline: str | None) -> Itera
         with TextIOWrapper(buffered, encoding=encoding, errors="surrogateescape", newline=newline) as text:
             try:
                 yield text
-            except UnicodeError as error:  # UTF-16 and UTF-32 have no stand-ins for what is broken
+            except UnicodeError as error:  # UTF-16 and UTF-32 have no replacement for broken characters
                 raise BulkError(f"{location.name} is broken {encoding}: {error}; copy it again") from None

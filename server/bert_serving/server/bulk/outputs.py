@@ -1,4 +1,4 @@
-"""Output files: what the spool holds, in a format that others read, written beside the spool and moved to its place."""
+"""Output files: the content of a spool in a common format, written next to the spool and then moved into place."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def output_kind(name: str, kind: str | None) -> str:
     """One of OUTPUT_FORMATS, by default what the name ends in. Raises BulkError, also if a package is missing."""
     kind = kind or _BY_SUFFIX.get(PurePath(name).suffix.lower())
     if kind is None:
-        raise BulkError(f"{name}: end its name in {', '.join(_BY_SUFFIX)}, or name the format by -output_format")
+        raise BulkError(
+            f"{name}: give it a name that ends in {', '.join(_BY_SUFFIX)}, or name the format with -output_format"
+        )
     if kind in _NEEDS:
         require(_NEEDS[kind], f"writing {kind}")
     return kind

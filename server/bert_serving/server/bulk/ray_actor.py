@@ -61,12 +61,12 @@ class BulkActor:
         try:
             from bert_serving.server.version import __version__
         except ImportError:
-            return f"the machine {self._machine} has no bert-serving-server: install {ours} there, as it is here"
+            return f"the machine {self._machine} has no bert-serving-server: install {ours} there, as on this machine"
         if __version__ == ours:
             return None
         return (
-            f"the machine {self._machine} has bert-serving-server {__version__}, and this job runs {ours}: install "
-            "the same there"
+            f"the machine {self._machine} has bert-serving-server {__version__}, and this job runs {ours}: "
+            "install the same version there"
         )
 
     # -- the model ----------------------------------------------------------------------------------------------------
@@ -77,7 +77,7 @@ class BulkActor:
             return None
         problems: list[str] = []
         if self._begin(me := ray.get_runtime_context().get_actor_id()) > MOST_DEATHS:
-            problems.append(f"{MOST_DEATHS + 1} processes died of it")
+            problems.append(f"{MOST_DEATHS + 1} processes crashed on it")
         else:
             thread = threading.Thread(target=self._load, args=(problems,), name="loader", daemon=True)
             thread.start()
@@ -107,7 +107,7 @@ class BulkActor:
     # -- a batch ------------------------------------------------------------------------------------------------------
 
     def _block(self, batch: Hashable, records: list[Any]) -> Any:
-        """One that kills whoever takes it is taken text by text, until the text that does it stands alone."""
+        """One that kills whoever takes it is taken text by text, until that text is isolated."""
         if self._begin(batch) < MOST_DEATHS:
             block = self._engine.block(records)
         else:
@@ -121,7 +121,7 @@ class BulkActor:
         from bert_serving.server.bulk.encoding import Block
 
         if self._begin(what):
-            block = Block([record], [None], {0: "a process that encodes dies of it"}, 0)
+            block = Block([record], [None], {0: "it crashes the process that encodes it"}, 0)
         else:
             block = self._engine.block([record])
         self._finish(what)

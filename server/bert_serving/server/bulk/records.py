@@ -1,4 +1,4 @@
-"""Input files: one record a text, with the line that it stands on and what is wrong with it. Memory stays flat."""
+"""Input files: one record for each text, with its line number and what is wrong with it. Memory use is constant."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Source(ABC):
         if value is None:
             return Record(line, "", f"it has no {self.column!r}")
         if not isinstance(value, str):
-            return Record(line, "", f"its {self.column!r} is of the type {type(value).__name__}, not a text")
+            return Record(line, "", f"its {self.column!r} is of type {type(value).__name__}, not a text")
         if is_blank(value):
             return Record(line, value, "the text is blank")
         if not _is_unicode(value):
@@ -78,14 +78,14 @@ class Source(ABC):
         encoding = self.reading.encoding or "utf-8"
         if encoding.startswith("utf-8"):
             return "it is not UTF-8: name the file's encoding, such as -encoding cp1252"
-        return f"it is not {encoding}: name the file's encoding by -encoding"
+        return f"it is not {encoding}: name the file's encoding with -encoding"
 
     def _value(self, number: int, content: Any) -> Record:
         """What JSON has for one text: a string, or an object with the column in it."""
         if isinstance(content, str):
             return self._judged(number, content)
         if not isinstance(content, dict):
-            return Record(number, "", f"it is no JSON object but of the type {type(content).__name__}")
+            return Record(number, "", f"it is not a JSON object but of type {type(content).__name__}")
         return self._judged(number, content.get(self.column))
 
 
@@ -125,7 +125,7 @@ class _JsonList(Source):
             except (ValueError, RecursionError) as error:
                 if isinstance(error, UnicodeError):
                     raise
-                raise BulkError(f"{self.name} is no JSON list of texts from element {number + 1} on: {error}") from None
+                raise BulkError(f"{self.name} is not a JSON list of texts: element {number + 1}: {error}") from None
 
 
 def _elements(file: IO[str]) -> Iterator[Any]:
@@ -150,7 +150,7 @@ def _elements(file: IO[str]) -> Iterator[Any]:
 
     if sign() != "[":
         begin = text[position : position + 20]
-        raise ValueError(f"it begins with {begin!r}, where a list, or a file with an object a line, is expected")
+        raise ValueError(f"it begins with {begin!r}, but a list, or one object per line, is expected")
     position += 1
     if sign() == "]":
         return
@@ -190,7 +190,7 @@ class _Table(Source):
                 yield from self._rows(reader, seen, names)
             except csv.Error as error:
                 raise BulkError(
-                    f"{self.name}, line {seen.number}: {error}; if quotes are a part of the texts, say -quotes no"
+                    f"{self.name}, line {seen.number}: {error}; if quotes are part of the texts, add -quotes no"
                 ) from None
 
     def _rows(self, reader: Any, seen: _Seen, names: list[str]) -> Iterator[Record]:
@@ -209,13 +209,13 @@ class _Table(Source):
         if not row:
             return "the line is blank"
         if any(map(str.strip, row[width:])):
-            return f"it has {len(row)} cells, and the first line of the file {width}: see -delimiter and -quotes"
+            return f"it has {len(row)} cells, but the first line of the file has {width}: see -delimiter and -quotes"
         inner = lines[1:-1]
         look_like_rows = width > 1 and all(line.count(self._delimiter) == width - 1 for line in inner)
         if self.reading.doubts_quotes and inner and look_like_rows:
             return (
-                f"its quotes enclose {len(lines)} lines that look like rows of their own: if quotes are a part of the "
-                "texts say -quotes no, else -quotes yes"
+                f"its quotes enclose {len(lines)} lines that look like rows of their own: if quotes are part of "
+                "the texts, add -quotes no, else -quotes yes"
             )
         return None
 
@@ -276,7 +276,7 @@ _SOURCES: dict[str, type[Source]] = {
 def open_source(location: Location, wanted: Reading) -> Source:
     """The file as a source. Raises BulkError if it is none, or if it cannot be told how to read it."""
     if not location.is_file():
-        raise BulkError(f"{location.name} is not a file" if location.exists() else f"{location.name} is not there")
+        raise BulkError(f"{location.name} is not a file" if location.exists() else f"{location.name} does not exist")
     reading = settled(location, wanted)
     assert reading.format is not None
     if reading.format == "parquet":

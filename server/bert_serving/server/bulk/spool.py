@@ -1,7 +1,7 @@
-"""What is done so far: a file beside the output with one row for each record of the input, in order.
+"""Finished vectors: a file next to the output, with one row for each record of the input, in order.
 
-After a kill or on a full disk the last row may be there by half: whoever goes on cuts it off and begins where the rows
-end. The first bytes say what was encoded by which server: rows of two kinds do not go together.
+After a kill or on a full disk the last row may be incomplete: the next run cuts it off and continues there. The first
+bytes say what was encoded by which server, because rows of two kinds do not go together.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Spool:
     """Open for appending; a context manager. `shape` is that of one row, float32."""
 
     def __init__(self, path: Path, about: Mapping[str, Any], shape: Sequence[int]) -> None:
-        """Begin the file, or go on with the one that is there. Raises BulkError if that is about something else."""
+        """Begin the file, or continue with the one that is there. Raises BulkError if that is about something else."""
         self.path = path
         self._dtype = _row_type(shape)
         header = {**about, "shape": list(shape)}
@@ -105,7 +105,7 @@ def _header(path: Path) -> dict[str, Any]:
         try:
             header: dict[str, Any] = json.loads(file.read(_HEADER_BYTES))
         except ValueError:
-            raise BulkError(f"{path} is not what an earlier run left: delete it to begin anew") from None
+            raise BulkError(f"{path} was not left by an earlier run: delete it to start over") from None
     return header
 
 
@@ -114,6 +114,6 @@ def _compare(path: Path, header: dict[str, Any]) -> None:
     for name, value in header.items():
         if earlier.get(name) != value:
             raise BulkError(
-                f"{path} was begun with {name} = {earlier.get(name)!r}, and now it is {value!r}: restore that, or "
-                "delete the file to begin anew"
+                f"{path} was started with {name} = {earlier.get(name)!r}, and now it is {value!r}: restore "
+                "that, or start over with -overwrite"
             )

@@ -1,4 +1,4 @@
-"""Which files a job encodes, and where each one's vectors go. What is wrong with that is said before work begins."""
+"""Which files a job encodes, and where the vectors of each go. Errors are reported before work begins."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def tasks_of(wanted: Wanted) -> list[Task]:
 
 def _tasks_of_several(inputs: Sequence[Location], folder: Location, wanted: Wanted) -> list[Task]:
     if folder.is_file():
-        raise BulkError(f"{folder.name} is a file, and {wanted.input} stands for several: name a folder")
+        raise BulkError(f"{folder.name} is a file, but {wanted.input} is several files: name a folder")
     kind = output_kind(folder.name, wanted.output_format or "npy")
     tasks: dict[str, Task] = {}
     for location in inputs:
@@ -89,5 +89,5 @@ def _without_hidden(folder: Location) -> list[Location]:
     kept = [location for location in files if not location.last.startswith(_LEFT_OUT)]
     if len(kept) < len(files):
         names = ", ".join(location.last for location in files if location not in kept)
-        print(f"{folder.name}: left out, as their names begin with . or _: {names}", file=sys.stderr)
+        print(f"{folder.name}: skipped, because their names begin with . or _: {names}", file=sys.stderr)
     return kept

@@ -38,7 +38,7 @@ def main() -> None:
     except (BertServerError, BertServingError) as error:
         problem = str(error)
     except KeyboardInterrupt:
-        problem = f"stopped; what was measured until then is in {settings.output}"
+        problem = f"stopped; what was measured so far is in {settings.output}"
     if problem:
         sys.stderr.write(f"{parser.prog}: error: {problem}\n")
         sys.exit(1)
@@ -64,7 +64,7 @@ def benchmark(settings: Settings) -> str:
     write(settings, report, plots or [])
     print(f"the tables are in {settings.output / 'benchmark.md'}, all figures in {settings.output / 'benchmark.json'}")
     if all(point.problem for point in report.points):
-        return f"nothing was measured: {report.points[0].problem}" if report.points else "nothing is to be measured"
+        return f"nothing was measured: {report.points[0].problem}" if report.points else "there is nothing to measure"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""`bert-serving-encode`: files of texts to files of vectors, by a server or by actors on a Ray cluster."""
+"""`bert-serving-encode`: encodes files of texts into files of vectors, with a server or with actors of Ray."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ from bert_serving.server.bulk.errors import BulkError, require
 from bert_serving.server.bulk.formats import INPUT_FORMATS, QUOTES, Reading
 from bert_serving.server.bulk.job import Rules, encode_files, rests_of, undone
 from bert_serving.server.bulk.outputs import OUTPUT_FORMATS
-from bert_serving.server.bulk.standard_input import input_of
+from bert_serving.server.bulk.standard_streams import check_single, input_of, output_of
 from bert_serving.server.bulk.tasks import Wanted, tasks_of
 from bert_serving.server.cli.signals import end_by_exception
+from bert_serving.server.command_line import OneLineParser
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.errors import BertServerError
 from bert_serving.server.log import set_up_logging
-from bert_serving.server.options import get_args_parser
+from bert_serving.server.options import add_server_options
 from bert_serving.server.service.throwaway import HERE, throwaway_server
 from bert_serving.server.streams import settle_streams
 
-_DESCRIPTION = """Encode files of texts into files of vectors: by the server at -ip, -port and
--port_out; with -model_dir by one that is started for it, with any options of
-bert-serving-start; with -engine ray by actors on the machines of a Ray cluster."""
+_DESCRIPTION = """Encode files of texts into files of vectors: with the server at -ip, -port and -port_out; or,
+with -model_dir, with a server started for this job; or, with -engine ray, with actors on a Ray cluster."""
 _EXAMPLES = """examples:
   bert-serving-encode texts.txt vectors.npy -model_dir /models/uncased_L-12_H-768_A-12
   bert-serving-encode 'logs/*.jsonl' vectors/ -output_format parquet -column body -ip 10.0.0.7
+  zcat texts.gz | bert-serving-encode - - | jq -c .embedding
   bert-serving-encode s3://bucket/texts/ s3://bucket/vectors/ -engine ray -num_worker 8 -model_dir /models/bert"""
 
 
@@ -51,65 +52,68 @@ def main() -> None:
         problem = str(error)
     except OSError as error:
         what = f"{error.strerror}: {error.filename or args.output}" if error.strerror else str(error)
-        problem = f"{what}; mend that and go on with -resume"
+        problem = f"{what}; fix that, then continue with -resume"
     except KeyboardInterrupt:
-        problem = "stopped; go on with -resume"
+        problem = "stopped; continue with -resume"
     sys.stderr.write(f"{parser.prog}: error: {problem}\n")
     sys.exit(1)
 
 
-def get_encode_parser() -> argparse.ArgumentParser:
-    """The options of `bert-serving-start`, for a server of its own or a Ray cluster, and those about the files."""
-    parser = get_args_parser()
-    parser.prog = "bert-serving-encode"
-    parser.description = _DESCRIPTION
-    parser.epilog = _EXAMPLES
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    model_dir = next(action for action in parser._actions if action.dest == "model_dir")
-    model_dir.required = False
+def get_encode_parser() -> OneLineParser:
+    """The options about the files, and those of `bert-serving-start` for a server of its own or a Ray cluster."""
+    parser = OneLineParser(
+        prog="bert-serving-encode", usage="%(prog)s IN OUT [options]", description=_DESCRIPTION, epilog=_EXAMPLES
+    )
     files = parser.add_argument_group("Files and what encodes them")
     files.add_argument(
-        "input", metavar="IN", help="text, JSON, CSV, TSV or Parquet, also compressed: a file, a folder, a pattern in "
-        "quotes such as 'texts/*.jsonl', a URL of any of these: s3://, gs://, abfs://, file://; -: standard input",
+        "input", metavar="IN", help="text, JSON, CSV, TSV or Parquet, also compressed: a file, a folder, a quoted "
+        "pattern such as 'texts/*.jsonl', or a URL of any of these (s3://, gs://, abfs://, file://); -: standard input",
     )  # fmt: skip
     files.add_argument(
-        "output", metavar="OUT", help=".npy, .npz, .jsonl, .parquet or .tfrecord, or a URL of one; if IN stands for "
-        "several files, a folder or its URL: of each file one with its name and the format's ending",
+        "output", metavar="OUT", help=".npy, .npz, .jsonl, .parquet or .tfrecord, or a URL of one; if IN is several "
+        "files, a folder or its URL, which gets one file for each; -: standard output",
     )  # fmt: skip
 
     def add(name: str, text: str, **about: Any) -> None:
+        if choices := about.get("choices"):
+            about["metavar"] = "|".join(choices)
         files.add_argument(f"-{name}", f"--{name}", help=text, **about)
 
-    add("column", "where the texts are in JSON, CSV and Parquet (default: text)", default="text")
-    add("input_format", "if neither names nor content of IN say it", choices=INPUT_FORMATS)
-    add("delimiter", "what stands between the cells of a table, if its first line does not say it; \\t is a tab",
-        type=_delimiter, metavar="SIGN")  # fmt: skip
-    add("quotes", "whether quotes enclose cells of a table; auto: yes, but between tabs no (default: auto)",
+    add("column", "column or key of the texts in JSON, CSV and Parquet (default: text)", default="text", metavar="NAME")
+    add("input_format", "format of IN, if neither its name nor its content tells", choices=INPUT_FORMATS)
+    add("delimiter", "delimiter of CSV cells, if the first line does not tell; \\t is a tab", type=_delimiter,
+        metavar="CHAR")  # fmt: skip
+    add("quotes", "whether CSV cells may be quoted; auto: yes, but not in tab-separated files (default: auto)",
         choices=QUOTES, default="auto")  # fmt: skip
-    add("encoding", "of IN where it has no byte order mark, such as cp1252 (default: utf-8)", type=_encoding)
-    add("output_format", "if the name of OUT does not say it (default for a folder: npy)", choices=OUTPUT_FORMATS)
-    add("resume", "go on where an earlier run has ended; a file whose output is there is complete", action="store_true")
-    add("overwrite", "replace what is in the place of OUT", action="store_true")
-    add("on_error", "what becomes of a text that cannot be encoded: stop there, leave it out, or zeros for it "
+    add("encoding", "encoding of IN if it has no byte order mark, such as cp1252 (default: utf-8)", type=_encoding,
+        metavar="NAME")  # fmt: skip
+    add("output_format", "format of OUT, if its name does not tell (default: npy for a folder, jsonl for standard "
+        "output)", choices=OUTPUT_FORMATS)  # fmt: skip
+    add("resume", "continue an earlier run; files that are already there are complete", action="store_true")
+    add("overwrite", "replace OUT, and start over what an earlier run did not finish", action="store_true")
+    add("on_error", "what to do with a text that cannot be encoded: stop, skip it, or write zeros for it "
         "(default: stop)", choices=("stop", "skip", "zero"), default="stop")  # fmt: skip
-    add("batch_size", f"texts in a request, or that an actor takes at once (default: {STREAM_BATCH_SIZE})",
-        type=_positive, default=STREAM_BATCH_SIZE)  # fmt: skip
-    add("spool_dir", "where vectors are until a file of them is complete, if OUT is a URL (default: here)",
+    add("batch_size", f"texts in one request, or in one call of an actor (default: {STREAM_BATCH_SIZE})",
+        type=_positive, default=STREAM_BATCH_SIZE, metavar="N")  # fmt: skip
+    add("spool_dir", "folder for vectors of an unfinished file, if OUT is a URL (default: the current folder)",
         type=Path, default=Path(), metavar="FOLDER")  # fmt: skip
-    add("engine", "what encodes: local, which is a server, or ray: -num_worker actors, each with -ray_resources, on "
-        "the cluster at -ray_address (default: local)", choices=("local", "ray"), default="local",
-        dest="bulk_engine")  # fmt: skip
-    add("ip", "where the server is (default: localhost)", default="localhost")
-    add("endpoints", "several servers, HOST:PORT:PORT_OUT each", nargs="+", metavar="SERVER")
-    add("timeout", "milliseconds that a request may take (default: -1, no limit)", type=int, default=-1)
+    add("engine", "what encodes; local: a server; ray: -num_worker actors, each with -ray_resources, on the cluster at "
+        "-ray_address (default: local)", choices=("local", "ray"), default="local", dest="bulk_engine")  # fmt: skip
+    add("ip", "address of the server (default: localhost)", default="localhost", metavar="HOST")
+    add("endpoints", "several servers, in place of -ip, -port and -port_out", nargs="+",
+        metavar="HOST:PORT:PORT_OUT")  # fmt: skip
+    add("timeout", "milliseconds that one request may take (default: -1, no limit)", type=int, default=-1,
+        metavar="MS")  # fmt: skip
     add("curve", "folder with keys, for a server with -curve_dir", metavar="FOLDER")
+    add_server_options(parser, needs_model=False)
+    parser.add_help_and_version()
     return parser
 
 
 def _delimiter(text: str) -> str:
     sign = "\t" if text == "\\t" else text
     if len(sign) != 1 or sign in '\r\n"':
-        raise argparse.ArgumentTypeError(f"must be one character, and no quote or line end, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be one character other than a quote or a line end, not {text!r}")
     return sign
 
 
@@ -138,12 +142,14 @@ def _encode(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
             parser.error("-engine ray needs -model_dir: the folder of the model that the actors load")
     rules = Rules(args.resume, args.overwrite, args.on_error)
     reading = Reading(args.column, args.input_format, args.delimiter, args.quotes, args.encoding)
-    with input_of(args.input) as given:
-        _encode_from(parser, args, Wanted(given, args.output, reading, args.output_format, args.spool_dir), rules)
+    with input_of(args.input) as given, output_of(args.output, args.output_format) as output:
+        _encode_from(parser, args, Wanted(given, output, reading, args.output_format, args.spool_dir), rules)
 
 
 def _encode_from(parser: argparse.ArgumentParser, args: argparse.Namespace, wanted: Wanted, rules: Rules) -> None:
-    tasks = undone(tasks_of(wanted), rules)
+    all_tasks = tasks_of(wanted)
+    check_single(args.output, wanted.output, [task.output.name for task in all_tasks])
+    tasks = undone(all_tasks, rules)
     rests = rests_of(tasks)
     if tasks:
         opened = _on_ray if args.bulk_engine == "ray" else _by_server

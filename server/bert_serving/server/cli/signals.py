@@ -1,7 +1,7 @@
-"""The signals that end a command: Ctrl-C, SIGTERM, and SIGHUP, by which a terminal that goes tells what runs in it.
+"""The signals that end a command: Ctrl-C, SIGTERM, and SIGHUP, which a closing terminal sends.
 
-SIGHUP comes twice, by the system and by the shell. It was ignored from the start where a command is to outlive its
-terminal (`nohup`), as SIGINT is in the background of a script.
+SIGHUP comes twice, from the system and from the shell. It is ignored from the start if a command is meant to outlive
+its terminal (`nohup`), as SIGINT is for background commands of a script.
 """
 
 from __future__ import annotations

@@ -10,13 +10,14 @@ from types import FrameType
 
 from bert_serving.server.cli.signals import ending_signals
 from bert_serving.server.errors import BertServerError
-from bert_serving.server.options import argument_table, get_args_parser
+from bert_serving.server.options import argument_table, get_args_parser, given_arguments
+from bert_serving.server.service.notification import notify
 from bert_serving.server.service.server import SIGNALS_INTERVAL_S, BertServer
 from bert_serving.server.streams import settle_streams
 from bert_serving.server.transport.descriptors import raise_limit
 
 _LOOKS_FOR_ORPHANS = 25
-"""After so many times `SIGNALS_INTERVAL_S` it is looked for them."""
+"""Orphans are looked for after this many times `SIGNALS_INTERVAL_S`."""
 
 
 def main() -> None:
@@ -29,8 +30,11 @@ def main() -> None:
         server = BertServer(args)
     except BertServerError as error:
         parser.error(str(error))
-    print(argument_table(server.config), flush=True)
-    sys.exit(rehearse(server, parser.prog) if args.dry_run else serve(server, parser.prog))
+    if args.dry_run:
+        sys.exit(rehearse(server, parser.prog))
+    given = f"options: {given_arguments(server.config)} (-verbose shows all)"
+    print(argument_table(server.config) if server.config.verbose else given, flush=True)
+    sys.exit(serve(server, parser.prog))
 
 
 def rehearse(server: BertServer, prog: str) -> int:
@@ -60,6 +64,7 @@ def serve(server: BertServer, prog: str) -> int:
     server.start()
     with suppress(BertServerError):
         server.is_ready.wait()
+        notify("READY=1")
     heed_signals()  # Ray puts handlers of its own in their place when it joins a cluster
     _wait_for_end(server)
     if server.failure is not None:
@@ -70,14 +75,15 @@ def serve(server: BertServer, prog: str) -> int:
 
 def _wait_for_end(server: BertServer) -> None:
     """Process 1 of a container inherits those that lose their parent there, and has to bury them."""
-    if os.getpid() != 1:
-        server.join()
-        return
-    seen, looks = None, 0
+    is_first_process = os.getpid() == 1
+    has_notified, seen, looks = False, None, 0
     while server.is_alive():
         server.join(SIGNALS_INTERVAL_S)
+        if not has_notified and (server.is_stopping.is_set() or not server.is_alive()):
+            notify("STOPPING=1")
+            has_notified = True
         looks += 1
-        if looks % _LOOKS_FOR_ORPHANS == 0:
+        if is_first_process and looks % _LOOKS_FOR_ORPHANS == 0:
             seen = _bury(seen)
 
 

@@ -1,15 +1,15 @@
-"""`bert-serving-verify`: starts a server and compares its vectors with those of a reference."""
+"""`bert-serving-verify`: starts a server and compares its vectors with a reference."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 
 from bert_serving.client import BertServingError
 from bert_serving.server.cli.signals import end_by_exception
+from bert_serving.server.command_line import OneLineParser
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.errors import BertServerError
-from bert_serving.server.options import get_args_parser
+from bert_serving.server.options import add_server_options
 from bert_serving.server.service.server import BertServer
 from bert_serving.server.service.throwaway import throwaway_server
 from bert_serving.server.streams import settle_streams
@@ -39,15 +39,18 @@ def main() -> None:
     sys.exit(1)
 
 
-def get_verify_parser() -> argparse.ArgumentParser:
+def get_verify_parser() -> OneLineParser:
     """The options of `bert-serving-start`."""
-    parser = get_args_parser()
-    parser.prog = "bert-serving-verify"
-    parser.description = (
-        "Start a server with these options, and compare its vectors of built-in sentences with those of a reference. "
-        "It uses free ports of this machine alone: -port, -port_out, -host, -http_port and -curve_dir change nothing."
+    parser = OneLineParser(
+        prog="bert-serving-verify",
+        usage="%(prog)s -model_dir FOLDER [options]",
+        description="Start a server with these options, and compare its vectors of built-in sentences with those of a "
+        "reference.\nThe server listens on free local ports: -port, -port_out, -host, -http_port and -curve_dir have "
+        "no effect.",
+        epilog="example:\n  bert-serving-verify -model_dir /models/uncased_L-12_H-768_A-12 -pooling_layer -4 -3 -2 -1",
     )
-    parser.epilog = "example: bert-serving-verify -model_dir /models/uncased_L-12_H-768_A-12 -pooling_layer -4 -3 -2 -1"
+    add_server_options(parser)
+    parser.add_help_and_version()
     return parser
 
 

@@ -1,1 +1,1 @@
-"""Texts to features to vectors. Knows nothing of sockets; `contract.py` says what the rest may ask of it."""
+"""Texts to features to vectors. Knows nothing about sockets; `contract.py` is its interface."""

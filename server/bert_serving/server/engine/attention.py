@@ -1,4 +1,4 @@
-"""What attention adds to the scores and does to queries and keys: masks, windows, relative and rotary positions.
+"""What attention adds to scores, and how it changes queries and keys: masks, windows, relative and rotary positions.
 
 Tables are made by NumPy when a graph is built, in float64; the graph only looks rows up. All go by the place of a token
 within its row, so they are right however rows are packed.
@@ -26,11 +26,12 @@ class AttentionBias:
     """What each layer adds to its scores in one micro-batch."""
 
     def __init__(self, shape: EncoderShape, mask: Tensor, dtype: Any, relative: FloatArray | None) -> None:
-        """`mask [B, T]`: see `features.MicroBatch`. `relative [R, A]`: the bias by distance, see `distance_rows`."""
+        """`mask [B, T]`: see `micro_batch.MicroBatch`. `relative [R, A]`: the bias by distance, see `distance_rows`."""
         tf = load_tensorflow()
         self._dtype = dtype
+        self._is_by_head = relative is not None
         self._tokens = tf.shape(mask)[1]  # (): T
-        # by features.PADDING, VISIBLE, HIDDEN and PROMPT
+        # by micro_batch.PADDING, VISIBLE, HIDDEN and PROMPT
         per_value = tf.constant([_PADDING_BIAS, 0.0, _HIDDEN_BIAS, 0.0], dtype)  # (4,)
         every = tf.gather(per_value, mask)[:, None, None, :]  # (B, 1, 1, T)
         if relative is not None:
@@ -41,9 +42,10 @@ class AttentionBias:
             self._by_window[window] = every + self._by_distance(np.where(distances <= window, 0.0, _PADDING_BIAS))
         self._windows = shape.windows
 
-    def of(self, layer: int) -> Tensor:
-        """To be added to `[B, A, T, T]`."""
-        return self._by_window[self._windows[layer] if self._windows else None]
+    def of(self, layer: int, shares: int = 1) -> list[Tensor]:
+        """To be added to `[B, A, T, T]`; of each share of the heads, where these are shared out."""
+        every = self._by_window[self._windows[layer] if self._windows else None]
+        return load_tensorflow().split(every, shares, axis=1) if self._is_by_head else [every] * shares
 
     def _by_distance(self, values: FloatArray) -> Tensor:
         """Values `[2P - 1, A or 1]`, by distances from 1 - P to P - 1, where each pair of tokens has them."""

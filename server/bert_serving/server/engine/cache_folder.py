@@ -1,4 +1,4 @@
-"""The folder of this user alone in which starts leave what later ones can use: graphs, and hashes of weights.
+"""This user's cache folder, in which a start keeps what later ones can use: graphs, and hashes of weights.
 
 It is `$XDG_CACHE_HOME/bert-serving` or `~/.cache/bert-serving`. A folder that others can write to is not used.
 """
@@ -20,9 +20,9 @@ def cache_folder(*, tell: bool = False) -> Path | None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         about = folder.stat()
     except (OSError, RuntimeError) as error:  # RuntimeError: a user without a home
-        log.log(level, "nothing is kept for later starts: %s; XDG_CACHE_HOME may name a folder for it", error)
+        log.log(level, "nothing is cached for later starts: %s; set XDG_CACHE_HOME to a writable folder", error)
         return None
     if about.st_uid != os.getuid() or about.st_mode & 0o022:
-        log.log(level, "nothing is kept for later starts: others than this user can write to %s", folder)
+        log.log(level, "nothing is cached for later starts: other users can write to %s", folder)
         return None
     return folder

@@ -1,4 +1,4 @@
-"""An encoder as a TensorFlow graph over constant weights, made as the shape of its architecture says.
+"""An encoder as a TensorFlow graph over constant weights, built from the shape of its architecture.
 
 Sizes in the comments: B rows, T tokens, N tokens of all rows (see `packing.py`), H hidden, A heads, D = H / A,
 I intermediate. Dense layers run on [N, H]; Q, K and V are one matrix product with the scale 1 / sqrt(D) folded into Q.
@@ -6,33 +6,56 @@ I intermediate. Dense layers run on [N, H]; Q, K and V are one matrix product wi
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from bert_serving.server.engine.architectures.base import EncoderShape
 from bert_serving.server.engine.attention import AttentionBias, Rotary
+from bert_serving.server.engine.attention_ops import AttentionOps, public_ops
+from bert_serving.server.engine.dense_layers import DenseLayers, Int8, activation_of, joined
 from bert_serving.server.engine.layer_norm import LayerNorm
 from bert_serving.server.engine.packing import Packing
+from bert_serving.server.engine.products import FusedProduct
 from bert_serving.server.engine.tensors import Tensor, load_tensorflow
+from bert_serving.server.engine.variables import Place, constant
 from bert_serving.server.engine.weights import Weights
 
 FEW_TOKENS = 80
 """oneDNN packs a float32 weight in one way for some 8 to 64 tokens and in another for more than some 90. Each op keeps
-the packing of its first run, and for the other number of tokens packs the weight anew every time. So there may be two
-copies of each op over the same weights, one for micro-batches up to this many tokens and one for larger ones."""
+the packing of its first run, and for the other number of tokens packs the weight again every time. So there may be two
+copies of each op over the same weights, one for micro-batches up to this many tokens and one for larger ones. The
+second would be 6 to 11% faster if it kept no packing, but then a row's last bits would depend on its batch's size."""
+
+FEW, MANY = "few", "many"
+"""In the names of their ops."""
+
+SHARES = 2
+"""Into so many shares the copy for small micro-batches splits its heads and the columns of its products, so that two
+cores may work on one sentence. Each number is the same sum as without that, in the same order."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The graph's inputs, int32 `[B, T]` each; see `features.MicroBatch`."""
+    """The graph's inputs, int32 `[B, T]` each; see `micro_batch.MicroBatch`."""
 
     ids: Tensor
     type_ids: Tensor
     mask: Tensor
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass of a micro-batch through the layers: in how many shares, and no more than `depth` layers (int32 `[]`) if
+    that is given."""
+
+    packing: Packing
+    bias: AttentionBias
+    depth: Tensor | None
+    ops: AttentionOps
+    shares: int = 1
 
 
 class Encoder:
@@ -43,67 +66,107 @@ class Encoder:
         shape: EncoderShape,
         weights: Weights,
         layer_norm: LayerNorm,
-        packing: Callable[[Tensor, int], Packing],
+        packing: Callable[[Tensor], Packing],
         *,
         dtype: Any,
         positions: bool = True,
         by_size: bool = False,
+        product: FusedProduct | None = None,
+        place: Place = constant,
+        int8: Int8 | None = None,
+        attention: Callable[[], AttentionOps] = public_ops,
     ) -> None:
-        """`by_size`: with copies of the layers for small and for large micro-batches, see FEW_TOKENS."""
+        """`by_size`: with copies of the layers for small and for large micro-batches, see FEW_TOKENS.
+
+        `product` makes the dense layers where it is given, and `attention` chooses what is between them in large ones;
+        `place` makes a tensor of each weight. With `int8` the layers' products run in that, or in its `rest`; what is
+        between them stays in `dtype`.
+        """
         self._tf = load_tensorflow()
         self.shape = shape
-        self._weights = {**weights, **_side_by_side(weights, shape)}
-        self._layer_norm = layer_norm
-        self._make_packing = packing
         self.dtype = dtype
+        self.dense_layers = DenseLayers(shape, weights, dtype=dtype, product=product, place=place, int8=int8)
+        self._weights = weights
+        self._layer_norm = layer_norm
+        self._attention = attention
+        self._make_packing = packing
         self._positions = positions
         self._by_size = by_size
-        self._activation = self.activation(shape.activation)
-        self._rotary = Rotary(shape, dtype)
-        self._constants: dict[str, Tensor] = {}
+        self._table_dtype = self._tf.bfloat16 if int8 else dtype
+        """With int8, a table is half as large as in float32."""
+        self._attention_dtype = self.dense_layers.attention_dtype
+        self._rotary = Rotary(shape, self._attention_dtype)
+        can_split = product is not None and shape.heads % SHARES == 0 and shape.intermediate % SHARES == 0
+        self._shares = SHARES if can_split else 1
+        """Of the copy for small micro-batches."""
 
     def layers(self, inputs: Inputs, count: int) -> list[Tensor]:
         """Outputs of the lowest `count` layers, float32 `[B, T, H]` each."""
+        packing = self._make_packing(inputs.mask)
+        return self._as_rows(packing, self._outputs("layers", inputs, packing, count))
+
+    def listed_layers(self, inputs: Inputs, count: int, depth: Tensor | None) -> list[Tensor]:
+        """The same as lists of tokens, `[N, H]` in the encoder's number type.
+
+        With a `depth`, int32 `[]`, no more than so many layers are computed, and the outputs of others are empty.
+        """
+        packing = self._make_packing(inputs.mask)
+        return self._outputs("views", inputs, packing, count, depth)
+
+    def unpacked(self, mask: Tensor, layers: Sequence[Tensor]) -> list[Tensor]:
+        """Listed layers as rows: `[N, H]` to float32 `[B, T, H]` each, by the mask that they were made with."""
+        return self._as_rows(self._make_packing(mask), layers)
+
+    def _as_rows(self, packing: Packing, layers: Sequence[Tensor]) -> list[Tensor]:
+        return [self._tf.cast(packing.unpack(x), self._tf.float32) for x in layers]  # (B, T, H) each
+
+    def _outputs(
+        self, name: str, inputs: Inputs, packing: Packing, count: int, depth: Tensor | None = None
+    ) -> list[Tensor]:
         tf = self._tf
-        packing = self._make_packing(inputs.mask, self.shape.heads)
         relative = self._weights["relative"].astype(np.float64) if self.shape.relative else None
         bias = AttentionBias(self.shape, inputs.mask, self._score_dtype, relative)
         x = self._embed(inputs, packing)  # (N, H)
+        whole = Pass(packing, bias, depth, self._attention())
         if self._by_size:
             few, many = tf.raw_ops.Switch(data=x, pred=tf.size(packing.positions) > FEW_TOKENS)  # (N, H) each
-            stacks = self._stack("few", few, count, bias, packing), self._stack("many", many, count, bias, packing)
-            outputs = [tf.raw_ops.Merge(inputs=pair).output for pair in zip(*stacks, strict=True)]  # (N, H) each
-        else:
-            outputs = self._stack("layers", x, count, bias, packing)  # (N, H) each
-        return [tf.cast(packing.unpack(output), tf.float32) for output in outputs]  # (B, T, H) each
+            stacks = (
+                self._stack(f"{name}/{FEW}", few, count, replace(whole, ops=public_ops(), shares=self._shares)),
+                self._stack(f"{name}/{MANY}", many, count, whole),
+            )
+            return [tf.raw_ops.Merge(inputs=pair).output for pair in zip(*stacks, strict=True)]  # (N, H) each
+        return self._stack(name, x, count, whole)  # (N, H) each
 
     @property
     def _score_dtype(self) -> Any:
-        return self._tf.bfloat16 if self.dtype == self._tf.bfloat16 else self._tf.float32
+        return self._tf.bfloat16 if self._attention_dtype == self._tf.bfloat16 else self._tf.float32
 
-    def _stack(self, name: str, x: Tensor, count: int, bias: AttentionBias, packing: Packing) -> list[Tensor]:
-        outputs = []
+    def _stack(self, name: str, x: Tensor, count: int, current: Pass) -> list[Tensor]:
+        tf = self._tf
+        depth = current.depth
+        outputs, nothing = [], x[:0]  # (0, H)
         for number in range(count):
-            with self._tf.name_scope(f"{name}/layer_{number}"):
-                x = self._layer(number, x, bias, packing)  # (N, H)
-            outputs.append(x)
-        if self.shape.norm_first and count == self.shape.layers:
-            outputs[-1] = self.norm("norm", x)  # (N, H)
+            with tf.name_scope(f"{name}/layer_{number}"):
+                if depth is not None:
+                    is_wanted = depth > number
+                    _, x = tf.raw_ops.Switch(data=x, pred=is_wanted)  # (N, H); what is not wanted goes no further
+                x = self._layer(number, x, current)  # (N, H)
+                is_normed = self.shape.norm_first and number + 1 == self.shape.layers
+                output = self.norm("norm", x) if is_normed else x  # (N, H)
+                if depth is not None:
+                    empty, _ = tf.raw_ops.Switch(data=nothing, pred=is_wanted)  # (0, H)
+                    output = tf.raw_ops.Merge(inputs=[output, empty]).output  # (N, H), or (0, H)
+            outputs.append(output)
         return outputs
 
-    def dense(self, name: str, x: Tensor) -> Tensor:
-        """A dense layer: `[.., in]` to `[.., out]`, by weights of that name."""
-        tf = self._tf
-        product = tf.matmul(x, self._constant(f"{name}/kernel"))  # (N, out)
-        if f"{name}/bias" not in self._weights:
-            return product
-        return tf.nn.bias_add(product, self._constant(f"{name}/bias"))  # (N, out)
+    def dense(self, name: str, x: Tensor, activation: str = "linear", residual: Tensor | None = None) -> Tensor:
+        """A dense layer, `[.., in]` to `[.., out]`, by weights of that name; then the activation, then the residual."""
+        return joined(self.dense_layers.make(name, x, activation, residual))
 
-    def _constant(self, name: str) -> Tensor:
-        """The weight of that name, once in the graph however many layers use it."""
-        if name not in self._constants:
-            self._constants[name] = self._tf.constant(self._weights[name], self.dtype, name=name.rpartition("/")[2])
-        return self._constants[name]
+    def _table(self, name: str, rows: Tensor) -> Tensor:
+        """Rows of an embedding table, `[N, ..]`."""
+        tf = self._tf
+        return tf.cast(tf.gather(self.dense_layers.constant(name, self._table_dtype), rows), self.dtype)
 
     def norm(self, name: str, x: Tensor) -> Tensor:
         """LayerNorm of the last axis, by weights of that name; an architecture may have none there."""
@@ -116,69 +179,54 @@ class Encoder:
 
     def _embed(self, inputs: Inputs, packing: Packing) -> Tensor:
         tf = self._tf
-        x = tf.gather(self._constant("embeddings/word"), packing.pack(inputs.ids))  # (N, H)
+        x = self._table("embeddings/word", packing.pack(inputs.ids))  # (N, H)
         if self.shape.types:
             # a model with one type has none for the second text of a pair
             type_ids = tf.minimum(packing.pack(inputs.type_ids), self.shape.types - 1)  # (N,)
-            x += tf.gather(self._constant("embeddings/type"), type_ids)  # (N, H)
+            x += self._table("embeddings/type", type_ids)  # (N, H)
         first = self.shape.first_position
         if self._positions and first is not None:
             places = packing.positions + first if first else packing.positions  # (N,)
-            x += tf.gather(self._constant("embeddings/position"), places)  # (N, H)
+            x += self._table("embeddings/position", places)  # (N, H)
         x = self.norm("embeddings/norm", x)  # (N, H)
         return self.dense("embeddings/projection", x) if self.shape.embedding else x  # (N, H)
 
-    def _layer(self, number: int, x: Tensor, bias: AttentionBias, packing: Packing) -> Tensor:
+    def _layer(self, number: int, x: Tensor, current: Pass) -> Tensor:
         name = self.shape.weights_of(number)
         if self.shape.norm_first:
-            x += self._attend(number, self.norm(f"{name}/attention_norm", x), bias, packing)  # (N, H)
-            return x + self._feed_forward(name, self.norm(f"{name}/output_norm", x))  # (N, H)
-        x = self.norm(f"{name}/attention_norm", self._attend(number, x, bias, packing) + x)  # (N, H)
-        return self.norm(f"{name}/output_norm", self._feed_forward(name, x) + x)  # (N, H)
+            x = self._attend(number, self.norm(f"{name}/attention_norm", x), current, x)  # (N, H)
+            return self._feed_forward(name, self.norm(f"{name}/output_norm", x), current, x)  # (N, H)
+        x = self.norm(f"{name}/attention_norm", self._attend(number, x, current, x))  # (N, H)
+        return self.norm(f"{name}/output_norm", self._feed_forward(name, x, current, x))  # (N, H)
 
-    def _feed_forward(self, name: str, x: Tensor) -> Tensor:
-        inner = self.dense(f"{name}/intermediate", x)  # (N, I), or (N, 2I)
+    def _feed_forward(self, name: str, x: Tensor, current: Pass, residual: Tensor) -> Tensor:
         if not self.shape.gated:
-            return self.dense(f"{name}/output", self._activation(inner))  # (N, H)
-        activated, gate = self._tf.split(inner, 2, axis=-1)  # (N, I) each
-        return self.dense(f"{name}/output", self._activation(activated) * gate)  # (N, H)
+            inner = joined(
+                self.dense_layers.make(f"{name}/intermediate", x, self.shape.activation, shares=current.shares)
+            )
+        else:
+            activated, gate = self._tf.split(self.dense(f"{name}/intermediate", x), 2, axis=-1)  # (N, I) each
+            inner = activation_of(self.shape.activation)(activated) * gate  # (N, I)
+        return joined(
+            self.dense_layers.make(f"{name}/output", inner, residual=residual, shares=current.shares)
+        )  # (N, H)
 
-    def _attend(self, number: int, x: Tensor, bias: AttentionBias, packing: Packing) -> Tensor:
+    def _attend(self, number: int, x: Tensor, current: Pass, residual: Tensor) -> Tensor:
+        """Each share of the heads by itself, from its columns of the product for query, key and value."""
         tf = self._tf
         name = self.shape.weights_of(number)
-        qkv = self.dense(f"{name}/qkv", x)  # (N, 3H)
-        query, key, value = tf.unstack(packing.split_heads(qkv), num=3)  # (B, A, T, D) each
+        parts = self.dense_layers.make(f"{name}/qkv", x, shares=current.shares)  # (N, 3H) in all
+        heads = self.shape.heads // len(parts)
         turn = self._rotary.turner(number)
-        scores = tf.matmul(turn(query), turn(key), transpose_b=True)  # (B, A, T, T)
-        scores = tf.cast(scores, self._score_dtype) + bias.of(number)  # (B, A, T, T)
-        shares = tf.cast(tf.nn.softmax(scores), self.dtype)  # (B, A, T, T)
-        return self.dense(f"{name}/attention", packing.join_heads(tf.matmul(shares, value)))  # (N, H)
-
-    def activation(self, name: str) -> Callable[[Tensor], Tensor]:
-        """The function of that name, one of `architectures.base.ACTIVATIONS`."""
-        tf = self._tf
-        exact, nearly = partial(tf.nn.gelu, approximate=False), partial(tf.nn.gelu, approximate=True)
-        table: dict[str, Callable[[Tensor], Tensor]] = {
-            "gelu": exact, "gelu_python": exact,
-            "gelu_new": nearly, "gelu_fast": nearly, "gelu_pytorch_tanh": nearly,
-            "relu": tf.nn.relu, "silu": tf.nn.silu, "swish": tf.nn.silu, "tanh": tf.tanh,
-            "linear": tf.identity, "sigmoid": tf.sigmoid,
-        }  # fmt: skip
-        return table[name]
-
-
-def _side_by_side(weights: Weights, shape: EncoderShape) -> Weights:
-    """Kernels (and biases) that take the same input, as one: `[H, 3H]` of query, key and value, `[H, 2I]` of a gate.
-
-    The scale of the scores is folded into the query.
-    """
-    merged = {}
-    for layer in (name.removesuffix("/query/kernel") for name in weights if name.endswith("/query/kernel")):
-        parts = (("query", np.float32(shape.head_size**-0.5)), ("key", np.float32(1)), ("value", np.float32(1)))
-        for kind in ("kernel", "bias") if f"{layer}/query/bias" in weights else ("kernel",):
-            sides = [weights[f"{layer}/{part}/{kind}"] * by for part, by in parts]
-            merged[f"{layer}/qkv/{kind}"] = np.concatenate(sides, axis=-1)
-        if shape.gated:
-            sides = [weights[f"{layer}/{part}/kernel"] for part in ("activated", "gate")]
-            merged[f"{layer}/intermediate/kernel"] = np.concatenate(sides, axis=-1)
-    return merged
+        heads_out = []
+        for qkv, bias in zip(parts, current.bias.of(number, len(parts)), strict=True):
+            query, key, value = tf.unstack(current.packing.split_heads(qkv, heads), num=3)  # (B, A, T, D) each
+            scores = current.ops.product(turn(query), turn(key), True)  # (B, A, T, T)
+            scores = tf.cast(scores, self._score_dtype) + bias  # (B, A, T, T)
+            shares = tf.cast(current.ops.softmax(scores), self._attention_dtype)  # (B, A, T, T)
+            mixed = current.ops.product(shares, value, False)  # (B, A, T, D)
+            heads_out.append(tf.cast(current.packing.join_heads(mixed), self.dtype))  # (N, H) in all
+        whole = joined(heads_out)  # (N, H)
+        return joined(
+            self.dense_layers.make(f"{name}/attention", whole, residual=residual, shares=current.shares)
+        )  # (N, H)

@@ -1,48 +1,47 @@
-"""Texts to rows of token ids, and rows to the arrays of one micro-batch. No TensorFlow.
+"""Texts to rows of token ids, as a request wants them. No TensorFlow.
 
-A text, or a pair from "a ||| b" (or from the token "|||" in a tokenized text), between special tokens: see `template`.
+A text, or a pair, is enclosed in special tokens: see `template`. `sides` says what a pair is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
-import numpy as np
-
-from bert_serving.server.engine.contract import Row, Texts
+from bert_serving.server.engine.contract import Chunks, Made, Row, Texts
+from bert_serving.server.engine.offsets import NOWHERE, Side, Span, Words, offsets_of
+from bert_serving.server.engine.prefixes import CHARACTERS_A_TOKEN
+from bert_serving.server.engine.sides import (
+    STEP,
+    Sides,
+    kept_lengths,
+    sides_of,
+    sides_of_pair,
+    split_tokens,
+    token_counts,
+)
+from bert_serving.server.engine.template import Template
 from bert_serving.server.engine.tokenization import TextTokenizer, UnknownToken
+from bert_serving.server.wanted import TextOptions
 
-IntArray = np.ndarray[Any, np.dtype[np.int32]]
+MOST_CHUNKS = 64
+"""Of one text."""
 
-PADDING, VISIBLE, HIDDEN, PROMPT = 0, 1, 2, 3
-"""Values of a micro-batch's mask. HIDDEN is a special token under `-mask_cls_sep`. Of a PROMPT that is not included,
-attention sees the tokens and pooling does not."""
-
-_SEPARATOR = "|||"
-_PAIR_SEPARATOR = f" {_SEPARATOR} "
-_NOT_UNICODE = "the text is not valid Unicode: it has half of a surrogate pair"
-_STEP = 1 << 16  # characters or token ids that are looked at in one go
-ROW_STEP, TOKEN_STEP = 8, 16
-_FEWEST_TOKENS = 16  # of a row with a fixed shape
 _NO_TOKENS = "the text has no tokens, and -no_special_token adds none"
 _NOTHING = "the text has no tokens, and the model's tokenizer adds none"
+_NO_LEFT = "a pair cannot be cut on the left: use truncate 'right'"
+_NO_ROOM = "the prompt leaves no room for a text: use a shorter one, or start the server with a larger -max_seq_len"
 
-Sides = tuple[list[int], list[int]]
+_AS_EVER = TextOptions()
+_BARE = Template(((), ()), (0, 0), (False,))
+"""Of one text, without special tokens."""
+
+Ids = tuple[list[int], list[int]]
 """Ids of the first and of the second text; without a second one, the latter is empty."""
-Shape = tuple[int, int]
-"""Rows and tokens of a micro-batch."""
-
-
-@dataclass(frozen=True, slots=True)
-class MicroBatch:
-    """What one run of the graph takes: int32 arrays `[B, T]`, T being at least the length of the longest row."""
-
-    ids: IntArray
-    type_ids: IntArray
-    mask: IntArray
+Kept = tuple[int, int]
+"""How many of them stay."""
 
 
 class FeatureMaker:
@@ -57,29 +56,55 @@ class FeatureMaker:
         self._no_special_token = no_special_token
         self._include_prompt = include_prompt
 
-    def rows(self, texts: Texts, prompt: str = "") -> list[Row | str]:
-        """A row for each text, or a sentence that says why there is none.
+    def made(self, texts: Texts, how: TextOptions) -> list[Made]:
+        """What happens to each text: a row, several, or a sentence that says why there is none."""
+        if how.truncate == "chunks":
+            return [self._chunks(text, how) for text in texts]
+        return list(self.rows(texts, how))
 
-        The prompt stands before each string, of a pair before its first text; tokens and token ids have none.
+    def rows(self, texts: Texts, how: TextOptions = _AS_EVER) -> list[Row | str]:
+        """The same where no text becomes several rows.
+
+        The prompt precedes each string, or the first text of a pair; tokens and token ids have none.
         """
-        split = _split_as_written if self._tokenizer.library_pairs else _split
-        plain = {index: split(text) for index, text in enumerate(texts) if isinstance(text, str) and _is_unicode(text)}
-        plain = {index: (prompt + first, second) for index, (first, second) in plain.items()}
-        ids = iter(self._tokenizer.first_ids([side for sides in plain.values() for side in sides], self._enough))
-        plain_ids = {index: (next(ids), next(ids)) for index in plain}
-        left_out = 0 if self._include_prompt or not prompt else self._length_of(prompt)
+        as_sides = sides_of_pair if how.is_pair else partial(sides_of, as_written=self._tokenizer.library_pairs)
+        found = {index: as_sides(text) for index, text in enumerate(texts) if how.is_pair or isinstance(text, str)}
+        sides = {index: one for index, one in found.items() if isinstance(one, Sides)}
+        ids = dict(zip(sides, self._ids_of([*sides.values()], how), strict=True))
+        left_out = 0 if self._include_prompt or not how.prompt else self._length_of(how.prompt)
         return [
-            self._tokenized_row(cast(Sequence[str], text))
-            if not isinstance(text, str)
-            else self._prompted(self._row(plain_ids[index], partial(self._lengths, plain[index])), left_out)
-            if index in plain_ids
-            else _NOT_UNICODE
+            self._text_row(sides[index], ids[index], left_out, how)
+            if index in sides
+            else cast(str, found[index])
+            if index in found
+            else self._tokenized_row(cast(Sequence[str], text), how)
             for index, text in enumerate(texts)
         ]
 
-    def _lengths(self, sides: tuple[str, str]) -> tuple[int, int]:
+    def _ids_of(self, sides: list[Sides], how: TextOptions) -> list[Ids]:
+        """So many ids of each text as may stay, and one more."""
+        if how.truncate == "left":
+            return [self._last_ids(one, how.prompt) for one in sides]
+        texts = [text for one in sides for text in (how.prompt + one.first, one.second)]
+        ids = iter(self._tokenizer.first_ids(texts, self._enough))
+        return list(zip(ids, ids, strict=True))
+
+    def _text_row(self, sides: Sides, ids: Ids, prompt: int, how: TextOptions) -> Row | str:
+        """So many tokens of a prompt are left out of pooling; fewer where a text goes on in its prompt's last word."""
+        if sides.second and how.truncate == "left":
+            return _NO_LEFT
+        single = self._tokenizer.single
+        kept = self._kept(ids, partial(self._lengths, sides, how.prompt), how, single)
+        row = self._row(ids, kept, how, single)
+        if isinstance(row, str):
+            return row
+        if how.offsets:
+            row = replace(row, offsets=self._offsets(row, sides, kept, how))
+        return replace(row, prompt=min(prompt, row.length - 1)) if prompt else row  # one is always left to pool
+
+    def _lengths(self, sides: Sides, prompt: str) -> tuple[int, int]:
         """How many tokens both sides have, all of them."""
-        first, second = self._tokenizer.encode(sides)
+        first, second = self._tokenizer.encode((prompt + sides.first, sides.second))
         return len(first), len(second)
 
     def _length_of(self, prompt: str) -> int:
@@ -88,163 +113,151 @@ class FeatureMaker:
         template = self._tokenizer.single
         return len(template.gaps[0]) + min(len(ids), max(0, self._limit - template.size))
 
-    def _prompted(self, row: Row | str, prompt: int) -> Row | str:
-        """The row, with so many tokens of a prompt left out; fewer where a text goes on in its prompt's last word."""
-        if not prompt or isinstance(row, str):
-            return row
-        return replace(row, prompt=min(prompt, row.length - 1))  # one is always left to pool
+    def _own_length_of(self, prompt: str) -> int:
+        """How many tokens it has by itself, without special ones."""
+        return len(self._tokenizer.encode([prompt])[0]) if prompt else 0
 
-    def _tokenized_row(self, tokens: Sequence[str] | Sequence[int]) -> Row | str:
-        try:
-            sides = self._sides(tokens)
-        except UnknownToken as error:
-            return f"the vocabulary has no token {str(error)!r}, and no unknown token to put in its place"
+    # -- what stays of a text -----------------------------------------------------------------------------------------
+
+    def _kept(self, ids: Ids, lengths: Callable[[], tuple[int, int]], how: TextOptions, single: Template) -> Kept:
+        """`lengths` tells how many tokens the sides have beyond those that are here; `single` is for a text alone."""
+        first, second = ids
+        room = max(0, self._limit - (self._tokenizer.pair if second else single).size)
+        if not second:
+            return min(len(first), room), 0
+        if how.truncate == "second":
+            return min(len(first), room - 1), min(len(second), max(1, room - len(first)))
+        numbers, library = (len(first), len(second)), self._tokenizer.library_pairs
+        if library and room % 2 and min(numbers) == self._enough:
+            numbers = lengths()
+        return kept_lengths(*numbers, room, library=library)
+
+    def _row(self, ids: Ids, kept: Kept, how: TextOptions, single: Template) -> Row | str:
+        first, second = ids
+        is_cut = sum(kept) < len(first) + len(second)
+        if is_cut and how.truncate == "error":
+            return f"the text has more than {self._limit} tokens, and truncate is 'error': send a shorter one"
+        if not kept[0] and not second and not single.size:
+            return _NO_TOKENS if single is _BARE else _NOTHING
+        if how.truncate == "left":
+            texts = [side[len(side) - number :] for side, number in zip(ids, kept, strict=True)]
+        else:
+            texts = [side[:number] for side, number in zip(ids, kept, strict=True)]
+        if not second or (not kept[1] and not self._tokenizer.library_pairs):
+            return single.row(texts[:1], truncated=is_cut)
+        return self._tokenizer.pair.row(texts, truncated=is_cut)
+
+    def _last_ids(self, sides: Sides, prompt: str) -> Ids:
+        """Those of a text, or of a bounded end of it. If something is cut, the prompt stays before the rest."""
+        end = sides.end(self._limit)
+        (ids,) = self._tokenizer.encode([prompt + end.first])
+        if not prompt or (end == sides and len(ids) <= self._room):
+            return ids, []
+        before, rest = self._tokenizer.encode([prompt, end.first])
+        # one more than may stay, which tells that something is cut
+        return before[:1] + before + rest[-max(1, self._room - len(before)) :], []
+
+    @property
+    def _room(self) -> int:
+        """Of a single text."""
+        return self._limit - self._tokenizer.single.size
+
+    # -- where things stand -------------------------------------------------------------------------------------------
+
+    def _offsets(self, row: Row, sides: Sides, kept: Kept, how: TextOptions) -> tuple[Span, ...]:
+        """Of each token of a row."""
+        special = set(row.special)
+        places = [place for place in range(row.length) if place not in special]
+        is_end = how.truncate == "left" and row.truncated
+        looked_at = sides.end(self._limit) if is_end else sides
+        prompt = "" if is_end else how.prompt
+        texts = (prompt + looked_at.first, len(prompt)), (looked_at.second, 0)
+        offsets = [NOWHERE] * row.length
+        begin = self._own_length_of(how.prompt) if is_end else 0
+        mine = places[begin : kept[0]], places[kept[0] :]
+        for those, (text, skipped), at in zip(mine, texts, looked_at.begins, strict=True):
+            side = Side(text, skipped, at, [row.ids[place] for place in those], is_end)
+            for place, span in zip(those, offsets_of(self._tokenizer, side), strict=True):
+                offsets[place] = span
+        return tuple(offsets)
+
+    def _chunks(self, text: Any, how: TextOptions) -> Made:
+        """A text in chunks that end with words, each as if it had been sent alone."""
+        if not isinstance(text, str):
+            return "a list of tokens cannot be cut into chunks: use truncate 'right'"
+        sides = sides_of(text, as_written=True)
         if isinstance(sides, str):
             return sides
-        if not self._no_special_token or sides[1]:
-            return self._row(sides, lambda: _token_counts(cast(Sequence[str], tokens)))
-        ids = sides[0][: self._limit]
-        return Row(ids, len(ids), (), truncated=len(sides[0]) > len(ids)) if ids else _NO_TOKENS
+        if sides.second:
+            return "a pair cannot be cut into chunks: use truncate 'right'"
+        words = Words(self._tokenizer, text[: MOST_CHUNKS * self._limit * CHARACTERS_A_TOKEN])
+        room = self._room - self._own_length_of(how.prompt)
+        if room < 1:
+            return _NO_ROOM
+        how = replace(how, truncate="right")
+        if not len(words):
+            return self.rows([text], how)[0]
+        rows: list[Row] = []
+        spans: list[Span] = []
+        begin = 0
+        while begin < len(words) and len(rows) < MOST_CHUNKS:
+            row, end = self._chunk(words, begin, room, how)
+            if isinstance(row, str):
+                return row
+            rows.append(row)
+            spans.append(words.span(begin, end))
+            begin = end
+        return Chunks(tuple(rows), tuple(spans), begin < len(words) or len(words.text) < len(text))
 
-    def _sides(self, tokens: Sequence[str] | Sequence[int]) -> Sides | str:
+    def _chunk(self, words: Words, begin: int, room: int, how: TextOptions) -> tuple[Row | str, int]:
+        """The next one, and where it ends. By itself it may have more tokens than in the text: then it is shorter."""
+        while True:
+            end = words.end_of_chunk(begin, room)
+            first, last = words.span(begin, end)
+            row = self.rows([words.text[first:last]], how)[0]
+            if isinstance(row, str):
+                return row, end
+            if not row.truncated or end == begin + 1:
+                moved = ((at + first, to + first) if to else NOWHERE for at, to in row.offsets)
+                return replace(row, offsets=tuple(moved)), end
+            room = end - begin - 1
+
+    # -- tokens and ids -----------------------------------------------------------------------------------------------
+
+    def _tokenized_row(self, tokens: Sequence[str] | Sequence[int], how: TextOptions) -> Row | str:
+        if how.names_prompt or how.offsets:
+            option = "prompt" if how.names_prompt else "offsets"
+            return f"{option} is for texts, but this is a list of tokens: omit it"
+        try:
+            ids = self._ids(tokens, how)
+        except UnknownToken as error:
+            return f"the vocabulary has no token {str(error)!r}, and no unknown token to replace it"
+        if isinstance(ids, str):
+            return ids
+        single = _BARE if self._no_special_token else self._tokenizer.single
+        kept = self._kept(ids, lambda: token_counts(cast(Sequence[str], tokens)), how, single)
+        return self._row(ids, kept, how, single)
+
+    def _ids(self, tokens: Sequence[str] | Sequence[int], how: TextOptions) -> Ids | str:
+        from_end = how.truncate == "left"
         if not tokens or not isinstance(tokens[0], int):
-            first, second = _split_tokens(cast(Sequence[str], tokens), self._enough)
-            return self._tokenizer.ids(first), self._tokenizer.ids(second)
+            first, second = split_tokens(cast(Sequence[str], tokens), len(tokens) if from_end else self._enough)
+            if second and from_end:
+                return _NO_LEFT
+            return self._tokenizer.ids(first[-self._enough :] if from_end else first), self._tokenizer.ids(second)
         ids = cast(Sequence[int], tokens)
         strange = self._strange_id(ids)
         if strange is not None:
-            return f"the vocabulary has the token ids 0 to {self._tokenizer.size - 1}, and not {strange}"
-        return list(ids[: self._enough]), []
+            return f"the vocabulary has token ids 0 to {self._tokenizer.size - 1}, not {strange}"
+        return list(ids[-self._enough :] if from_end else ids[: self._enough]), []
 
     def _strange_id(self, ids: Sequence[int]) -> int | None:
         """The first id that is no token's."""
         size, gaps = self._tokenizer.size, self._tokenizer.has_gaps
-        for begin in range(0, len(ids), _STEP):
-            some = ids[begin : begin + _STEP]
+        for begin in range(0, len(ids), STEP):
+            some = ids[begin : begin + STEP]
             if gaps or min(some) < 0 or max(some) >= size:
                 found = next((index for index in some if not self._tokenizer.is_token(index)), None)
                 if found is not None:
                     return found
         return None
-
-    def _row(self, sides: Sides, lengths: Callable[[], tuple[int, int]]) -> Row | str:
-        """`lengths` tells how many tokens the sides have beyond those that are here."""
-        first, second = sides
-        template = self._tokenizer.pair if second else self._tokenizer.single
-        room = max(0, self._limit - template.size)
-        if not second:
-            kept = first[:room]
-            return template.row([kept], truncated=len(kept) < len(first)) if kept or template.size else _NOTHING
-        library = self._tokenizer.library_pairs
-        numbers = len(first), len(second)
-        if library and room % 2 and min(numbers) == self._enough:
-            numbers = lengths()
-        kept_first, kept_second = _lengths(*numbers, room, library=library)
-        texts = [first[:kept_first], second[:kept_second]]
-        if not kept_second and not library:
-            return self._tokenizer.single.row(texts[:1], truncated=True)
-        return template.row(texts, truncated=sum(map(len, texts)) < len(first) + len(second))
-
-
-def _is_unicode(text: str) -> bool:
-    if text.isascii():
-        return True
-    try:
-        for begin in range(0, len(text), _STEP):
-            text[begin : begin + _STEP].encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _split(text: str) -> tuple[str, str]:
-    """Both sides of a pair: one line, cut at its last separator. Or the text, and nothing."""
-    text = text.strip()
-    first, separator, second = ("", "", "") if "\n" in text else text.rpartition(_PAIR_SEPARATOR)
-    return (first, second) if separator else (text, "")
-
-
-def _split_as_written(text: str) -> tuple[str, str]:
-    """As `_split`, and the blanks around the text stay, which some tokenizers heed."""
-    stripped = text.strip()
-    first, second = _split(stripped)
-    if not second and len(first) == len(stripped):
-        return text, ""
-    begin = text.index(stripped)
-    return text[:begin] + first, second + text[begin + len(stripped) :]
-
-
-def _token_counts(tokens: Sequence[str]) -> tuple[int, int]:
-    """How many tokens both sides of a tokenized pair have."""
-    index = tokens.index(_SEPARATOR)
-    return index, len(tokens) - index - 1
-
-
-def _split_tokens(tokens: Sequence[str], number: int) -> tuple[Sequence[str], Sequence[str]]:
-    """The first `number` tokens of each side, cut at the first separator."""
-    try:
-        index = tokens.index(_SEPARATOR)
-    except ValueError:
-        return tokens[:number], ()
-    return tokens[: min(index, number)], tokens[index + 1 : index + 1 + number]
-
-
-def _lengths(first: int, second: int, room: int, *, library: bool) -> tuple[int, int]:
-    """How many tokens stay of each side of a pair, so that both fit: the longer side loses a token at a time.
-
-    When both are as long, Google's code takes from the second. Hugging Face's `tokenizers` gives the last odd token to
-    the side that was longer, and to the second one if none was.
-    """
-    excess = max(0, first + second - room)
-    # first the longer side comes down to the other's length, then they lose tokens in turn
-    head_start = first - second
-    from_first = min(excess, max(0, head_start))
-    from_second = min(excess, max(0, -head_start))
-    left = excess - from_first - from_second
-    more, less = left - left // 2, left // 2
-    if library and left and head_start <= 0:
-        more, less = less, more
-    return first - from_first - less, second - from_second - more
-
-
-def collate(rows: Sequence[Row], *, mask_cls_sep: bool = False, shape: Shape | None = None) -> MicroBatch:
-    """The arrays of a micro-batch, padded with zeros: to the longest row's length, or to a larger `shape` `(B, T)`."""
-    lengths = np.zeros(shape[0] if shape else len(rows), np.int32)  # (B,)
-    lengths[: len(rows)] = [row.length for row in rows]
-    firsts = np.zeros_like(lengths)
-    firsts[: len(rows)] = [row.first_length for row in rows]
-    positions = np.arange(shape[1] if shape else lengths.max(initial=0), dtype=np.int32)  # (T,)
-    real = positions < lengths[:, None]  # (B, T)
-    ids = np.zeros(real.shape, np.int32)
-    ids[real] = [index for row in rows for index in row.ids]
-    mask = real.astype(np.int32)
-    if any(row.prompt for row in rows):
-        for number, row in enumerate(rows):
-            mask[number, : row.prompt] = PROMPT
-    if mask_cls_sep:
-        for number, row in enumerate(rows):
-            mask[number, list(row.special)] = HIDDEN
-    return MicroBatch(ids, (real & (positions >= firsts[:, None])).astype(np.int32), mask)
-
-
-def common_shape(rows: int, tokens: int, longest: int) -> Shape:
-    """A shape with some padding, at most `longest` tokens a row, so that the shapes of many batches are alike.
-
-    oneDNN makes code for each new shape, and keeps it: with all of them a worker of a small model took twice the time
-    and half as much memory again. Padding costs in attention alone. And sums over tokens are made in vectors of at
-    most 16 floats: with whole ones and AVX-512, a text's numbers are the same bit by bit whatever else is in its batch.
-    """
-    return rows if rows <= 2 * ROW_STEP else _stepped(rows, ROW_STEP), min(longest, _stepped(tokens, TOKEN_STEP))
-
-
-def fixed_shape(rows: int, tokens: int, longest: int) -> Shape:
-    """A shape of powers of two, at most `longest` tokens a row: few shapes, where each costs a lot."""
-    return _power_of_two(rows), max(tokens, min(longest, _power_of_two(max(tokens, _FEWEST_TOKENS))))
-
-
-def _stepped(least: int, step: int) -> int:
-    return -(-least // step) * step
-
-
-def _power_of_two(least: int) -> int:
-    return 1 << (least - 1).bit_length()

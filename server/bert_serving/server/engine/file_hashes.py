@@ -1,7 +1,7 @@
-"""Hashes of files by content. A hash is kept for later starts, for that of a large model takes seconds. No TensorFlow.
+"""Hashes of files by content, cached for later starts because a large model takes seconds. No TensorFlow.
 
-Only the content decides. Inode, ctime and size guard a hash that was kept: whoever writes to a file changes its ctime,
-which nobody can set. A file that was changed just now is hashed anew the next time, for its ctime may not tell a change
+Only the content decides. Inode, ctime and size guard a cached hash: whoever writes to a file changes its ctime, which
+nobody can set. A file that was changed just now is hashed again the next time, because its ctime may not show a change
 that follows in the same tick.
 """
 
@@ -70,5 +70,5 @@ def _keep(name: str, guard: list[int], digest: str) -> None:
         partial.write_text(json.dumps(dict(list(kept.items())[-MOST_KEPT:])))
         partial.replace(folder / _FILE)
     except OSError as error:
-        log.debug("the hash of %s is not kept for later starts: %s", name, error)
+        log.debug("the hash of %s is not cached for later starts: %s", name, error)
         partial.unlink(missing_ok=True)

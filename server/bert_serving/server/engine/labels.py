@@ -1,4 +1,4 @@
-"""What a model's config says of its classifier: its labels, and what becomes of a logit. No TensorFlow."""
+"""The classifier in a model's config: its labels, and what happens to a logit. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def score_in(path: Path, values: Values, named: str | None = None) -> str:
     function = str(named).rpartition(".")[2].lower()
     if function not in ("sigmoid", "identity") or not str(named).startswith("torch.nn."):
         raise StartError(
-            f"{path}: the scores of this model go through {named}, and only torch's Sigmoid and Identity can be served"
+            f"{path}: the scores of this model go through {named}, but only torch's Sigmoid and Identity can be served"
         )
     return function
 

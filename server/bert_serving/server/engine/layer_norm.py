@@ -1,4 +1,4 @@
-"""LayerNorm as one op of oneDNN where this TensorFlow has it for the CPU, else out of small ops.
+"""LayerNorm as one op of oneDNN if this TensorFlow has it for the CPU, else made of small ops.
 
 The op is private to TensorFlow, so it is tried out when the graph is built, and used only if its numbers are right.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bert_serving.server.engine.tensors import Tensor, load_tensorflow
+from bert_serving.server.engine.tensors import Tensor, load_tensorflow, tried
 
 _logger = logging.getLogger(__name__)
 
@@ -59,11 +59,4 @@ def _works(layer_norm: LayerNorm) -> bool:
 
 
 def _run(layer_norm: LayerNorm, x: Any, scale: Any, offset: Any) -> Any:
-    tf = load_tensorflow()
-    graph = tf.Graph()
-    with graph.as_default():
-        held = tf.compat.v1.placeholder(tf.float32, [None, x.shape[1]])
-        result = layer_norm(held, scale, offset, 1e-12)
-    options = tf.compat.v1.ConfigProto(device_count={"GPU": 0}, intra_op_parallelism_threads=1)
-    with tf.compat.v1.Session(graph=graph, config=options) as session:
-        return session.run(result, {held: x})
+    return tried(lambda held: layer_norm(held, scale, offset, 1e-12), x)

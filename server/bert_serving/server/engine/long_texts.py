@@ -1,9 +1,9 @@
-"""The first tokens of a long text, by slices, so that the rest of it costs next to nothing. For BERT. No TensorFlow.
+"""The first tokens of a long text, in slices, so that the rest of it costs almost nothing. For BERT. No TensorFlow.
 
-A slice ends before a character that begins a word of its own, come what may: white space, punctuation, a Chinese
-character. What has none of these for a whole slice is read piece by piece, each normalized by itself; of a word that
-goes on, no more is carried along than tells that it is too long to be known. A special token that is written in a text
-begins and ends with punctuation; no slice ends inside one.
+A slice ends before a character that always begins a new word: white space, punctuation, a Chinese character. A slice
+without such a character is read piece by piece, each normalized by itself; of a word that continues, only so much is
+kept as shows that it is too long to be known. A special token that is written in a text begins and ends with
+punctuation; no slice ends inside one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Small files of a model's folder: opened, read as JSON, and named where they are missing or broken. No TensorFlow."""
+"""Small files of a model's folder: opened, read as JSON, and named if they are missing or broken. No TensorFlow."""
 
 from __future__ import annotations
 

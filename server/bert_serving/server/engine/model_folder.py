@@ -1,4 +1,4 @@
-"""What lies in `-model_dir`: its architecture and shape, and where its weights and its tokenizer are. No TensorFlow.
+"""The content of `-model_dir`: architecture, shape, and where weights and tokenizer are. No TensorFlow.
 
 `find_model` reads only small JSON files and the list of files; the weights are opened later, by `weights.py`.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -22,6 +23,8 @@ from bert_serving.server.engine.sentence_modules import Following, following_of,
 from bert_serving.server.errors import StartError
 
 _CONFIG = "config.json"
+_HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+"""ORGANIZATION/NAME, as the hub calls a model."""
 _SAFETENSORS = "model.safetensors"
 _SHARDS = "model.safetensors.index.json"
 
@@ -65,7 +68,7 @@ def find_model(config: ServerConfig) -> ModelFolder:
     """The model that the options point to. Raises StartError that names the file that is missing or broken."""
     top = Path(config.model_dir)
     if not top.is_dir():
-        raise StartError(f"-model_dir {top} is not a folder: give the folder of a model")
+        raise StartError(f"-model_dir {top} is not a folder: {_cure(config.model_dir)}")
     modules = listed_modules(top)
     sentence = read_sentence_config(top) if modules else SentenceConfig()
     folder = modules[0].folder if modules else top
@@ -91,6 +94,17 @@ def find_model(config: ServerConfig) -> ModelFolder:
         with opened(file) as stream:
             refuse_pointer(file, stream.read(len(POINTER)))
     return model
+
+
+def _cure(model_dir: str) -> str:
+    """What to do about a -model_dir that is not there."""
+    if not _HUB_NAME.fullmatch(model_dir) or Path(model_dir).exists():
+        return "give the folder of a model"
+    folder = model_dir.rpartition("/")[2]
+    return (
+        f"if it is a model on the Hugging Face hub, first run `hf download {model_dir} --local-dir {folder}`, then "
+        f"give -model_dir {folder}"
+    )
 
 
 # -- the weights ------------------------------------------------------------------------------------------------------
@@ -140,7 +154,7 @@ def _no_weights(source: Path, folder: Path, config: ServerConfig) -> str:
     if (folder / config.config_name).is_file():
         return f"{source / config.ckpt_name}.index is missing: the checkpoint is expected there"
     return (
-        f"{source} holds no model: expected is {config.ckpt_name}.index with {config.config_name} and vocab.txt, "
+        f"{source} contains no model; expected is {config.ckpt_name}.index with {config.config_name} and vocab.txt, "
         f"or {_CONFIG} with {_SAFETENSORS} and vocab.txt or tokenizer.json"
     )
 
@@ -153,5 +167,5 @@ def _architecture(path: Path, values: Mapping[str, Any], kind: WeightFormat) -> 
     name = "bert" if kind is WeightFormat.GOOGLE else values.get("model_type", "bert")
     if not isinstance(name, str) or name not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
-        raise StartError(f"{path}: model_type is {json.dumps(name)}, and only {known} can be served: use such a model")
+        raise StartError(f"{path}: model_type is {json.dumps(name)}, but only {known} can be served: use such a model")
     return ARCHITECTURES[name]

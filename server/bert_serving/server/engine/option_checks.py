@@ -1,14 +1,16 @@
-"""Whether the options fit the model, once its folder's suggestions are in them. No TensorFlow."""
+"""Whether the options fit the model, after its folder's suggestions were applied. No TensorFlow."""
 
 from __future__ import annotations
 
 import logging
 
-from bert_serving.server.config import PoolingStrategy, ServerConfig
-from bert_serving.server.engine.architectures.base import EncoderShape
+from bert_serving.server.config import ServerConfig
+from bert_serving.server.engine.cpu import has_products
+from bert_serving.server.engine.int8_products import NO_CPU
 from bert_serving.server.engine.model_folder import ModelFolder
-from bert_serving.server.engine.pooling import STRATEGIES, Needs, dense_after, pooled_width, pooling_names
 from bert_serving.server.errors import ConfigError
+from bert_serving.server.poolings import STRATEGIES, Needs, PoolingStrategy
+from bert_serving.server.wanted import default_view, pooled_width
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +28,13 @@ def check_options(config: ServerConfig, model: ModelFolder) -> None:
         raise ConfigError(f"-pooling_layer {deepest} is below the model's first layer, which is {-shape.layers}")
     if config.no_position_embeddings and (shape.first_position is None or shape.relative):
         raise ConfigError(
-            f"-no_position_embeddings makes no sense with {model.architecture.name}, whose attention knows positions: "
-            "leave it out"
+            f"-no_position_embeddings makes no sense with {model.architecture.name}, whose attention depends on "
+            "positions: omit it"
         )
+    if config.dtype == "int8" and not has_products("int8"):
+        raise ConfigError(NO_CPU)
     _check_strategy(config, model)
-    _check_dense(config, shape)
+    _check_dense(config)
     _check_prompt(config)
 
 
@@ -38,13 +42,13 @@ def _check_strategy(config: ServerConfig, model: ModelFolder) -> None:
     strategy, needs = config.pooling_strategy, STRATEGIES[config.pooling_strategy].needs
     if needs is Needs.POOLER and not model.shape.has_pooler:
         raise ConfigError(
-            f"-pooling_strategy {strategy.name} needs a pooler, and {model.architecture.name} has none: FIRST_TOKEN is "
-            "the nearest to it"
+            f"-pooling_strategy {strategy.name} needs a pooler, but {model.architecture.name} has none: "
+            "FIRST_TOKEN comes closest"
         )
     if needs is not Needs.HEAD:
         return
     if config.normalize:
-        raise ConfigError(f"-normalize makes no sense with {strategy.name}: leave it out")
+        raise ConfigError(f"-normalize makes no sense with {strategy.name}: omit it")
     if strategy is PoolingStrategy.CLASSIFICATION and len(model.labels) == 1 and "num_labels" not in config.given:
         raise ConfigError("-pooling_strategy CLASSIFICATION gives 1 for each text with a single label: use REGRESSION")
     if strategy is PoolingStrategy.REGRESSION and len(model.labels) > 1:
@@ -57,22 +61,23 @@ def _check_strategy(config: ServerConfig, model: ModelFolder) -> None:
 def _check_prompt(config: ServerConfig) -> None:
     names = dict(config.prompts)
     if config.prompt and config.prompt not in names:
-        known = f"only {', '.join(names)}" if names else "none at all"
-        raise ConfigError(f"-prompt {config.prompt}: the model has no such prompt, {known}")
+        known = f"it has only {', '.join(names)}" if names else "it has none at all"
+        raise ConfigError(f"-prompt {config.prompt}: the model has no such prompt; {known}")
     if config.prompt is None and (usable := [name for name, text in config.prompts if text]):
         log.warning(
-            "this model has prompts (%s), and none is put before its texts: give -prompt NAME, or -prompt '' if that "
-            "is as it should be",
+            "this model has prompts (%s), but none is used: give -prompt NAME, or -prompt '' if that is intended",
             ", ".join(usable),
         )
 
 
-def _check_dense(config: ServerConfig, shape: EncoderShape) -> None:
+def _check_dense(config: ServerConfig) -> None:
     """What comes out of pooling must be what the folder's dense layers take."""
-    width = pooled_width(config, shape)
-    if (dense := dense_after(config, shape)) and dense[0].inputs != width:
-        asked = f"-pooling_strategy {pooling_names(config)} -pooling_layer {' '.join(map(str, config.pooling_layer))}"
+    view, dense = default_view(config), config.facts.dense
+    if not dense or not view.is_pooled or view.needs is Needs.HEAD:
+        return
+    if dense[0] != (width := pooled_width(config, view)):
+        asked = f"-pooling_strategy {view.names} -pooling_layer {' '.join(map(str, config.pooling_layer))}"
         raise ConfigError(
-            f"{asked} makes vectors of {width} numbers, but the Dense of this folder takes {dense[0].inputs}: leave "
-            "these options out"
+            f"{asked} makes vectors of {width} numbers, but the Dense of this folder takes {dense[0]}: omit "
+            "these options"
         )

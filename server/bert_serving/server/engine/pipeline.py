@@ -1,4 +1,4 @@
-"""A tokenizer as one text, which travels to the workers and is a part of the model's fingerprint. No TensorFlow."""
+"""A tokenizer as one text, which is sent to the workers and is part of the model's fingerprint. No TensorFlow."""
 
 from __future__ import annotations
 

@@ -1,20 +1,22 @@
-"""From the vectors of a text's tokens to one vector: a table of strategies, with what each needs of the model.
+"""From the vectors of a text's tokens to one vector: a table of strategies, with what each needs from the model.
 
 Sizes in the comments: B rows, T tokens, H hidden, W width of all pooled layers together, L labels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
 
-from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.architectures.base import DenseShape, EncoderShape, Extent
+from bert_serving.server.engine.dense_layers import activation_of
 from bert_serving.server.engine.encoder import Encoder
-from bert_serving.server.engine.features import PADDING, PROMPT, VISIBLE
+from bert_serving.server.engine.micro_batch import PADDING, PROMPT, VISIBLE
 from bert_serving.server.engine.tensors import Tensor, load_tensorflow
 from bert_serving.server.engine.weights import Weights
+from bert_serving.server.poolings import STRATEGIES, Needs, PoolingStrategy
+from bert_serving.server.wanted import PooledView, default_view
 
 _LOWEST = -1e30  # below every vector's number: what is hidden never is the maximum
 _TINY = 1e-10  # as 1.10: no division by zero where all is hidden
@@ -31,10 +33,25 @@ class EncoderOutput:
 
     tokens: Tensor  # (B, T, W)
     top: Tensor  # (B, T, H)
-    mask: Tensor  # (B, T), see features.MicroBatch
+    mask: Tensor  # (B, T), see micro_batch.MicroBatch
     encoder: Encoder
     weights: Weights
     include_prompt: bool = True
+
+    @staticmethod
+    def of(
+        view: PooledView,
+        layers: Sequence[Tensor],
+        mask: Tensor,
+        encoder: Encoder,
+        weights: Weights,
+        include_prompt: bool,
+    ) -> EncoderOutput:
+        """For one view, of the outputs of the lowest layers, `[B, T, H]` each: those it names, in its order."""
+        depth = encoder.shape.layers
+        chosen = [layers[depth + number] for number in view.layers] if view.needs is Needs.TOKENS else layers[-1:]
+        tokens = chosen[0] if len(chosen) == 1 else load_tensorflow().concat(chosen, axis=-1)  # (B, T, H * chosen)
+        return EncoderOutput(tokens, layers[-1], mask, encoder, weights, include_prompt)
 
     @property
     def visible(self) -> Tensor:
@@ -49,22 +66,23 @@ class EncoderOutput:
         return tf.reduce_sum(tf.cast(tf.not_equal(self.mask, PADDING), tf.int32), axis=1)
 
 
-def pool(config: ServerConfig, encoded: EncoderOutput) -> Tensor:
-    """What the options ask for, float32: vectors `[B, ..]`, or `[B, T, W]` with NONE."""
+def pool(view: PooledView, encoded: EncoderOutput) -> Tensor:
+    """What a view asks for, float32: vectors `[B, ..]`, or `[B, T, W]` with NONE."""
     tf = load_tensorflow()
-    parts = [STRATEGIES[strategy].function(encoded) for strategy in config.poolings]  # (B, ..) each
+    parts = [_FUNCTIONS[strategy](encoded) for strategy in view.poolings]  # (B, ..) each
     pooled = parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)
     encoder = encoded.encoder
-    for number, dense in enumerate(dense_after(config, encoder.shape)):
+    for number, dense in enumerate(dense_after(view.poolings[0], encoder.shape)):
         x = tf.cast(_scaled(pooled) if dense.normalized else pooled, encoder.dtype)  # (B, in)
         x = tf.cast(encoder.dense(f"dense_{number}", x), tf.float32)  # (B, out)
-        pooled = encoder.activation(dense.activation)(x)
-    return _scaled(pooled) if config.normalize else pooled
+        pooled = activation_of(dense.activation)(x)
+    if view.dimensions is not None:
+        pooled = pooled[..., : view.dimensions]
+    return _scaled(pooled) if view.normalize else pooled
 
 
-def dense_after(config: ServerConfig, shape: EncoderShape) -> tuple[DenseShape, ...]:
+def dense_after(strategy: PoolingStrategy, shape: EncoderShape) -> tuple[DenseShape, ...]:
     """The dense layers that follow. They are meant for a text's vector, not for those of tokens or for labels."""
-    strategy = config.pooling_strategy
     is_vector = strategy is not PoolingStrategy.NONE and STRATEGIES[strategy].needs is not Needs.HEAD
     return shape.dense if is_vector else ()
 
@@ -72,7 +90,7 @@ def dense_after(config: ServerConfig, shape: EncoderShape) -> tuple[DenseShape, 
 def _scaled(pooled: Tensor) -> Tensor:
     """Vectors of length 1."""
     tf = load_tensorflow()
-    # no division by a root: TensorFlow makes rsqrt of that, which rounds by where in the batch a row stands
+    # no division by a root: TensorFlow makes rsqrt of that, which rounds depending on a row's place in the batch
     squared = tf.reduce_sum(tf.square(pooled), axis=-1, keepdims=True)  # (B, 1), or (B, T, 1)
     return pooled * tf.sqrt(1.0 / tf.maximum(squared, _LEAST_SQUARE))
 
@@ -142,7 +160,7 @@ def _logits(encoded: EncoderOutput) -> Tensor:
     tf = load_tensorflow()
     encoder, head = encoded.encoder, encoded.encoder.shape.head
     x = tf.cast(_mean_of_all(encoded) if head.of_mean else encoded.top[:, 0], encoder.dtype)  # (B, H)
-    x = encoder.activation(head.activation)(tf.cast(encoder.dense(head.dense, x), tf.float32))  # (B, H)
+    x = activation_of(head.activation)(tf.cast(encoder.dense(head.dense, x), tf.float32))  # (B, H)
     if head.norm:
         x = tf.cast(encoder.norm("head/norm", x), tf.float32)  # (B, H)
     kernel, bias = encoded.weights["head/kernel"], encoded.weights["head/bias"]  # (L, H), (L,)
@@ -167,72 +185,32 @@ def _regression(encoded: EncoderOutput) -> Tensor:
     return logits if encoded.encoder.shape.head.score == "identity" else load_tensorflow().sigmoid(logits)  # (B, 1)
 
 
-class Needs(Enum):
-    """What a strategy is computed from."""
-
-    TOKENS = auto()
-    """The token vectors of the pooled layers."""
-    POOLER = auto()
-    """The pooler on the last layer."""
-    HEAD = auto()
-    """A classifier's head on the last layer."""
-
-
-@dataclass(frozen=True)
-class Strategy:
-    """One row of the table.
-
-    A vector is `widths` times as wide as the pooled layers; from a head it has `labels` numbers, None for as many as
-    `-num_labels` says.
-    """
-
-    function: Callable[[EncoderOutput], Tensor]
-    needs: Needs = Needs.TOKENS
-    widths: int = 1
-    labels: int | None = None
-
-
-STRATEGIES = {
-    PoolingStrategy.NONE: Strategy(_none),
-    PoolingStrategy.REDUCE_MEAN: Strategy(_mean),
-    PoolingStrategy.REDUCE_MAX: Strategy(_max),
-    PoolingStrategy.REDUCE_MEAN_MAX: Strategy(_mean_max, widths=2),
-    PoolingStrategy.FIRST_TOKEN: Strategy(_first),
-    PoolingStrategy.LAST_TOKEN: Strategy(_last),
-    PoolingStrategy.CLS_POOLED: Strategy(_cls_pooled, Needs.POOLER),
-    PoolingStrategy.CLASSIFICATION: Strategy(_classification, Needs.HEAD),
-    PoolingStrategy.REGRESSION: Strategy(_regression, Needs.HEAD, labels=1),
-    PoolingStrategy.LOGITS: Strategy(_logits, Needs.HEAD),
-    PoolingStrategy.REDUCE_MEAN_SQRT: Strategy(_mean_sqrt),
-    PoolingStrategy.WEIGHTED_MEAN: Strategy(_weighted_mean),
+_FUNCTIONS: dict[PoolingStrategy, Callable[[EncoderOutput], Tensor]] = {
+    PoolingStrategy.NONE: _none,
+    PoolingStrategy.REDUCE_MEAN: _mean,
+    PoolingStrategy.REDUCE_MAX: _max,
+    PoolingStrategy.REDUCE_MEAN_MAX: _mean_max,
+    PoolingStrategy.FIRST_TOKEN: _first,
+    PoolingStrategy.LAST_TOKEN: _last,
+    PoolingStrategy.CLS_POOLED: _cls_pooled,
+    PoolingStrategy.CLASSIFICATION: _classification,
+    PoolingStrategy.REGRESSION: _regression,
+    PoolingStrategy.LOGITS: _logits,
+    PoolingStrategy.REDUCE_MEAN_SQRT: _mean_sqrt,
+    PoolingStrategy.WEIGHTED_MEAN: _weighted_mean,
 }
 
 
 def extent_of(config: ServerConfig, shape: EncoderShape) -> Extent:
-    """How much of the model the options need: the highest layer asked for, or all under a pooler."""
-    strategy = STRATEGIES[config.pooling_strategy]
-    if strategy.needs is Needs.TOKENS:
-        return Extent(shape.layers + 1 + max(config.pooling_layer))
-    if strategy.needs is Needs.POOLER:
-        return Extent(shape.layers, pooler=True)
-    return Extent(shape.layers, labels=strategy.labels or config.num_labels)
+    """How much of the model the options need: the highest layer asked for, or all under a pooler or a head."""
+    view = default_view(config)
+    labels = (STRATEGIES[config.pooling_strategy].labels or config.num_labels) if view.needs is Needs.HEAD else 0
+    return Extent(view.depth(shape.layers), pooler=view.needs is Needs.POOLER, labels=labels)
 
 
-def pooling_names(config: ServerConfig) -> str:
-    """What is pooled by, for people."""
-    return " and ".join(strategy.name for strategy in config.poolings)
-
-
-def pooled_width(config: ServerConfig, shape: EncoderShape) -> int:
-    """How many numbers come out of the pooling."""
-    strategy = STRATEGIES[config.pooling_strategy]
-    if strategy.needs is Needs.TOKENS:
-        widths = sum(STRATEGIES[one].widths for one in config.poolings)
-        return shape.hidden * len(config.pooling_layer) * widths
-    return extent_of(config, shape).labels or shape.hidden
-
-
-def width_of(config: ServerConfig, shape: EncoderShape) -> int:
-    """How many numbers a vector has."""
-    dense = dense_after(config, shape)
-    return dense[-1].outputs if dense else pooled_width(config, shape)
+def kept_extent(config: ServerConfig, shape: EncoderShape) -> Extent:
+    """How much of it is loaded: what the options need, and what requests may ask for besides that."""
+    needed, facts = extent_of(config, shape), config.facts
+    return Extent(
+        max(needed.layers, facts.kept_layers), needed.pooler or facts.pooler, max(needed.labels, facts.labels)
+    )

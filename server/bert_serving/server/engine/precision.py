@@ -1,4 +1,4 @@
-"""Which precision the matrix products of a model run in: what was asked for, or what `-dtype auto` finds out.
+"""The precision of a model's matrix products: the one asked for, or the one that `-dtype auto` finds.
 
 `auto` encodes built-in sentences in float32 and in each candidate, and takes the fastest whose vectors stay close.
 """
@@ -15,10 +15,12 @@ import numpy as np
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.contract import Progress, Row
 from bert_serving.server.engine.cpu import cpu_flags
-from bert_serving.server.engine.features import PADDING, FeatureMaker, MicroBatch, collate
+from bert_serving.server.engine.features import FeatureMaker
+from bert_serving.server.engine.micro_batch import PADDING, MicroBatch, collate
 from bert_serving.server.engine.model_folder import ModelFolder
 from bert_serving.server.engine.session import GraphSession
 from bert_serving.server.engine.tokenization import load_tokenizer
+from bert_serving.server.wanted import TextOptions
 
 log = logging.getLogger(__name__)
 
@@ -51,27 +53,27 @@ SENTENCES = (
 
 
 def choose_dtype(
-    config: ServerConfig, model: ModelFolder, build_graph: Callable[[str], Any], progress: Progress
+    config: ServerConfig, model: ModelFolder, open_session: Callable[[str], GraphSession], progress: Progress
 ) -> str:
-    """float32, bfloat16 or float16; `build_graph` makes the graph of one of them."""
+    """float32, bfloat16, float16 or int8; `open_session` runs a graph in one of them."""
     asked = "float16" if config.fp16 else config.dtype
     if asked != "auto":
-        if config.cpu and asked in _FAST_FLAGS and not _is_fast_here(asked):
+        if config.cpu and asked in _FAST_FLAGS and not is_fast_here(asked):
             log.warning("this CPU has no fast %s: float32 may be faster, -dtype auto finds out", asked)
         return asked
-    if not config.cpu or not _is_fast_here("bfloat16"):
+    if not config.cpu or not is_fast_here("bfloat16"):
         progress(f"-dtype auto: float32, {'this CPU has no fast bfloat16' if config.cpu else 'GPUs are not measured'}")
         return "float32"
-    return _fastest_that_is_close(config, model, build_graph, progress)
+    return _fastest_that_is_close(config, model, open_session, progress)
 
 
 def _fastest_that_is_close(
-    config: ServerConfig, model: ModelFolder, build_graph: Callable[[str], Any], progress: Progress
+    config: ServerConfig, model: ModelFolder, open_session: Callable[[str], GraphSession], progress: Progress
 ) -> str:
-    batch = collate(_rows(config, model), mask_cls_sep=config.mask_cls_sep)
+    batch = collate(sentence_rows(config, model), mask_cls_sep=config.mask_cls_sep)
     vectors, seconds = {}, {}
     for dtype in ("float32", "bfloat16"):
-        vectors[dtype], seconds[dtype] = _measure(GraphSession(build_graph(dtype), config), batch)
+        vectors[dtype], seconds[dtype] = _measure(open_session(dtype), batch)
     cosine, gain = worst_cosine(vectors["float32"], vectors["bfloat16"]), seconds["float32"] / seconds["bfloat16"]
     chosen = "bfloat16" if cosine > LEAST_COSINE and gain > 1 else "float32"
     progress(
@@ -80,9 +82,10 @@ def _fastest_that_is_close(
     return chosen
 
 
-def _rows(config: ServerConfig, model: ModelFolder) -> list[Row]:
+def sentence_rows(config: ServerConfig, model: ModelFolder) -> list[Row]:
+    """SENTENCES as rows of that model."""
     limit = config.max_seq_len or model.shape.positions
-    features = FeatureMaker(load_tokenizer(config, model), limit).rows(SENTENCES, config.prompt_text)
+    features = FeatureMaker(load_tokenizer(config, model), limit).rows(SENTENCES, TextOptions(config.prompt_text))
     return [row for row in features if isinstance(row, Row)]
 
 
@@ -106,5 +109,6 @@ def worst_cosine(left: Any, right: Any) -> float:
     return float(products.min(initial=1.0))
 
 
-def _is_fast_here(dtype: str) -> bool:
+def is_fast_here(dtype: str) -> bool:
+    """Whether this CPU multiplies such matrices faster than float32 ones."""
     return not _FAST_FLAGS[dtype].isdisjoint(cpu_flags())

@@ -1,8 +1,9 @@
 """The first tokens of a long text, from a part of it that ends with a word. No TensorFlow.
 
-For tokenizers other than BERT's. The part ends with a letter or digit before a space. Where every part of the pipeline
-is known to end a word there, whatever follows, the ids of that part are the first ones of the whole text's. A text
-without such a place, or with too few tokens before it, is read further, in steps that grow, at last as a whole.
+For tokenizers other than BERT's. The part ends with a letter or digit before a space. If every
+part of the pipeline is known to end a word there, whatever follows, the ids of that part are the first ids of the whole
+text. A text without such a place, or with too few tokens before it, is read further, in growing steps, at last as a
+whole.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 LEAST_PREFIX = 1024
-_CHARACTERS_A_TOKEN = 8
-_GROWTH = 4
+CHARACTERS_A_TOKEN = 8
+GROWTH = 4
+"""How much of a text is looked at, at first and then: most tokens have fewer characters than that."""
 
 _END = re.compile(
     r".*[0-9A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u017e\u0391-\u03a1\u03a3-\u03a9\u03b1-\u03c9\u0410-\u044f"
@@ -42,13 +44,13 @@ class Prefixes:
 
     def first_ids(self, texts: Sequence[str], number: int, least_chars: int | None = None) -> list[list[int]]:
         """The first `number` ids of each text, or all that there are. `least_chars` of each are looked at first."""
-        size = least_chars or max(LEAST_PREFIX, _CHARACTERS_A_TOKEN * number)
+        size = least_chars or max(LEAST_PREFIX, CHARACTERS_A_TOKEN * number)
         ends = [self._end(text, size) for text in texts]
         found = self._encode([text[:end] for text, end in zip(texts, ends, strict=True)])
         for place, (text, end) in enumerate(zip(texts, ends, strict=True)):
             length = size
             while end < len(text) and len(found[place]) < number:
-                length *= _GROWTH
+                length *= GROWTH
                 end = self._end(text, length)
                 (found[place],) = self._encode([text[:end]])
             del found[place][number:]
@@ -60,7 +62,7 @@ class Prefixes:
             found = _END.match(text, 0, length)
             if found and self._stays(text[found.end() - 1]):
                 return found.end()
-            length *= _GROWTH
+            length *= GROWTH
         return len(text)
 
     def _stays(self, character: str) -> bool:

@@ -1,4 +1,4 @@
-"""What `config_sentence_transformers.json` says of a folder: which kind of model, and its prompts. No TensorFlow."""
+"""Reads `config_sentence_transformers.json` of a folder: the kind of model, and its prompts. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -44,13 +44,15 @@ def read_sentence_config(top: Path) -> SentenceConfig:
     check_names(path, values, (*_HARMLESS, "model_type", "prompts", "default_prompt_name", "activation_fn"))
     kind = values.get("model_type") or _KINDS[0]
     if kind not in _KINDS:
-        raise StartError(f"{path}: model_type is {json.dumps(kind)}, and only {' and '.join(_KINDS)} can be served")
+        raise StartError(f"{path}: model_type is {json.dumps(kind)}, but only {' and '.join(_KINDS)} can be served")
     prompts = _prompts(path, values.get("prompts") or {})
     default = values.get("default_prompt_name")
     if default in _ALWAYS_THERE and default not in prompts:
         default = ""
     elif default is not None and default not in prompts:
-        raise StartError(f"{path}: default_prompt_name {json.dumps(default)} is none of the prompts: {_names(prompts)}")
+        raise StartError(
+            f"{path}: default_prompt_name {json.dumps(default)} is not one of the prompts: {_names(prompts)}"
+        )
     function = values.get("activation_fn")
     return SentenceConfig(kind == "CrossEncoder", tuple(prompts.items()), default, function and str(function))
 

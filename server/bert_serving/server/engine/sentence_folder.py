@@ -1,4 +1,4 @@
-"""What a sentence-transformers folder says of itself becomes the defaults of the options. No TensorFlow.
+"""Turns the settings of a sentence-transformers folder into defaults of the options. No TensorFlow.
 
 Its modules are read by `sentence_modules.py`, its prompts by `sentence_config.py`, its encoder's settings here.
 """
@@ -12,14 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.architectures.base import DenseShape
 from bert_serving.server.engine.model_files import read_json
 from bert_serving.server.engine.model_folder import ModelFolder
-from bert_serving.server.engine.pooling import STRATEGIES, Needs, dense_after
+from bert_serving.server.engine.pooling import dense_after
 from bert_serving.server.engine.sentence_config import encoder_settings
 from bert_serving.server.engine.sentence_modules import check_names
 from bert_serving.server.errors import StartError
+from bert_serving.server.poolings import STRATEGIES, Needs, PoolingStrategy
 
 _logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def with_folder_defaults(config: ServerConfig, model: ModelFolder) -> ServerConf
     if config.no_normalize or strategy is PoolingStrategy.NONE or STRATEGIES[strategy].needs is Needs.HEAD:
         used.pop("normalize", None)  # its Normalize is meant for sentence vectors
     config = config.with_model_defaults(**used)
-    dense = dense_after(config, model.shape)
+    dense = dense_after(config.pooling_strategy, model.shape)
     parts = [*map(_shown, used, used.values()), *([f"and {' and '.join(map(_dense_shown, dense))}"] if dense else [])]
     if parts:
         _logger.info("the sentence-transformers folder sets %s", " ".join(parts))
@@ -132,7 +133,7 @@ def _settings(model: ModelFolder) -> tuple[Path, Mapping[str, Any]]:
     for name, served in (_CROSS_ENCODER if model.sentence.is_cross_encoder else _ENCODER).items():
         if values.get(name) not in (None, served):
             raise StartError(
-                f"{path}: {name} is {json.dumps(values[name])}, and only {json.dumps(served)} can be served"
+                f"{path}: {name} is {json.dumps(values[name])}, but only {json.dumps(served)} can be served"
             )
     for name in _ARGUMENTS:
         arguments = values.get(name) or {}

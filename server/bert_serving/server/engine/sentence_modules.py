@@ -1,7 +1,7 @@
-"""What `modules.json` of a sentence-transformers folder lists: encoder, pooling, and what follows. No TensorFlow.
+"""Reads `modules.json` of a sentence-transformers folder: encoder, pooling, and what follows. No TensorFlow.
 
-Names, formulas and defaults are those of the library (6.2, and older ones whose folders it still loads). Whatever it
-heeds and we cannot is refused by name.
+Names, formulas and defaults are those of the library (6.2, and older ones whose folders it still loads). A setting
+that it follows and we cannot is refused by name.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bert_serving.server.config import PoolingStrategy
 from bert_serving.server.engine.architectures.base import DenseShape, size_in
 from bert_serving.server.engine.model_files import read_json
 from bert_serving.server.errors import StartError
+from bert_serving.server.poolings import PoolingStrategy
 
 _PACKAGE = "sentence_transformers."
 _VECTOR = "sentence_embedding"
@@ -77,7 +77,7 @@ def listed_modules(top: Path) -> list[Module]:
     if not modules:
         raise StartError(f"{path} lists no module: copy the model folder again")
     if modules[0].kind != "Transformer":
-        raise StartError(f"{path}: module 0 is {modules[0].kind}, and only a Transformer can be served there")
+        raise StartError(f"{path}: module 0 is {modules[0].kind}, but only a Transformer can be served there")
     return modules
 
 
@@ -92,8 +92,7 @@ def _module(path: Path, number: int, entry: Any) -> Module:
     name = entry["type"]
     if not name.startswith(_PACKAGE):
         raise StartError(
-            f"{path}: module {number} is {name}, code that is no part of the library sentence-transformers, and such "
-            "code is never run"
+            f"{path}: module {number} is {name}, which is not part of sentence-transformers, and such code is never run"
         )
     return Module(name.rpartition(".")[2], path.parent / path_in)
 
@@ -131,8 +130,8 @@ def _pooling(path: Path, hidden: int) -> tuple[tuple[PoolingStrategy, ...], bool
     for name in _WIDTHS:
         if values.get(name) not in (None, hidden):
             raise StartError(
-                f"{path}: {name} is {json.dumps(values[name])}, but the encoder's vectors have {hidden} numbers: the "
-                "files are of different models"
+                f"{path}: {name} is {json.dumps(values[name])}, but the encoder's vectors have {hidden} "
+                "numbers: the files belong to different models"
             )
     modes = _modes(path, values)
     for mode in modes:
@@ -163,7 +162,7 @@ def _check_normalize(path: Path) -> None:
 def _check_vector(path: Path, values: Mapping[str, Any]) -> None:
     for name in ("module_input_name", "module_output_name"):
         if values.get(name) not in (None, _VECTOR):
-            raise StartError(f"{path}: {name} is {json.dumps(values[name])}, and only {_VECTOR} can be served")
+            raise StartError(f"{path}: {name} is {json.dumps(values[name])}, but only {_VECTOR} can be served")
 
 
 def _dense(path: Path, width: int, *, normalized: bool) -> DenseShape:
@@ -176,8 +175,7 @@ def _dense(path: Path, width: int, *, normalized: bool) -> DenseShape:
     inputs, outputs = (size_in(path, values, name) for name in sizes)
     if inputs != width:
         raise StartError(
-            f"{path}: in_features is {inputs}, but what comes there has {width} numbers: the files are of different "
-            "models"
+            f"{path}: in_features is {inputs}, but its input has {width} numbers: the files belong to different models"
         )
     bias = flag_in(path, values, "bias", default=True)
     return DenseShape(inputs, outputs, _activation(path, values), bias=bias, normalized=normalized)
@@ -188,7 +186,7 @@ def _activation(path: Path, values: Mapping[str, Any]) -> str:
     kind = str(name).rpartition(".")[2]
     if not str(name).startswith("torch.nn.") or kind not in _ACTIVATIONS:
         raise StartError(
-            f"{path}: activation_function is {json.dumps(name)}, and only PyTorch's {', '.join(_ACTIVATIONS)} can be "
+            f"{path}: activation_function is {json.dumps(name)}, but only PyTorch's {', '.join(_ACTIVATIONS)} can be "
             "served"
         )
     return _ACTIVATIONS[kind]
@@ -213,7 +211,7 @@ def check_names(path: Path, values: Mapping[str, Any], known: Collection[str]) -
     """Raises StartError for a value under a name that is not known: it might change vectors."""
     for name, value in values.items():
         if name not in known and value is not None:
-            raise StartError(f"{path}: {name} is {json.dumps(value)[:100]}, and what that asks for cannot be served")
+            raise StartError(f"{path}: {name} is {json.dumps(value)[:100]}, which is not supported")
 
 
 def flag_in(path: Path, values: Mapping[str, Any], name: str, *, default: bool) -> bool:

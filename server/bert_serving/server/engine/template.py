@@ -60,7 +60,7 @@ def _template(encoding: Any, lengths: list[int]) -> Template:
     """By the encoding of texts of so many tokens."""
     ids, types, sides = encoding.ids, encoding.type_ids, encoding.sequence_ids
     if sorted(types) != types or not set(types) <= {0, 1}:
-        raise ValueError(f"gives the type ids {types}, and only 0 and then 1 can be served")
+        raise ValueError(f"gives the type ids {types}, but only 0 and then 1 can be served")
     gaps: list[list[int]] = [[]]
     zeros, typed = [0], []
     expected = iter(range(len(lengths)))
@@ -80,5 +80,5 @@ def _template(encoding: Any, lengths: list[int]) -> Template:
         raise ValueError("puts a text into its template twice, or not at all")
     template = Template(tuple(map(tuple, gaps)), tuple(zeros), tuple(typed))
     if template.size > MOST_SPECIAL:
-        raise ValueError(f"adds {template.size} special tokens, and at most {MOST_SPECIAL} can be served")
+        raise ValueError(f"adds {template.size} special tokens, but at most {MOST_SPECIAL} can be served")
     return template

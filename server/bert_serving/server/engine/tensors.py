@@ -1,6 +1,6 @@
-"""The one door to TensorFlow: importing it takes seconds, so every module here asks for it when it needs it.
+"""The only place that imports TensorFlow: that takes seconds, so every module here asks for it when it needs it.
 
-Tensors are `Any` to the type checker, for TensorFlow ships no types; comments at the end of lines give their shapes.
+Tensors are `Any` to the type checker, because TensorFlow has no types; comments at the end of lines give their shapes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import importlib.util
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -23,7 +23,7 @@ _GREETINGS = (
     b"WARNING: All log messages before absl::InitializeLog()",
     b"To enable the following instructions",
 )
-_MISSING = "TensorFlow is not installed: install './server[cpu]' or './server[gpu]'"
+_MISSING = "TensorFlow is not installed: install 'bert-serving-server[cpu]' or 'bert-serving-server[gpu]'"
 
 
 def require_tensorflow() -> None:
@@ -43,10 +43,22 @@ def load_tensorflow() -> Any:
         if error.name == "tensorflow":
             raise StartError(_MISSING) from None
         raise StartError(
-            f"TensorFlow does not load, for it misses the module {error.name!r}: install it again"
+            f"TensorFlow cannot be loaded because the module {error.name!r} is missing: reinstall it"
         ) from error
     except ImportError as error:
-        raise StartError(f"TensorFlow does not load: {first_line(error)}") from error
+        raise StartError(f"TensorFlow cannot be loaded: {first_line(error)}") from error
+
+
+def tried(build: Callable[[Tensor], Any], x: Any) -> Any:
+    """What `build` makes of a placeholder, with the array `x` in it: in a graph of its own, by one thread of a CPU."""
+    tf = load_tensorflow()
+    graph = tf.Graph()
+    with graph.as_default():
+        held = tf.compat.v1.placeholder(tf.as_dtype(x.dtype), [None, *x.shape[1:]])
+        results = build(held)
+    options = tf.compat.v1.ConfigProto(device_count={"GPU": 0}, intra_op_parallelism_threads=1)
+    with tf.compat.v1.Session(graph=graph, config=options) as session:
+        return session.run(results, {held: x})
 
 
 @contextmanager

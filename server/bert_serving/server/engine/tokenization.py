@@ -1,4 +1,4 @@
-"""Text to token ids, by the package `tokenizers`, which releases the interpreter lock. No TensorFlow."""
+"""Texts to token ids, with the package `tokenizers`, which releases the interpreter lock. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FirstIds = Callable[[Sequence[str], int], list[list[int]]]
 
 
 class UnknownToken(ValueError):
-    """A token that is not in the vocabulary, and no unknown token to put in its place."""
+    """A token that is not in the vocabulary, and no unknown token to replace it."""
 
 
 class TextTokenizer:
@@ -82,6 +82,10 @@ class TextTokenizer:
         if not texts:
             return []
         return [encoding.ids for encoding in self._encode(list(texts), add_special_tokens=False)]
+
+    def encoding(self, text: str) -> Any:
+        """A `tokenizers.Encoding` of a text without special tokens: ids, offsets and words. In twice the time."""
+        return self._tokenizer.encode_batch([text], add_special_tokens=False)[0]
 
     def first_ids(self, texts: Sequence[str], number: int) -> list[list[int]]:
         """The first `number` ids of each text, as `encode` gives them; of a long one no more is read than that needs.

@@ -1,6 +1,6 @@
 """The tokenizer of a model folder: from its files to the text of a `Pipeline`. No TensorFlow.
 
-That text is all that `tokenization.py` needs: it travels to the workers, and is a part of the model's fingerprint.
+That text is all that `tokenization.py` needs: it is sent to the workers, and is part of the model's fingerprint.
 
 Google's folders have vocab.txt. In Hugging Face's, tokenizer.json wins, then vocab.txt, then vocab.json and merges.txt.
 """
@@ -59,7 +59,7 @@ def find_pipeline(config: ServerConfig, model: ModelFolder) -> str:
         heed_class(parts, settings)
         _heed(config, model, settings, path, parts)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise StartError(f"{path} is no tokenizer ({type(error).__name__}: {error}): copy the file again") from error
+        raise StartError(f"{path} is not a tokenizer ({type(error).__name__}: {error}): copy the file again") from error
     as_text = config.special_tokens == "text"
     if as_text:
         hide_special_tokens(parts)
@@ -90,7 +90,7 @@ def _hugging_face(model: ModelFolder, settings: TokenizerSettings) -> tuple[Path
     if not any(one.is_file() for one in (plain, merges, *(folder / name for name in _SENTENCE_PIECE))):
         raise StartError(f"{fast} is missing, and so is {plain.name}: the tokenizer is expected in one of them")
     found = next(one.name for one in (*(folder / name for name in _SENTENCE_PIECE), plain, merges) if one.is_file())
-    raise StartError(f"{fast} is missing, and {found} of a {settings.kind} alone cannot be served: {_SAVE}")
+    raise StartError(f"{fast} is missing, and {found} of a {settings.kind} alone is not enough: {_SAVE}")
 
 
 def _normalization(settings: TokenizerSettings) -> Normalization:
@@ -113,7 +113,7 @@ def _byte_level(path: Path, merges: Path, settings: TokenizerSettings) -> tuple[
     pairs = [line.split() for line in lines if line.strip() and not line.startswith("#version")]
     wrong = next((pair for pair in pairs if len(pair) != 2), None)
     if wrong:
-        raise StartError(f"{merges} has a line {' '.join(wrong)!r} that is no pair: copy the file again")
+        raise StartError(f"{merges} has a line {' '.join(wrong)!r} that is not a pair: copy the file again")
     space = bool(settings.flag("add_prefix_space", False))
     return path, {
         "version": "1.0",
@@ -165,7 +165,7 @@ def _check_size(model: ModelFolder, path: Path, parts: Parts) -> None:
     elif ids[last] >= model.shape.vocab or min(ids.values()) < 0:
         raise StartError(
             f"{path} has the token {json.dumps(last)} with the id {ids[last]}, but vocab_size is {model.shape.vocab}: "
-            "it is another model's tokenizer, or tokens were added to it alone"
+            "it is another model's tokenizer, or tokens were added only to it"
         )
 
 
@@ -174,7 +174,7 @@ def _check_count(model: ModelFolder, path: Path, tokens: list[str], count: int) 
         cure = "it is another model's vocabulary"
         blank = [number for number, token in enumerate(tokens, 1) if not token]
         if blank and _fits(count - len(blank), model):
-            cure = f"it has {len(blank)} blank lines more, the first is line {blank[0]}; take them out"
+            cure = f"it has {len(blank)} extra blank lines, the first is line {blank[0]}; remove them"
         raise StartError(f"{path} has {count} tokens, but vocab_size is {model.shape.vocab}: {cure}")
 
 

@@ -1,7 +1,7 @@
-"""The parts of a tokenizer.json, and what a folder's other files and the options make of them. No TensorFlow.
+"""The parts of a tokenizer.json, and how a folder's other files and the options change them. No TensorFlow.
 
 `Parts` is the content of the file as JSON: `normalizer`, `pre_tokenizer`, `model`, `post_processor`, `added_tokens`.
-Nothing in it is changed but by a function here.
+Only functions here change it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def read_tokenizer_json(path: Path) -> Parts:
         raise StartError(f"{path} has no model with a vocabulary: copy the file again")
     kind = model.setdefault("type", "WordPiece" if "continuing_subword_prefix" in model else None)
     if kind not in _KINDS:
-        raise StartError(f"{path}: the model is {json.dumps(kind)}, and only {', '.join(_KINDS)} can be served")
+        raise StartError(f"{path}: the model is {json.dumps(kind)}, but only {', '.join(_KINDS)} can be served")
     if kind == "BPE" and model.get("dropout"):
         raise StartError(f"{path}: the model has dropout {model['dropout']}, which cuts at random: set it to null")
     if kind == "WordPiece":
@@ -135,8 +135,8 @@ def keep_case(parts: Parts, path: Path) -> None:
             part["lowercase"], part["strip_accents"] = False, False
         elif part["type"] in ("Lowercase", "StripAccents"):
             raise StartError(
-                f"-cased_tokenization cannot be had with {path}, whose normalizer has {part['type']} among others: "
-                "leave the option out"
+                f"-cased_tokenization is not possible with {path}, whose normalizer includes {part['type']}: "
+                "omit the option"
             )
 
 

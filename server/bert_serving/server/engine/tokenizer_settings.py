@@ -1,6 +1,6 @@
-"""What a Hugging Face folder says of its tokenizer beside the vocabulary: its class, options, special tokens.
+"""Settings of the tokenizer in a Hugging Face folder, besides the vocabulary: class, options, special tokens.
 
-No TensorFlow. What wins is as in Hugging Face's `transformers` 5: a class of BERT's kind takes case and accents from
+No TensorFlow. Precedence is that of Hugging Face's `transformers` 5: a class of BERT's kind takes case and accents from
 tokenizer_config.json (or its own defaults) and not from tokenizer.json; all others take tokenizer.json as it is.
 """
 
@@ -126,12 +126,13 @@ def settings_of(model: ModelFolder) -> TokenizerSettings:
         words = values.get("word_tokenizer_type")
         by = f" (word_tokenizer_type {json.dumps(words)})" if words else ""
         raise StartError(
-            f"{path}: tokenizer_class {kind}{by} finds words by code of its own, which cannot be served: use a model "
+            f"{path}: tokenizer_class {kind}{by} splits words with code of its own, which is not supported: use "
+            "a model "
             "whose tokenizer can be saved as tokenizer.json"
         )
     side = values.get("truncation_side", "right")
     if side != "right":
-        raise StartError(f'{path}: truncation_side is {json.dumps(side)}, and only "right" can be served: change it')
+        raise StartError(f'{path}: truncation_side is {json.dumps(side)}, but only "right" can be served: change it')
     names, added = _special_tokens(folder, path, kind, values)
     return TokenizerSettings(kind, values, path, names, added, _is_typed(path, kind, values))
 
@@ -184,7 +185,7 @@ def _old_map(path: Path, more: Any) -> tuple[dict[str, Any], Any]:
 
 
 def _old_list(path: Path, special: set[str]) -> dict[str, Token]:
-    """The tokens of added_tokens.json, which old folders have beside the vocabulary, by their ids."""
+    """The tokens of added_tokens.json, which old folders have besides the vocabulary, by their ids."""
     if not path.is_file():
         return {}
     ids = read_json(path)
@@ -213,7 +214,7 @@ def _token(path: Path, value: Any) -> Token:
     if isinstance(value, str):
         return _plain(value)
     if not isinstance(value, dict) or not isinstance(value.get("content"), str):
-        raise StartError(f"{path}: {json.dumps(value)} is no token: copy the file again")
+        raise StartError(f"{path}: {json.dumps(value)} is not a token: copy the file again")
     marks = {name: bool(value.get(name, False)) for name in _MARKS}
     marks["normalized"] = bool(value.get("normalized", not marks["special"]))
     return {"content": value["content"], **marks}

@@ -1,6 +1,6 @@
-"""Weights of a checkpoint or of safetensors files, under this project's own names, checked to the last variable.
+"""Weights of a checkpoint or of safetensors files, under this project's own names, with every variable checked.
 
-The architecture has the name table. Whatever is missing, has another shape or lies in the encoder without being known
+The architecture has the name table. A variable that is missing, has another shape or is unknown in the encoder
 is an error that names it.
 """
 
@@ -66,7 +66,9 @@ def load_dense(model: ModelFolder) -> Weights:
         for variable in wanted:
             _check(variable, variable.hugging_face, source, "Dense")
         if left := sorted(source.shapes.keys() - {variable.hugging_face for variable in wanted}):
-            raise StartError(f"{file}: variable {left[0]} has no place in a Dense of that config: save the model again")
+            raise StartError(
+                f"{file}: variable {left[0]} does not belong to a Dense of this config: save the model again"
+            )
         for variable in wanted:
             weights[variable.name] = _read(variable, variable.hugging_face, source, google=False)
     return weights
@@ -87,7 +89,7 @@ def _check(variable: Variable, stored: str, source: Source, architecture: str) -
             raise StartError(f"{missing}, but {other}: save the model without the {prefix!r} that its names begin with")
         raise StartError(f"{missing}{_advice(variable, architecture)}")
     if found != expected:
-        shapes = f"has shape {_sizes(found)}, but expected is {_sizes(expected)}"
+        shapes = f"has shape {_sizes(found)}, but {_sizes(expected)} is expected"
         raise StartError(f"{source.where}: {stored} {shapes}{_advice(variable, architecture, found)}")
 
 
@@ -102,8 +104,8 @@ def _sizes(shape: Iterable[int]) -> str:
 def _advice(variable: Variable, architecture: str, found: tuple[int, ...] | None = None) -> str:
     if not variable.name.startswith("head/"):
         if found:
-            return ": config and weights are of different models"
-        return f": it is not a whole {architecture} of that config"
+            return ": config and weights belong to different models"
+        return f": it is not a complete {architecture} of this config"
     if found:
         return f": give -num_labels {found[0]}, or with REGRESSION use a checkpoint with one output"
     return ": CLASSIFICATION, REGRESSION and LOGITS need a fine-tuned model with a classifier, see -tuned_model_dir"
@@ -116,19 +118,19 @@ def _check_leftovers(source: Source, known: set[str], used: set[str], architectu
     for name in left:
         if encoder is not None and encoder.search(name):
             raise StartError(
-                f"{source.where}: variable {name} has no place in a {architecture.name} of that config: use the "
+                f"{source.where}: variable {name} does not belong to a {architecture.name} of this config: use the "
                 "model's own config"
             )
     unused = len(source.shapes) - len(used)
     if unused:
-        _logger.debug("%s: %d variables are not needed, heads among them: %s", source.where, unused, ", ".join(left))
+        _logger.debug("%s: %d variables are not used, including heads: %s", source.where, unused, ", ".join(left))
 
 
 def _read(variable: Variable, stored: str, source: Source, google: bool) -> Array:
     array = source.read(stored)
     if variable.transposed and not google:
         array = array.T
-    return np.ascontiguousarray(array, np.float32)
+    return np.asarray(array, np.float32)  # as it is in the file: what is only mapped takes no memory yet
 
 
 # -- Google -----------------------------------------------------------------------------------------------------------
@@ -159,7 +161,7 @@ _OLD_NAMES = (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "Layer
 
 @dataclass(frozen=True)
 class _Stored:
-    """Where a tensor lies in a safetensors file."""
+    """Where a tensor is in a safetensors file."""
 
     file: Path
     dtype: str
@@ -212,7 +214,7 @@ def _stored_in(file: Path) -> Iterator[tuple[str, _Stored]]:
 
     try:
         with safe_open(file, framework="numpy"):
-            pass  # checks the header and that every tensor lies within the file
+            pass  # checks the header and that every tensor is within the file
     except (SafetensorError, OSError) as error:
         raise StartError(f"{file} is a broken safetensors file ({first_line(error)}): copy it again") from error
     with file.open("rb") as stream:

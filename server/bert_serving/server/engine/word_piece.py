@@ -1,4 +1,4 @@
-"""A pipeline that cuts as Google's BERT does, from a vocabulary with one token a line. No TensorFlow."""
+"""A pipeline that tokenizes as Google's BERT does, from a vocabulary with one token per line. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def word_piece_parts(
     ids = _unique(tokens)
     for token in (cls, sep, unk):
         if token not in ids:
-            raise StartError(f"the vocabulary has no {token}: it is not that of a BERT model")
+            raise StartError(f"the vocabulary has no {token}: it does not belong to a BERT model")
     # written here and not by the library, whose versions might write the same pipeline in other words
     return {
         "version": "1.0",

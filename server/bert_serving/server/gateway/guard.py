@@ -16,16 +16,22 @@ from contextlib import suppress
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bert_serving.client.errors import quoted
+from bert_serving.server.gateway.error_shapes import shape_of
 from bert_serving.server.gateway.held import Bodies, Body
 from bert_serving.server.gateway.problems import Problem
+from bert_serving.server.gateway.usage import Accounts
 
 OPEN_PATHS = ("/health", "/health/live", "/health/ready", "/metrics")
 """Those that need no key: probes and scrapers have none."""
+ACCOUNT = "bert_serving.account"
+"""In the scope of a request: the `Account` of who asks; None where nobody's usage is counted."""
 AT_END = "bert_serving.at_end"
 """In the scope of a request: what is called when its answer is out, or given up."""
 BODY_TIMEOUT_S = 30.0
+UNAUTHORIZED = 401
 ROOM_RETRY_S = 2
-_CHALLENGE = {"WWW-Authenticate": 'Basic realm="bert-serving", Bearer'}
+_CHALLENGES = (b'Basic realm="bert-serving", charset="UTF-8"', b"Bearer")
+"""A header each: Chromium asks nobody for a key where one header has both."""
 Count = Callable[[str, int, float], None]
 """Takes the route, the status and the seconds of each request that was answered."""
 
@@ -33,9 +39,19 @@ Count = Callable[[str, int, float], None]
 class Guard:
     """ASGI middleware."""
 
-    def __init__(self, app: ASGIApp, *, api_key: str | None, max_body: int, bodies: Bodies, count: Count) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        api_key: str | None,
+        accounts: Accounts | None = None,
+        max_body: int,
+        bodies: Bodies,
+        count: Count,
+    ) -> None:
         self._app = app
         self._keys = [] if api_key is None else [api_key.encode(letters) for letters in ("utf-8", "latin-1")]
+        self._accounts = accounts
         self._max_body = max_body
         self._bodies = bodies
         self._count = count
@@ -51,10 +67,12 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if status == UNAUTHORIZED:
+                    message["headers"] += [(b"www-authenticate", challenge) for challenge in _CHALLENGES]
             await send(message)
 
         problem = self._problem(scope)
-        app = self._app if problem is None else problem.as_response()
+        app = self._app if problem is None else problem.as_response(shape_of(scope))
         bounded = Bounded(receive, self._max_body, self._bodies, promised=_length(scope))
         scope[AT_END] = [bounded.release]
         try:
@@ -67,15 +85,22 @@ class Guard:
 
     def _problem(self, scope: Scope) -> Problem | None:
         headers = dict(scope["headers"])
-        is_open = not self._keys or scope["path"] in OPEN_PATHS
-        given = _key(headers.get(b"authorization", b""))
-        if not is_open and not any(hmac.compare_digest(given, key) for key in self._keys):
+        scope[ACCOUNT] = None
+        if scope["path"] not in OPEN_PATHS and not self._lets_in(scope, _key(headers.get(b"authorization", b""))):
             text = "this server wants a key: send the header Authorization: Bearer KEY"
-            return Problem(401, text, headers=_CHALLENGE)
+            return Problem(UNAUTHORIZED, text)
         if _length(scope) > self._max_body:
             return _too_large(self._max_body)
         encoding = headers.get(b"content-encoding", b"").strip().lower()
         return None if encoding in (b"", b"identity") else _compressed(encoding)
+
+    def _lets_in(self, scope: Scope, given: bytes) -> bool:
+        """Whether this key is one of those that may ask; whose it is stands in the scope then."""
+        if not self._keys and self._accounts is None:
+            return True
+        if self._accounts is not None:
+            scope[ACCOUNT] = self._accounts.of(given, time.monotonic())
+        return any(hmac.compare_digest(given, key) for key in self._keys) or scope[ACCOUNT] is not None
 
 
 class Bounded:

@@ -1,97 +1,150 @@
-"""What Prometheus scrapes: the gateway's own counts, and the service's as its last status gives them."""
+"""What Prometheus scrapes: the gateway's own counts, and the service's as its last status gives them.
+
+Names, labels and help texts stand in `metric_table.py`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+from typing import Any, cast
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
+from bert_serving.server.gateway.backend import Backend
+from bert_serving.server.gateway.metric_table import METRICS, PREFIX, family
+from bert_serving.server.gateway.services import Services
+from bert_serving.server.gateway.uptime import uptime_s
+
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-_PREFIX = "bert_serving"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a gauge for each counter, which says when it began: nobody asks for it
 
 
 class Metrics:
-    """`service` gives the last status, `is_ready` whether all is well."""
+    """Of all services. A server's own gateway has one, and gives its metrics as they are; where services stand by name,
+    each metric has two labels more, `model` and `endpoint`, the number of the service among those of that name."""
 
-    def __init__(self, service: Callable[[], dict[str, Any]], is_ready: Callable[[], bool]) -> None:
+    def __init__(self, services: Services) -> None:
         self._registry = CollectorRegistry()
-        self._requests = Counter(
-            f"{_PREFIX}_http_requests",
-            "HTTP requests by route and status.",
-            ["route", "status"],
-            registry=self._registry,
-        )
+        requests, durations = METRICS["http_requests"], METRICS["http_request_duration_seconds"]
+        self._requests = Counter(f"{PREFIX}_{requests.name}", requests.text, requests.labels, registry=self._registry)
         self._durations = Histogram(
-            f"{_PREFIX}_http_request_duration_seconds", "From the head of a request to the end of its answer.",
-            ["route"], buckets=_SECONDS, registry=self._registry,
-        )  # fmt: skip
-        self._registry.register(_Service(service, is_ready))
+            f"{PREFIX}_{durations.name}", durations.text, durations.labels, buckets=_SECONDS, registry=self._registry
+        )
+        self._registry.register(_OfServices(services))
 
     def count(self, route: str, status: int, took_s: float) -> None:
         """A request was answered."""
         self._requests.labels(route, str(status)).inc()
         self._durations.labels(route).observe(took_s)
 
+    def add(self, collector: Collector) -> None:
+        """Of another part of the gateway."""
+        self._registry.register(collector)
+
     def as_text(self) -> bytes:
         """In the text format that Prometheus reads."""
         return generate_latest(self._registry)
 
 
-class _Service(Collector):
-    def __init__(self, service: Callable[[], dict[str, Any]], is_ready: Callable[[], bool]) -> None:
-        self._service = service
-        self._is_ready = is_ready
+class _OfServices(Collector):
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     def collect(self) -> Iterator[Metric]:
-        yield _gauge("ready", "1 while every process is well and every worker encodes.", float(self._is_ready()))
-        status = self._service()
-        if "queue" not in status:
-            return
-        yield from _of_requests(status)
-        yield from _of_workers(status["workers"])
-        yield from _of_processes(status["processes"])
+        members = list(self._services.members)
+        if len(members) == 1 and members[0][1].place is None:
+            return _of_service(members[0][1].backend)
+        return merged(
+            ({"model": name, "endpoint": str(member.number)}, [*_of_service(member.backend), _asked(member.backend)])
+            for name, member in members
+        )
+
+
+def merged(labelled: Iterable[tuple[dict[str, str], Iterable[Metric]]]) -> Iterator[Metric]:
+    """Metrics of several services as one of each name, whose samples have these labels before their own."""
+    families: dict[str, Metric] = {}
+    for labels, metrics in labelled:
+        for metric in metrics:
+            family = families.setdefault(metric.name, Metric(metric.name, metric.documentation, metric.type))
+            family.samples += [one._replace(labels={**labels, **one.labels}) for one in metric.samples]
+    yield from families.values()
+
+
+def _of_service(backend: Backend) -> Iterator[Metric]:
+    yield _one("ready", float(backend.trouble is None))
+    yield _one("http_requests_running", backend.slots.at_work)
+    yield _one("http_requests_waiting", backend.slots.waiting)
+    status = backend.status
+    if "queue" not in status:
+        return
+    yield _build_info(status)
+    if (up_s := uptime_s(status)) is not None:
+        yield _one("uptime_seconds", up_s)
+    yield from _of_requests(status)
+    yield from _of_durations(status)
+    yield from _of_workers(status["workers"])
+    yield from _of_processes(status["processes"])
+
+
+def _asked(backend: Backend) -> Metric:
+    return _one("http_service_requests", backend.requests)
+
+
+def _build_info(status: dict[str, Any]) -> Metric:
+    info = family("build_info")
+    version, name = str(status.get("version", "")), str(status.get("model_name", ""))
+    fingerprint = str((status.get("model") or {}).get("fingerprint", ""))
+    tensorflow = ".".join(status.get("tensorflow_version") or ())
+    info.add_metric([version, name, fingerprint, tensorflow, str(status.get("python_version", ""))], 1.0)
+    return cast(Metric, info)
 
 
 def _of_requests(status: dict[str, Any]) -> Iterator[Metric]:
-    latency, queue, statistic = status["latency"], status["queue"], status["statistic"]
-    yield SummaryMetricFamily(
-        f"{_PREFIX}_request_seconds", "Accepted requests, from the door to the answer, by ZeroMQ and HTTP.",
-        latency["answered"], latency["answered_s"],
-    )  # fmt: skip
-    yield _counter("requests_refused", "Requests answered with an error or turned away.", latency["refused"])
-    yield _counter("sentences_received", "Texts in accepted requests.", statistic["num_total_seq"])
-    yield _gauge("open_requests", "Requests that are not answered yet.", queue["open_requests"])
-    waiting = GaugeMetricFamily(f"{_PREFIX}_queue_rows", "Texts that no worker has yet, by class.", labels=["class"])
+    queue, statistic = status["queue"], status["statistic"]
+    yield _one("requests_refused", status["latency"]["refused"])
+    yield _one("sentences_received", statistic["num_total_seq"])
+    yield _one("open_requests", queue["open_requests"])
+    waiting = family("queue_rows")
     for kind in ("urgent", "bulk"):
         waiting.add_metric([kind], queue[f"waiting_{kind}_rows"])
     yield waiting
-    yield _gauge("wait_seconds", "How long a request that comes now would wait, about.", queue["wait_s"])
-    yield _gauge("active_clients", "Clients that have asked in the last three minutes.", statistic["num_active_client"])
+    yield _one("wait_seconds", queue["wait_s"])
+    yield _one("active_clients", statistic["num_active_client"])
+
+
+def _of_durations(status: dict[str, Any]) -> Iterator[Metric]:
+    latency, durations = status["latency"], status.get("durations")
+    whole = family("request_seconds")
+    if durations is None:  # a service of before there were any
+        whole.add_metric([], [("+Inf", latency["answered"])], latency["answered_s"])
+        yield whole
+        return
+    bounds = [*map(str, durations["bounds_s"]), "+Inf"]
+
+    def buckets(stage: str) -> list[tuple[str, float]]:
+        return list(zip(bounds, accumulate(durations[stage]["counts"]), strict=True))
+
+    whole.add_metric([], buckets("whole"), latency["answered_s"])
+    yield whole
+    stages = family("request_stage_seconds")
+    for stage in (one for one in durations if one not in ("bounds_s", "whole")):
+        stages.add_metric([stage], buckets(stage), durations[stage]["sum_s"])
+    yield stages
 
 
 def _of_workers(workers: list[dict[str, Any]]) -> Iterator[Metric]:
-    counts = {
-        "batches": "Micro-batches that were run.",
-        "batch_rows": "Texts in them: what was encoded.",
-        "tokens": "Tokens in them.",
-        "padded_tokens": "Tokens in them if each text had the length of its batch's longest.",
-    }
-    for name, text in counts.items():
-        metric = CounterMetricFamily(f"{_PREFIX}_worker_{name}", text, labels=["worker"])
+    for name in ("batches", "batch_rows", "tokens", "padded_tokens"):
+        metric = family(f"worker_{name}")
         for worker in workers:
             metric.add_metric([worker["name"]], worker[name])
         yield metric
-    stages = CounterMetricFamily(
-        f"{_PREFIX}_worker_stage_seconds", "Time spent in each stage, added up over lanes.", labels=["worker", "stage"]
-    )
-    padding = GaugeMetricFamily(
-        f"{_PREFIX}_worker_padding_ratio", "Share of padding in all tokens so far.", labels=["worker"]
-    )
+    stages, padding = family("worker_stage_seconds"), family("worker_padding_ratio")
     for worker in workers:
         for stage in ("tokenize", "compute"):
             stages.add_metric([worker["name"], stage], worker[f"{stage}_s"])
@@ -102,8 +155,7 @@ def _of_workers(workers: list[dict[str, Any]]) -> Iterator[Metric]:
 
 
 def _of_processes(processes: list[dict[str, Any]]) -> Iterator[Metric]:
-    up = GaugeMetricFamily(f"{_PREFIX}_process_up", "1 while a process is ready.", labels=["process", "device"])
-    restarts = CounterMetricFamily(f"{_PREFIX}_process_restarts", "How often it was started again.", labels=["process"])
+    up, restarts = family("process_up"), family("process_restarts")
     for process in processes:
         up.add_metric([process["name"], process["device"]], float(process["state"] == "ready"))
         restarts.add_metric([process["name"]], process["restarts"])
@@ -111,9 +163,8 @@ def _of_processes(processes: list[dict[str, Any]]) -> Iterator[Metric]:
     yield restarts
 
 
-def _gauge(name: str, text: str, value: float) -> Metric:
-    return GaugeMetricFamily(f"{_PREFIX}_{name}", text, value)
-
-
-def _counter(name: str, text: str, value: float) -> Metric:
-    return CounterMetricFamily(f"{_PREFIX}_{name}", text, value)
+def _one(name: str, value: float) -> Metric:
+    """A metric of the table that has one sample."""
+    metric = family(name)
+    metric.add_metric([], value)
+    return cast(Metric, metric)

@@ -10,9 +10,9 @@ import codecs
 import gc
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Union, cast
 
 import numpy as np
 import orjson
@@ -31,7 +31,11 @@ _HALF = re.compile("[\ud800-\udfff]")
 _Body = TypeVar("_Body", bound=BaseModel)
 
 
-def parsed(body: bytearray, kind: type[_Body]) -> _Body:
+Kind = Union[type[_Body], Callable[[dict[str, Any]], type[_Body]]]
+"""What a body is; or what tells that by the fields of one that may be of several kinds. It may raise Problem."""
+
+
+def parsed(body: bytearray, kind: Kind[_Body]) -> _Body:
     """A field that is null was not given. Problem 400 if it is no JSON, 413 if it holds too much, 422 if it is not what
     the route takes."""
     if body.startswith(codecs.BOM_UTF8):
@@ -49,8 +53,9 @@ def parsed(body: bytearray, kind: type[_Body]) -> _Body:
         raise _with_half(body) or Problem(400, f"the body is not JSON in UTF-8: {error}") from None
     if not isinstance(content, dict):
         raise Problem(422, f"the body must be a JSON object with fields, not {quoted(content)}")
+    chosen = cast("type[_Body]", kind if isinstance(kind, type) else kind(content))
     try:
-        return kind.model_validate({name: value for name, value in content.items() if value is not None})
+        return chosen.model_validate({name: value for name, value in content.items() if value is not None})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         param = ".".join(map(str, first["loc"])) or None

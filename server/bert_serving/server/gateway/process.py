@@ -6,44 +6,31 @@ One asyncio loop does all of it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import socket
-from collections.abc import Coroutine, Iterator
 from typing import Any
 
-import uvicorn
 import zmq
 import zmq.asyncio
 
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.gateway.app import create_app
 from bert_serving.server.gateway.backend import Backend
+from bert_serving.server.gateway.http_server import HttpServer
 from bert_serving.server.gateway.protocol import PatientProtocol, most_connections
+from bert_serving.server.gateway.services import Services
+from bert_serving.server.gateway.together import until_one_ends
 from bert_serving.server.message.codec import encode
 from bert_serving.server.message.messages import Alive, Draining, Hello, Stop
+from bert_serving.server.model_name import model_name
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.child_line import ALIVE_INTERVAL_S
 from bert_serving.server.transport.lines import read
-from bert_serving.server.transport.listeners import WAITING_CONNECTIONS
 from bert_serving.server.transport.meeting import Contact
 from bert_serving.server.transport.orders import GatewayNeeds
 
 log = logging.getLogger(__name__)
-
-IDLE_S = 75
-"""That a connection may stay between requests: longer than clients keep theirs, so that none is cut as it asks."""
-GRACE_S = 3
-"""At the end, for answers that are being written."""
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's, but signals are the supervisor's business."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def run(config: ServerConfig, contact: Contact, needs: GatewayNeeds) -> None:
@@ -53,47 +40,23 @@ def run(config: ServerConfig, contact: Contact, needs: GatewayNeeds) -> None:
 
 
 async def _serve(config: ServerConfig, contact: Contact, backend: Backend, listener: socket.socket) -> None:
-    server = _Server(
-        uvicorn.Config(
-            create_app(backend, config),
-            http=PatientProtocol.with_most(most_connections(config.http_max_connect)),
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            backlog=WAITING_CONNECTIONS,
-            timeout_keep_alive=IDLE_S,
-            timeout_graceful_shutdown=GRACE_S,
-        )
-    )
+    services = Services.of_one(backend, model_name(config))
+    protocol = PatientProtocol.with_most(most_connections(config.http_max_connect))
+    server = HttpServer(create_app(services, config), protocol)
     context = zmq.asyncio.Context()
     supervisor: Any = sockets.connect_internal(context, zmq.DEALER, contact.supervisor, contact.keys, contact.line)
     await supervisor.send_multipart(encode(Hello(os.getpid())))
     log.info("listening on %s:%s", *listener.getsockname()[:2])
     works = (
         server.serve(sockets=[listener]),
-        backend.run(),
+        services.run(),
         _say_alive(supervisor),
-        _obey(supervisor, backend, server),
+        _obey(supervisor, services, server),
     )
     try:
         await until_one_ends(*works)
     finally:
         context.destroy(linger=0)
-
-
-async def until_one_ends(*works: Coroutine[Any, Any, None]) -> None:
-    """Run all until one ends or fails: then the others are cancelled, and its error is raised."""
-    tasks = [asyncio.create_task(work) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _say_alive(supervisor: Any) -> None:
@@ -102,11 +65,11 @@ async def _say_alive(supervisor: Any) -> None:
         await asyncio.sleep(ALIVE_INTERVAL_S)
 
 
-async def _obey(supervisor: Any, backend: Backend, server: uvicorn.Server) -> None:
+async def _obey(supervisor: Any, services: Services, server: HttpServer) -> None:
     while True:
-        message = read(await supervisor.recv_multipart())
-        if isinstance(message, Draining):
-            backend.is_draining = True
-        elif isinstance(message, Stop):
-            backend.is_draining = True
-            server.should_exit = True
+        for message in read(await supervisor.recv_multipart()):
+            if isinstance(message, Draining):
+                services.drain()
+            elif isinstance(message, Stop):
+                services.drain()
+                server.should_exit = True

@@ -3,6 +3,8 @@
 Who sends no whole request head in time is hung up on, and so is who does not read what was written. When there are as
 many connections as there may be, a new one takes the place of the one whose client has let the server wait longest: so
 probes are answered, however many strangers hold connections open. None goes whose request is at work.
+
+Large bodies are read in turns. Of requests that were sent before the one before was answered, few are at work at once.
 """
 
 from __future__ import annotations
@@ -10,8 +12,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from bert_serving.server.gateway.reading_turns import Places, TurnedFlow, Turns
 from bert_serving.server.gateway.slots import WAITING_PER_SLOT
 from bert_serving.server.transport.descriptors import connections_within_limit
 
@@ -25,6 +29,8 @@ RESERVE = 0.25
 GRACE_S = 1.0
 OTHER_FILES = 128
 """That the process has open beside its connections, by far."""
+FOLLOWING_AT_ONCE = 4
+"""Requests at work that were sent before the answer to the one before was out: no usual client does that."""
 
 
 def most_connections(slots: int) -> int:
@@ -37,6 +43,12 @@ class PatientProtocol(H11Protocol):
     """uvicorn's, which would wait for ever for the rest of a head and for a reader, and for any number of them."""
 
     most: int | None = None
+    turns = Turns()
+    places = Places(FOLLOWING_AT_ONCE)
+    flow: TurnedFlow
+    _follows = False
+    """Whether what comes next was sent before its client could know the last answer."""
+    _has_place = False
     _deadline: asyncio.TimerHandle | None = None
     _read_deadline: asyncio.TimerHandle | None = None
     _waits_since_s = 0.0
@@ -44,10 +56,11 @@ class PatientProtocol(H11Protocol):
     @classmethod
     def with_most(cls, most: int) -> type[PatientProtocol]:
         """The same with so many connections at most."""
-        return type(cls.__name__, (cls,), {"most": most})
+        return type(cls.__name__, (cls,), {"most": most, "turns": Turns(), "places": Places(FOLLOWING_AT_ONCE)})
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self.flow = TurnedFlow(transport, self.turns)
         self._expect_head()
         if self.most is not None and len(self.connections) > self.most:
             self._make_room(is_urgent=len(self.connections) > int(self.most * (1 + RESERVE)))
@@ -55,13 +68,43 @@ class PatientProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         if self._deadline is None and not self._has_request:
             self._expect_head()
+        self.flow.received += len(data)
         super().data_received(data)
+        self.flow.take_turn()
         if self._has_request:
             self._forget_deadline()
 
     def on_response_complete(self) -> None:
         self._waits_since_s = self.loop.time()
+        self._leave()
+        if self.conn.their_state is h11.DONE:
+            self.flow.received = len(self.conn.trailing_data[0])
+            self._follows = self.flow.received > 0
         super().on_response_complete()
+
+    def handle_events(self) -> None:
+        if self._follows:
+            self._follows = False
+            self._unset_keepalive_if_required()
+            self.flow.pause_reading()
+            self.places.ask(self._handle_next)
+        else:
+            super().handle_events()
+
+    def _handle_next(self) -> None:
+        self._has_place = True
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            super().handle_events()
+        if not self._has_request:  # the rest of its head has yet to come
+            self._leave()
+            if self._deadline is None:
+                self._expect_head()
+
+    def _leave(self) -> None:
+        if self._has_place:
+            self._has_place = False
+            self.places.leave()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -76,6 +119,7 @@ class PatientProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_deadline()
         self._forget_read_deadline()
+        self._leave()
         super().connection_lost(exc)
 
     def timeout_keep_alive_handler(self) -> None:

@@ -21,12 +21,13 @@ def hashed(identity: bytes) -> str:
 
 
 def service_status(status: dict[str, Any]) -> dict[str, Any]:
-    """What the service said of itself, with `client` hashed, addresses cut to their kind and no folder of keys."""
+    """What the service said of itself, with `client` hashed, addresses cut to their kind and no place of keys."""
     shown: dict[str, Any] = _without_addresses(status)
     if "client" in status:
         shown["client"] = hashed(str(status["client"]).encode(errors="replace"))
-    if status.get("curve_dir") is not None:
-        shown["curve_dir"] = "(set)"
+    for name in ("curve_dir", "http_api_keys"):
+        if status.get(name) is not None:
+            shown[name] = "(set)"
     return shown
 
 

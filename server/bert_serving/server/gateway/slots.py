@@ -10,6 +10,7 @@ from bert_serving.server.gateway.problems import Problem
 
 WAITING_PER_SLOT = 100
 SHORTEST_RETRY_S, LONGEST_RETRY_S = 1, 60
+POLL_S = 0.05
 
 
 class Slots:
@@ -28,7 +29,7 @@ class Slots:
 
         Problem 429 if too many wait already, 504 if none came free in time.
         """
-        if self.waiting >= self._number * WAITING_PER_SLOT:
+        if self.is_full:
             raise Problem(429, f"{self.waiting} requests wait already", retry_after_s=self._retry_s())
         loop = asyncio.get_running_loop()
         due_s = loop.time() + timeout_s
@@ -47,6 +48,16 @@ class Slots:
             self._mean_s += 0.1 * (loop.time() - begin_s - self._mean_s)
             self.at_work -= 1
             self._free.release()
+
+    @property
+    def is_full(self) -> bool:
+        """No more may wait."""
+        return self.waiting >= self._number * WAITING_PER_SLOT
+
+    async def wait_until_idle(self) -> None:
+        """Until none is at work and none waits."""
+        while self.at_work or self.waiting:
+            await asyncio.sleep(POLL_S)
 
     def _retry_s(self) -> int:
         """When half of those who wait may have gone, by the pace of late."""

@@ -6,6 +6,7 @@ A large answer is never whole in memory but as the array that came: its JSON has
 from __future__ import annotations
 
 import base64
+import itertools
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -37,15 +38,43 @@ def as_octets(array: Any) -> Response:
     return StreamingResponse(_each(pieces), headers=headers, media_type=OCTETS)
 
 
-def as_results(reply: RowsReply, request_id: Any, show_tokens: bool) -> Response:
-    """As 1.10 answered."""
+def as_results(
+    reply: RowsReply, request_id: Any, *, show_tokens: bool, by_views: bool = False, offsets: bool = False
+) -> Response:
+    """As 1.10 answered; `by_views` with a list of rows for each view, `offsets` with where tokens and chunks stand."""
     after: dict[str, Any] = {"status": 200}
-    if show_tokens:
+    if show_tokens or (offsets and reply.tokens):
         after["tokens"] = reply.tokens
     if reply.truncated:
         after["truncated"] = reply.truncated
-    rows = (_dumped(piece)[1:-1] for _, piece in _pieces(reply.array))
+    if offsets:
+        after |= {"offsets": reply.offsets, "chunks": reply.chunks}
+    rows = _of_views(reply) if by_views else _rows(reply.array)
     return _with_list({"id": request_id}, "results", rows, after, reply.array)
+
+
+def as_list(array: Any) -> Response:
+    """The rows of an array and nothing else."""
+    return _written(itertools.chain([b"["], _rows(array), [b"]"]), array)
+
+
+def as_matrices(array: Any) -> Response:
+    """A list of vectors for each text, without the zeros that fill up `[B, T, D]`."""
+
+    def written() -> Iterator[bytes]:
+        for number, matrix in enumerate(array):
+            there = np.flatnonzero(matrix.any(axis=1))
+            length = there[-1] + 1 if len(there) else 0
+            yield b",[" if number else b"["
+            yield from _rows(matrix[:length])
+            yield b"]"
+
+    return _written(itertools.chain([b"["], written(), [b"]"]), array)
+
+
+def as_field(before: dict[str, Any], name: str, array: Any, after: dict[str, Any]) -> Response:
+    """An object with the rows of an array in one field, and others before and after it."""
+    return _with_list(before, name, _rows(array), after, array)
 
 
 def as_embeddings(vectors: Any, is_base64: bool, after: dict[str, Any]) -> Response:
@@ -55,7 +84,7 @@ def as_embeddings(vectors: Any, is_base64: bool, after: dict[str, Any]) -> Respo
         for start, piece in _pieces(vectors):
             shown = _as_base64(piece) if is_base64 else list(piece)
             found = [{"object": "embedding", "index": start + at, "embedding": row} for at, row in enumerate(shown)]
-            yield _dumped(found)[1:-1]
+            yield (b"," if start else b"") + _dumped(found)[1:-1]
 
     return _with_list({"object": "list"}, "data", data(), after, vectors)
 
@@ -64,16 +93,31 @@ def _with_list(
     before: dict[str, Any], name: str, items: Iterator[bytes], after: dict[str, Any], array: Any
 ) -> Response:
     """A JSON object whose one long field comes in pieces."""
+    head = _dumped(before)[:-1] + (b"," if before else b"") + b'"%s":[' % name.encode()
+    return _written(itertools.chain([head], items, [b"]" + (b"," if after else b"") + _dumped(after)[1:]]), array)
 
-    def written() -> Iterator[bytes]:
-        yield _dumped(before)[:-1] + b',"%s":[' % name.encode()
-        for number, item in enumerate(items):
-            yield b"," + item if number else item
-        yield b"]," + _dumped(after)[1:]
 
+def _written(pieces: Iterator[bytes], array: Any) -> Response:
+    """In one piece if the array that it tells of is small."""
     if array.nbytes <= PIECE_BYTES:
-        return Response(b"".join(written()), media_type=JSON)
-    return StreamingResponse(_each(written()), media_type=JSON)
+        return Response(b"".join(pieces), media_type=JSON)
+    return StreamingResponse(_each(pieces), media_type=JSON)
+
+
+def _rows(array: Any) -> Iterator[bytes]:
+    """What stands between the brackets of a list of rows."""
+    for start, piece in _pieces(array):
+        yield (b"," if start else b"") + _dumped(np.ascontiguousarray(piece))[1:-1]
+
+
+def _of_views(reply: RowsReply) -> Iterator[bytes]:
+    """What stands between the brackets of a list of views, each a list of rows."""
+    begin = 0
+    for width in reply.views or reply.array.shape[-1:]:
+        yield b",[" if begin else b"["
+        yield from _rows(reply.array[..., begin : begin + width])
+        yield b"]"
+        begin += width
 
 
 def _pieces(array: Any) -> Iterator[tuple[int, Any]]:

@@ -1,4 +1,4 @@
-"""What the service needs of a started process, wherever it runs."""
+"""What the service needs from a started process, wherever it runs."""
 
 from __future__ import annotations
 

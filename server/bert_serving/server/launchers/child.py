@@ -1,8 +1,8 @@
 """The entry of every child process: sets it up, runs its role, and says why it ended.
 
 A child gets its config and its orders as one JSON line on standard input, which then stays open: its end means that
-the parent is gone, and the child ends too. What it prints goes to standard error; the standard output it was born with
-carries its result or its last words to the parent, one JSON object a line.
+the parent is gone, and the child ends too. What it prints goes to standard error; its original standard output
+carries its result or its last words to the parent, one JSON object per line.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main(config_json: str, orders_json: Mapping[str, Any]) -> None:
     except BertServerError as error:
         _end(report, str(error))
     except MemoryError:
-        _end(report, "out of memory: choose a smaller model, fewer workers or a machine with more")
+        _end(report, "out of memory: choose a smaller model, fewer workers or a machine with more memory")
     except Exception as error:
         log.debug("ended by an exception", exc_info=True)
         _end(report, f"{type(error).__name__}: {error}")

@@ -1,4 +1,4 @@
-"""Children on this machine: a Python of their own each, spawned, never forked, that ends with its parent."""
+"""Children on this machine: each a new Python process, spawned and never forked, that ends with its parent."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Workers as Ray actors, on whichever machines of a cluster Ray finds room; all other children run on this one.
+"""Workers as Ray actors, on the machines of a cluster where Ray finds room; all other children run on this one.
 
-Ray places actors, restarts no worker by itself and tells when one is gone. What `prepare` wrote comes to them by Ray,
-see `ray_bundle.py`, so no machine but this one needs the model's folder. Actors are spread one by one and not as a
-placement group, which would be all or nothing: a service may begin with fewer workers (`-min_worker`).
+Ray places actors, does not restart workers by itself, and reports when one is gone. It also sends them what `prepare`
+wrote, see `ray_bundle.py`, so only this machine needs the model's folder. Actors are spread one by one and not as a
+placement group, which would be all or nothing: a service may start with fewer workers (`-min_worker`).
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class RayLauncher:
                 ray.init(config.ray_address, log_to_driver=config.verbose, logging_level="ERROR")
         except (OSError, RuntimeError, ValueError) as error:
             raise StartError(
-                f"no Ray cluster can be joined at {config.ray_address} (-ray_address): start one by `ray start "
-                f"--head`, or name another ({str(error).splitlines()[0]})"
+                f"no Ray cluster can be joined at {config.ray_address} (-ray_address): start one with `ray "
+                f"start --head`, or name another ({str(error).splitlines()[0]})"
             ) from None
         self._bundles = ExitStack()
         self._processes: list[RayProcess] = []
@@ -96,7 +96,7 @@ class RayLauncher:
             if time.monotonic() > heard_s + _HEAD_TIMEOUT_S:
                 self._lost = (
                     f"the head of the Ray cluster at {address} has not answered for {_HEAD_TIMEOUT_S:.0f} s: "
-                    "start the cluster again, then this server"
+                    "restart the cluster, then this server"
                 )
                 for process in self._processes:
                     process.end(self._lost)
@@ -161,7 +161,7 @@ class RayProcess:
 
     @property
     def stage(self) -> str:
-        return f"waiting until Ray finds {self._wanted} for it"
+        return f"waiting for Ray to find {self._wanted}"
 
     def fileno(self) -> int:
         return self._reader
@@ -220,7 +220,7 @@ class _Worker:
         if about["version"] != __version__:
             return (
                 f"the machine {node} has bert-serving-server {__version__}, and this service is {about['version']}: "
-                "install the same there"
+                "install the same version there"
             )
         os.environ.update(about["environment"])
         config, orders = ServerConfig.from_json(about["config"]), Orders.from_json(about["orders"])

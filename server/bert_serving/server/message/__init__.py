@@ -1,1 +1,1 @@
-"""What travels inside the service, and how rows are put together. The ground floor: no socket, no clock."""
+"""What travels inside the service, and how rows are assembled. The ground floor: no socket, no clock."""

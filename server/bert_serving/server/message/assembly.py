@@ -1,4 +1,4 @@
-"""Rows put together by position: of a part in its worker, of a request in the sink. Pure.
+"""Rows assembled by position: of a part in its worker, of a request in the sink. Pure.
 
 Rows come in any order; a row that comes twice changes nothing.
 """
@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Spans = Sequence[Sequence[int]]
+"""Pairs of a first character of a text, and the one behind the last."""
 
 
 class Assembly:
@@ -21,6 +23,10 @@ class Assembly:
         self.truncated: set[int] = set()
         self.failures: dict[int, str] = {}
         self.tokens: dict[int, list[str]] = {}
+        self.offsets: dict[int, Spans] = {}
+        self.chunks: dict[int, Spans] = {}
+        self.ids: dict[int, Sequence[int]] = {}
+        self.special: dict[int, Sequence[int]] = {}
         self.num_tokens = np.zeros(count, np.int32)
         self._arrived = np.zeros(count, bool)
         self._missing = count
@@ -32,10 +38,12 @@ class Assembly:
         return not self._missing
 
     def put(self, where: Sequence[int], rows: Array | Sequence[Array]) -> None:
-        """Place row i of `rows` at position `where[i]`: an array `[n, D]`, or n matrices.
+        """Place row i of `rows` at position `where[i]`: an array `[n, D]`, or n vectors or matrices.
 
         IndexError for a position outside, ValueError for rows that do not fit those before them.
         """
+        if not isinstance(rows, np.ndarray) and len(rows) and rows[0].ndim == 1:
+            rows = np.stack(rows)  # of a micro-batch with vectors of several widths
         index = self._index(where)
         if isinstance(rows, np.ndarray):
             self._put_vectors(index, where, rows)

@@ -1,4 +1,4 @@
-"""What a part of a request and its rows say of the request: one object that travels whole. Pure."""
+"""What a part of a request and its rows carry of the request: one object that travels whole. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bert_serving.client.wire import decode_options, encode_options
 _HEAD = Struct("<qqHB")  # job, total, bytes of the identity and of the request id; these and the options follow
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would take four times as long for every part
 class Envelope:
     """A request of `total` rows, which is this job of the ventilator, and whom to answer.
 
@@ -25,7 +25,7 @@ class Envelope:
     options: Options = NO_OPTIONS
 
     def encode(self) -> bytes:
-        """As it travels inside of other messages."""
+        """As it travels inside other messages."""
         sizes = len(self.identity), len(self.request_id)
         fixed = _HEAD.pack(self.job, self.total, *sizes) + self.identity + self.request_id
         return fixed if self.options is NO_OPTIONS else fixed + encode_options(self.options)
@@ -37,6 +37,6 @@ class Envelope:
         middle = _HEAD.size + identity_size
         end = middle + id_size
         if end > len(content):
-            raise ValueError("an envelope is cut")
+            raise ValueError("an envelope is truncated")
         options = decode_options(content[end:]) if end < len(content) else NO_OPTIONS
         return Envelope(job, total, content[_HEAD.size : middle], content[middle:end], options)

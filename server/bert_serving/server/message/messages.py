@@ -1,7 +1,7 @@
 r"""Messages between the processes of the service, as dataclasses; `codec.py` makes frames of them. No socket.
 
 On the wire a message is its name, a zero byte and its fields: as packed numbers if it has no others, else as a JSON
-list. What comes most often, or carries bytes, has a codec of its own beside it.
+list. Messages that are frequent, or carry bytes, have a codec of their own next to them.
 
     ┌────────────────────────────────────┐
     │ name \0 numbers, or [field, ..]    │
@@ -19,14 +19,32 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from struct import Struct
 from typing import Any, Union
 
 from bert_serving.client.wire import dump_json
+from bert_serving.server.message.assembly import Spans
 from bert_serving.server.message.envelope import Envelope
 from bert_serving.server.message.tickets import PartKey
 
 Frames = Sequence[Union[bytes, memoryview]]
+
+IN_ONE_FRAME_BYTES = 1 << 13
+"""What is no longer than this follows in the same frame: a copy costs less than another frame."""
+
+
+def _in_frames(head: bytes, content: Any) -> list[Any]:
+    """One or two frames. `content` that has one of its own is not copied."""
+    return [b"".join((head, content))] if len(content) <= IN_ONE_FRAME_BYTES else [head, content]
+
+
+def _rest_in(head: bytes, end: int, more: Frames) -> bytes | memoryview:
+    """The content that `_in_frames` put behind the first `end` bytes. Raises ValueError."""
+    if end > len(head) or len(more) > 1 or (more and end < len(head)):
+        raise ValueError("its frames are not those of its kind")
+    return more[0] if more else head[end:]
+
 
 # -- every child to the supervisor ------------------------------------------------------------------------------------
 
@@ -138,7 +156,7 @@ class Stop:
 # -- worker or sink to ventilator -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would take four times as long
 class Done:
     """A worker has sent all rows of a part to the sink. The rest counts all its micro-batches so far."""
 
@@ -150,6 +168,10 @@ class Done:
     padded_tokens: int
     tokenize_s: float
     compute_s: float
+    part_tokenize_s: float = 0.0
+    """Of this part: from when it came until its rows were made."""
+    part_compute_s: float = 0.0
+    """Of this part: from then until its vectors were there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +208,10 @@ class NewSink:
 
 
 _JOB = Struct("<q")
-_PART = Struct("<qq?q")  # offset, count, urgent, timeout_ms or 0; the envelope follows
+_PART = Struct("<qq?qI")  # offset, count, urgent, timeout_ms or 0, bytes of the envelope, which follows
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would take four times as long
 class Part:
     """Rows to encode: `count` texts of a request, from position `offset`; `texts` is a JSON list.
 
@@ -208,15 +230,16 @@ class Part:
         return PartKey(self.envelope.job, self.offset)
 
     def to_frames(self) -> list[Any]:
-        fixed = _PART.pack(self.offset, self.count, self.urgent, self.timeout_ms or 0)
-        return [b"Part\0" + fixed + self.envelope.encode(), self.texts]
+        envelope = self.envelope.encode()
+        fixed = _PART.pack(self.offset, self.count, self.urgent, self.timeout_ms or 0, len(envelope))
+        return _in_frames(b"Part\0" + fixed + envelope, self.texts)
 
     @staticmethod
     def of_frames(head: bytes, more: Frames) -> Part:
-        (texts,) = more
-        offset, count, urgent, timeout_ms = _PART.unpack_from(head)
-        envelope = Envelope.decode(head[_PART.size :])
-        return Part(envelope, offset, count, urgent, timeout_ms or None, bytes(texts))
+        offset, count, urgent, timeout_ms, size = _PART.unpack_from(head)
+        end = _PART.size + size
+        envelope = Envelope.decode(head[_PART.size : end])
+        return Part(envelope, offset, count, urgent, timeout_ms or None, bytes(_rest_in(head, end, more)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,18 +272,19 @@ class Void:
 # -- worker to sink ---------------------------------------------------------------------------------------------------
 
 
-# offset, count, dim, pad_to or 0, dtype, fingerprint, bytes of the envelope; then it, num_tokens, rest
-_ROWS = Struct("<qqqq8s32sI")
+# offset, count, dim, pad_to or 0, dtype, fingerprint, bytes of the envelope and of the rest; then it, num_tokens, rest
+_ROWS = Struct("<qqqq8s32sII")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would take four times as long
 class Rows:
     """The encoded rows of a part. It says all about its request, so that the sink need not be told beforehand.
 
     `data` holds `[count, dim]`, or with `lengths` `[sum(lengths), dim]` of number type `dtype`. The answer is then
     `[total, T, dim]`, where T is `pad_to`, or as long as the longest row if that is None. `num_tokens` is an int32 for
     each row, 0 where there is none. `tokens`, `truncated` and `failures` count positions from the part's first row.
-    `fingerprint` names the model, in 32 characters at most.
+    `fingerprint` names the model, in 32 characters at most. What follows `failures` is there only where the request's
+    options ask for it, see `wire.RowsReply`.
     """
 
     envelope: Envelope
@@ -275,6 +299,12 @@ class Rows:
     tokens: Sequence[list[str]] | None = None
     truncated: Sequence[int] = ()
     failures: Sequence[tuple[int, str]] = ()
+    views: Sequence[int] = ()
+    model: str = ""
+    offsets: Sequence[Spans] | None = None
+    chunks: Sequence[Spans] | None = None
+    ids: Sequence[Sequence[int]] | None = None
+    special: Sequence[Sequence[int]] | None = None
     data: Any = b""
 
     @property
@@ -284,27 +314,30 @@ class Rows:
     def to_frames(self) -> list[Any]:
         envelope = self.envelope.encode()
         sizes = self.offset, self.count, self.dim, self.pad_to or 0
-        fixed = _ROWS.pack(*sizes, self.dtype.encode(), self.fingerprint.encode(), len(envelope))
-        rest = self.lengths, self.tokens, self.truncated, self.failures
-        return [b"Rows\0" + fixed + envelope + self.num_tokens + (dump_json(rest) if any(rest) else b""), self.data]
+        values = _rest_of(self)
+        rest = dump_json(values) if any(values) else b""
+        fixed = _ROWS.pack(*sizes, self.dtype.encode(), self.fingerprint.encode(), len(envelope), len(rest))
+        return _in_frames(b"".join((b"Rows\0", fixed, envelope, self.num_tokens, rest)), self.data)
 
     @staticmethod
     def of_frames(head: bytes, more: Frames) -> Rows:
-        (data,) = more
-        offset, count, dim, pad_to, dtype, fingerprint, size = _ROWS.unpack_from(head)
+        offset, count, dim, pad_to, dtype, fingerprint, size, rest_size = _ROWS.unpack_from(head)
         numbers = _ROWS.size + size
         end = numbers + 4 * count
         if not numbers <= end <= len(head):
             raise ValueError("it has no number for each row")
-        lengths, tokens, truncated, failures = json.loads(head[end:]) if end < len(head) else _NO_REST
+        data = _rest_in(head, end + rest_size, more)
+        values = zip(_REST, json.loads(head[end : end + rest_size]), strict=True) if rest_size else ()
+        rest = {name: value for name, value in values if value}
         return Rows(
             Envelope.decode(head[_ROWS.size : numbers]), offset, count, head[numbers:end],
-            dtype.rstrip(b"\0").decode(), dim, pad_to or None, fingerprint.rstrip(b"\0").decode(), lengths, tokens,
-            truncated, failures, data,
+            dtype.rstrip(b"\0").decode(), dim, pad_to or None, fingerprint.rstrip(b"\0").decode(), data=data, **rest,
         )  # fmt: skip
 
 
-_NO_REST: tuple[None, None, tuple[()], tuple[()]] = (None, None, (), ())
+_REST = ("lengths", "tokens", "truncated", "failures", "views", "model", "offsets", "chunks", "ids", "special")
+"""What is as JSON, if any of it is there."""
+_rest_of = attrgetter(*_REST)
 
 
 Message = Union[

@@ -1,1 +1,1 @@
-"""Starts, watches, restarts and stops all other processes. It speaks to no stranger."""
+"""Starts, watches, restarts and stops all other processes. It never talks to clients."""

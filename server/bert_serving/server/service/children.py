@@ -1,6 +1,6 @@
-"""The child processes: who is there, what each still needs on its way to ready, who is stuck, who comes back when.
+"""The child processes: which exist, what each still needs to become ready, which hang, and which restart when.
 
-The supervisor tells it what children say; it owns no socket and no thread.
+The supervisor passes on what children report; this owns no socket and no thread.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ log = logging.getLogger(__name__)
 
 OPTIMIZER = "graph optimizer"
 NO_WORKERS = (SINK, VENTILATOR, OPTIMIZER, GATEWAY)
-PROGRESS_INTERVAL_S = 5.0
+PROGRESS_INTERVAL_S, MOST_PROGRESS_INTERVAL_S = 5.0, 60.0
+"""Between two lines about a start that takes long: twice as long each time."""
+
 STOP_TIMEOUT_S = 5.0
 
 
@@ -61,12 +63,15 @@ class Children:
         self._fingerprint = ""
         self._meeting: Meeting | None = None
         self._started_s = self._last_progress_s = 0.0
+        self._progress_interval_s = PROGRESS_INTERVAL_S
+        self.loaded_in_s = 0.0
+        """How long the start has taken so far, or took."""
         self._ventilator: Hello | None = None
         self.is_serving = self._is_changed = False
 
     @property
     def expects_restarts(self) -> bool:
-        """Whether one that ended is due to be started again."""
+        """Whether one that ended is due to be restarted."""
         return bool(self._restarts)
 
     @property
@@ -252,13 +257,13 @@ class Children:
     def start_due(self, now_s: float) -> None:
         """Start those whose time has come."""
         for name in self._restarts.take_due(now_s):
-            log.info("%s is started again", name)
+            log.info("restarting %s", name)
             try:
                 self._start(*self._orders[name])
             except OSError as error:  # no process, descriptor or memory to be had now
                 self._roster[name].state = State.GONE
                 wait_s = self._restarts.put_off(name, now_s)
-                log.error("%s could not be started (%s); tried again in %.1f s", name, error, wait_s)
+                log.error("%s could not be started (%s); retrying in %.1f s", name, error, wait_s)
 
     def kill_stuck(self, now_s: float) -> None:
         """End the children that have said nothing for `-heartbeat_timeout`, or four times that while they load."""
@@ -273,7 +278,7 @@ class Children:
                 member.heard_s = now_s
             elif silent_s > (limit_s if member.state is State.READY else 4 * limit_s):
                 member.heard_s = now_s
-                log.error("%s has said nothing for %.0f s and is killed", member.name, silent_s)
+                log.error("%s has been silent for %.0f s and is killed", member.name, silent_s)
                 self._processes.kill(member.name)
 
     def is_ready(self, now_s: float) -> bool:
@@ -283,19 +288,19 @@ class Children:
         return self.is_serving
 
     def _are_ready(self, now_s: float) -> bool:
+        waited_s = self.loaded_in_s = now_s - self._started_s
         if self._roster.all_ready:
-            log.info("loaded in %.1f s", now_s - self._started_s)
             return True
-        waited_s = now_s - self._started_s
         if waited_s > self._config.start_timeout:
             limit = f"{self._config.start_timeout} s (-start_timeout)"
             late = f"not ready within {limit}, still waiting for {self._roster.waiting_for()}"
             if not self._is_enough:
                 raise StartError(late)
-            log.warning("%s: the service begins without", late)
+            log.warning("%s: the service starts without it", late)
             return True
-        if now_s - self._last_progress_s >= PROGRESS_INTERVAL_S:
+        if now_s - self._last_progress_s >= self._progress_interval_s:
             self._last_progress_s = now_s
+            self._progress_interval_s = min(2 * self._progress_interval_s, MOST_PROGRESS_INTERVAL_S)
             log.info("still loading after %.0f s: %s", waited_s, self._roster.waiting_for())
         return False
 

@@ -35,10 +35,10 @@ def _memory(num_worker: int, footprint: Footprint) -> str:
     at_work, loading = (num_worker * size + _BESIDE_BYTES for size in (footprint.worker_bytes, footprint.loading_bytes))
     free = available_bytes()
     text = (
-        f"memory: about {_gib(footprint.worker_bytes)} for each worker, {_gib(at_work)} in all and {_gib(loading)} for "
-        f"a moment while they load; {_gib(free)} are free"
+        f"memory: about {_gib(footprint.worker_bytes)} for each worker, {_gib(at_work)} in total, "
+        f"{_gib(loading)} briefly while they load; {_gib(free)} are free"
     )
-    return text if loading < free else f"{text}: TOO LITTLE, take fewer workers or a smaller model"
+    return text if loading < free else f"{text}: TOO LITTLE, use fewer workers or a smaller model"
 
 
 def _gib(size: int) -> str:

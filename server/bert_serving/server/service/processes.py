@@ -1,7 +1,7 @@
-"""Starts the child processes, hears when one reports or ends, and stops them all. The supervisor's loop asks it.
+"""Starts the child processes, notices when one reports or ends, and stops them all. The supervisor's loop asks it.
 
-It has no thread of its own: what it waits on stands in the supervisor's poll as one descriptor, so an end is heard at
-once, and a turn of the loop takes no longer with more children.
+It has no thread of its own: the supervisor polls one descriptor for all children, so it notices an end at once, and a
+turn of the loop takes no longer with more children.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def _reason(status: int, report: dict[str, Any]) -> str | None:
     if status == 0:
         return None
     if status == -signal.SIGKILL:
-        return "it was killed by SIGKILL, which is what a machine out of memory does: check its memory limit"
+        return "it was killed by SIGKILL, probably because memory ran out: check the memory limit"
     if status < 0:
         return f"it was killed by {signal.Signals(-status).name}"
     return f"it ended with exit code {status}"

@@ -1,7 +1,7 @@
-"""When a child process that ended is started again. Pure; `children.py` asks it.
+"""When a child process that ended is restarted. Pure; `children.py` asks it.
 
 Each failure in a row doubles the wait, and after `MOST_IN_A_ROW` the child is given up; a child that became ready again
-begins anew. So a crash now and then costs a moment, and a machine on which nothing can start is not kept busy.
+starts over. So a crash now and then costs a moment, and a machine on which nothing can start is not kept busy.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where each child process stands between its start and ready. Pure; the supervisor keeps it, the status shows it."""
+"""The state of each child process on its way from start to ready. Pure; the status shows it."""
 
 from __future__ import annotations
 

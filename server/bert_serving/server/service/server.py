@@ -17,11 +17,13 @@ from bert_serving.client.keys import ClientKeys
 from bert_serving.client.wire import Command, encode_command
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.devices import assign_devices, visible_gpus
-from bert_serving.server.errors import BertServerError, ServiceError, StartError
+from bert_serving.server.errors import BertServerError, ConfigError, ServiceError, StartError
+from bert_serving.server.gateway.files import check_files
 from bert_serving.server.launchers.base import Launcher
 from bert_serving.server.launchers.local import LocalLauncher
 from bert_serving.server.log import set_up_logging
 from bert_serving.server.model_name import model_name
+from bert_serving.server.options import config_of
 from bert_serving.server.service.dry_run import rehearsal
 from bert_serving.server.service.processes import Processes
 from bert_serving.server.service.supervisor import Supervisor
@@ -39,7 +41,7 @@ signal to another one, above all to one that starts a process just then. Who sle
 
 
 class Readiness(threading.Event):
-    """Set when the service is ready. `wait` raises if it failed instead, so that nobody waits for ever."""
+    """Set when the service is ready. `wait` raises if it failed instead, so that nobody waits forever."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,28 +67,32 @@ class Readiness(threading.Event):
 class BertServer(threading.Thread):
     """A bert-as-service server.
 
-        with BertServer(get_args_parser().parse_args(['-model_dir', DIR])) as server:
+        with BertServer(model_dir=DIR, cpu=True) as server:
             ...  # ready here
 
-    `args` is a namespace of `get_args_parser()` or a `ServerConfig`. Raises ConfigError or StartError at once where
-    an option or a file of the model is wrong. `start` returns immediately; `is_ready.wait()` returns when every
-    worker has encoded a sentence, and raises if the start failed; `failure` holds what ended the service, if it
-    failed.
+    The options are those of `bert-serving-start`, by name; or `args` holds them, a namespace of `get_args_parser()`, as
+    in 1.10, or a `ServerConfig`. Raises ConfigError or StartError at once if an option or a file of the model is wrong.
+
+    `start` returns immediately. `is_ready.wait()` returns when every worker has encoded a sentence, and raises if the
+    start failed; `is_stopping` is set when the service begins to stop; `failure` is what ended it, if it failed.
     """
 
-    def __init__(self, args: argparse.Namespace | ServerConfig) -> None:
+    def __init__(self, args: argparse.Namespace | ServerConfig | None = None, **options: Any) -> None:
         super().__init__(name="bert-server")
-        config = args if isinstance(args, ServerConfig) else ServerConfig.from_mapping(vars(args))
+        config = _config(args, options)
         set_up_logging("SUPERVISOR", config.verbose)
         if config.curve_dir is not None:
             check_keys(Path(config.curve_dir), has_gateway=config.http_port is not None)
+        if config.http_port is not None:
+            check_files(config)
         resolved: ServerConfig = _engine(config).resolve(config)
         self.config = replace(resolved, model_name=model_name(resolved))
         self.is_ready = Readiness()
+        self.is_stopping = threading.Event()
         self.failure: BertServerError | None = None
         self._devices = self._assign_devices()
         if None in self._devices and not self.config.cpu:
-            log.warning("no free GPU was found: the workers run on the CPU; -cpu says so on purpose")
+            log.warning("no free GPU was found, so the workers run on the CPU; -cpu silences this warning")
         self._supervisor: Supervisor | None = None
         self._stop_asked: str | None = None
 
@@ -122,11 +128,12 @@ class BertServer(threading.Thread):
                 closing(sockets.Wakeup()) as wakeup,
             ):
                 self._supervisor = Supervisor(
-                    self.config, self._devices, description, processes, wakeup, self.is_ready.set
+                    self.config, self._devices, description, processes, wakeup, self.is_ready.set, self.is_stopping.set
                 )
                 if self._stop_asked:
                     self._supervisor.stop(self._stop_asked)
                 self._supervisor.run()
+        log.info("stopped")
 
     def stop(self, reason: str = "stop() was called", *, at_once: bool = False) -> None:
         """Ask the service to end and return at once; safe in a signal handler and from any thread.
@@ -186,6 +193,14 @@ class BertServer(threading.Thread):
             raise ServiceError(
                 f"no bert-serving server took requests at {ip}:{port} within {timeout} ms: is the port right?"
             )
+
+
+def _config(args: argparse.Namespace | ServerConfig | None, options: dict[str, Any]) -> ServerConfig:
+    if args is None:
+        return config_of(options)
+    if options:
+        raise ConfigError(f"give all options in args, or none there: {', '.join(options)}")
+    return args if isinstance(args, ServerConfig) else ServerConfig.from_mapping(vars(args))
 
 
 def _engine(config: ServerConfig) -> Any:

@@ -1,8 +1,8 @@
-"""The supervisor: starts all other processes of the service, watches them, starts them again and stops them.
+"""The supervisor: starts all other processes of the service, watches, restarts and stops them.
 
-The loop of the server's own process. It holds the listening sockets and takes no connection from them: it speaks to its
-children alone, never to a stranger, so nothing that comes from outside can end it. Who is there stands in
-`children.py`. A child may die at any moment, and is started again.
+The loop of the server's own process. It holds the listening sockets but accepts no connections: it talks only to its
+children, so nothing from outside can end it. `children.py` keeps track of them. A child may die at any moment,
+and is restarted.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from bert_serving.server.message.messages import (
     Stage,
     StopAsked,
 )
+from bert_serving.server.service.addresses import addresses
 from bert_serving.server.service.children import OPTIMIZER, Children
 from bert_serving.server.service.processes import Processes
 from bert_serving.server.transport import sockets
@@ -60,6 +61,7 @@ class Supervisor:
         processes: Processes,
         wakeup: sockets.Wakeup,
         on_ready: Callable[[], None],
+        on_stopping: Callable[[], None],
     ) -> None:
         self._config = config
         self._description = description
@@ -67,6 +69,7 @@ class Supervisor:
         self._devices = devices
         self._wakeup = wakeup
         self._on_ready = on_ready
+        self._on_stopping = on_stopping
         self._is_drained = False
         self._guard = Guard(log)
         self._stop_reason: str | None = None
@@ -131,6 +134,7 @@ class Supervisor:
         if self._drain_until_s is None:
             self._drain_until_s = now_s + self._config.drain_timeout
             log.info("stopping: %s", self._stop_reason)
+            self._on_stopping()
             self._children.drain()
         is_drained = self._is_drained or not self._children.is_serving or now_s >= self._drain_until_s
         return is_drained or self._stop_at_once
@@ -167,7 +171,7 @@ class Supervisor:
     def _watch(self) -> None:
         now_s = time.monotonic()
         for child, stage in self._children.lost():
-            reason = child.reason or "it ended without a reason"
+            reason = child.reason or "it ended without giving a reason"
             if self._children.is_serving:
                 self._on_child_lost(child.name, reason, now_s)
             else:
@@ -178,13 +182,14 @@ class Supervisor:
         elif self._children.is_ready(now_s):
             self._children.tell_ventilator()
             log.info("all set, ready to serve request!")
+            log.info("ready in %.1f s: %s", self._children.loaded_in_s, addresses(self._config))
             self._on_ready()
 
     def _on_child_lost(self, name: str, reason: str, now_s: float) -> None:
         wait_s = self._children.restart(name, now_s)
         if wait_s is not None:
-            log.error("%s ended: %s; started again in %.1f s", name, reason, wait_s)
+            log.error("%s ended: %s; restarting in %.1f s", name, reason, wait_s)
         elif name in (SINK, VENTILATOR, GATEWAY) or not self._children.has_workers:
-            raise ServiceError(f"{name} ended too often in a row: {reason}")
+            raise ServiceError(f"{name} ended too many times in a row: {reason}")
         else:
-            log.error("%s ended too often in a row and is given up: %s", name, reason)
+            log.error("%s ended too many times in a row and is given up: %s", name, reason)

@@ -1,4 +1,4 @@
-"""A server for one process alone, and the ports for it: what commands start that need a server and were given none."""
+"""A private server on free ports, for commands that need a server and were not given one."""
 
 from __future__ import annotations
 

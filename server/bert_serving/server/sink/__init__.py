@@ -1,1 +1,1 @@
-"""Puts rows together, and publishes what is whole to the clients that it belongs to."""
+"""Assembles rows, and publishes complete answers to the clients that they belong to."""

@@ -1,4 +1,4 @@
-"""Which jobs are closed. Pure; the sink asks it, so that what comes late begins nothing and nothing is answered twice.
+"""Which jobs are closed. Pure; the sink asks it, so that late rows open nothing and nothing is answered twice.
 
 Job numbers count up, and each is closed at some time. So the closed ones are a few runs of numbers without a gap: at
 most one more than there are open jobs below the newest.

@@ -1,4 +1,4 @@
-"""First answers and subscriptions, matched one to one, for clients that ask once and wait for ever. Pure.
+"""First answers and subscriptions, matched one to one, for clients that ask once and wait forever. Pure.
 
 A client of 1.10 subscribes and asks its first question at once, over two connections. If others of its identity are
 subscribed, a clone or a client that is just leaving, and its own subscription comes second, its answer is published to

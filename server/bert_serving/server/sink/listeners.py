@@ -1,4 +1,4 @@
-"""Who listens on the result port, and the answers kept for those who cannot take them yet. Pure; the sink asks it.
+"""Who listens on the result port, and the answers kept for clients that cannot take them yet. Pure; the sink asks it.
 
 A client may send its request before its subscription has arrived, or reconnect while its answer is computed, or read
 more slowly than it asks. So an answer that cannot be sent is kept for `ttl_s`, within bounds for all together.

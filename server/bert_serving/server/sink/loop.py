@@ -1,4 +1,4 @@
-"""The sink: takes rows from workers, puts requests together, publishes answers to clients. A process of its own.
+"""The sink: takes rows from workers, assembles the answers, and publishes them to clients. A process of its own.
 
 It owns the PULL socket for rows and the XPUB socket for clients, and talks to the ventilator over a DEALER. It needs
 to know nothing of a request beforehand: every message of rows says whose it is.
@@ -18,7 +18,8 @@ import numpy as np
 import zmq
 
 from bert_serving.client.errors import RowFailed, ServerError, quoted
-from bert_serving.client.wire import encode_error_reply, encode_rows_reply
+from bert_serving.client.options import NO_OPTIONS
+from bert_serving.client.wire import encode_error_reply, encode_rows_reply, encode_vectors_reply, name_of
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.message.assembly import Assembly, unpack
 from bert_serving.server.message.envelope import Envelope
@@ -35,7 +36,7 @@ from bert_serving.server.message.messages import (
 from bert_serving.server.sink.closed import Closed
 from bert_serving.server.sink.listeners import Listeners
 from bert_serving.server.sink.publisher import Publisher
-from bert_serving.server.transport import sockets
+from bert_serving.server.transport import garbage, sockets
 from bert_serving.server.transport.child_line import ChildLine, VentilatorLine
 from bert_serving.server.transport.connections import Connections, result_bounds
 from bert_serving.server.transport.curve import open_gate
@@ -67,7 +68,7 @@ def run(config: ServerConfig, contact: Contact, needs: SinkNeeds) -> None:
         supervisor, ventilator = ChildLine(context, contact), VentilatorLine(context, contact, poller)
         supervisor.hello(rows_address)
         listeners = Listeners(config.result_ttl, config.max_clients)
-        publisher = Publisher(config, listeners, results, connections, ventilator.say)
+        publisher = Publisher(config, listeners, results, connections, ventilator.say_soon)
         Sink(publisher, results, connections, rows, supervisor, ventilator, poller).loop()
 
 
@@ -120,7 +121,9 @@ class Sink:
         handlers = {self._results: self._publisher.on_subscription, self._rows: self._on_rows}
         for sock in (*handlers, *self._connections.sockets, self._supervisor.socket):
             self._poller.register(sock, zmq.POLLIN)
-        log.info("ready")
+        garbage.settle()
+        log.debug("ready")
+        watched = self._connections.sockets
         while not self._stopping:
             fired = dict(self._poller.poll(self._wait_ms(time.monotonic())))
             for sock, handle in handlers.items():
@@ -132,18 +135,21 @@ class Sink:
             if self._supervisor.socket in fired:
                 for message in self._supervisor.hear():
                     self._guard(self._on_supervisor, message)
-            self._guard(self._turn)
+            self._guard(self._turn, not fired.keys().isdisjoint(watched))
 
     def _take(self, sock: sockets.Socket, handle: Callable[[list[zmq.Frame]], None]) -> None:
         """The messages that are there, for as long as a burst may take."""
         for frames in sockets.burst(sock):
             self._guard(handle, frames)
 
-    def _turn(self) -> None:
+    def _turn(self, has_news: bool) -> None:
+        """`has_news`: connections came or went."""
         now_s = time.monotonic()
         self._supervisor.beat(now_s)
-        self._pay_owed()
-        self._publisher.turn(now_s)
+        if self._owed:
+            self._pay_owed()
+        self._publisher.turn(now_s, has_news=has_news)
+        self._ventilator.flush()
 
     def _wait_ms(self, now_s: float) -> int:
         next_s = now_s + OWED_INTERVAL_S if self._owed else self._publisher.next_s
@@ -179,12 +185,12 @@ class Sink:
             self._pay(message.job)
         else:
             self._close(message.job)
-            self._ventilator.say(Delivered(message.job, is_kept=False))
+            self._ventilator.say_soon(Delivered(message.job, is_kept=False))
 
     def _on_rows(self, frames: list[zmq.Frame]) -> None:
-        message = read([frame.buffer for frame in frames])
-        if isinstance(message, Rows):
-            self._on_part(message)
+        for message in read([frame.buffer for frame in frames]):
+            if isinstance(message, Rows):
+                self._on_part(message)
 
     def _on_part(self, message: Rows) -> None:
         """Take rows in. Whatever goes wrong ends this job with an error, and never silently."""
@@ -199,13 +205,16 @@ class Sink:
     def _take_in(self, message: Rows) -> None:
         envelope = message.envelope
         assembly = self._open.get(envelope.job)
+        if assembly is None and (frames := _whole_reply(message)) is not None:
+            self._answer(envelope, frames)
+            return
         if assembly is None:
             assembly = self._open[envelope.job] = Assembly(envelope.total)
         _add(assembly, message)
         if assembly.complete:
             self._answer(envelope, _reply(assembly, message))
         else:
-            self._ventilator.say(Received(envelope.job, message.offset))
+            self._ventilator.say_soon(Received(envelope.job, message.offset))
 
     # -- the end of a job ---------------------------------------------------------------------------------------------
 
@@ -213,7 +222,7 @@ class Sink:
         """A job is done: its answer goes out, or is kept."""
         is_kept = self._publisher.publish(envelope.identity, frames, envelope.job)
         self._close(envelope.job)
-        self._ventilator.say(Delivered(envelope.job, is_kept))
+        self._ventilator.say_soon(Delivered(envelope.job, is_kept))
 
     def _close(self, job: int) -> None:
         self._open.pop(job, None)
@@ -226,8 +235,8 @@ class Sink:
             self._close(envelope.job)
             frames = encode_error_reply(envelope.identity, envelope.request_id, _as_answer(error, message))
             self._owed[envelope.job] = _Owed(envelope.identity, frames, kept_as=envelope.job)
-        log.error("a request of %s texts could not be put together: %s", envelope.total, type(error).__name__)
-        log.debug("it was this", exc_info=error)
+        log.error("a request of %s texts could not be assembled: %s", envelope.total, type(error).__name__)
+        log.debug("the reason", exc_info=error)
 
     def _pay_owed(self) -> None:
         """Publish what is owed; what fails, for want of memory, is tried again at the next turn."""
@@ -238,7 +247,29 @@ class Sink:
         owed = self._owed[job]
         is_kept = self._publisher.publish(owed.identity, owed.frames, owed.kept_as)
         del self._owed[job]
-        self._ventilator.say(Delivered(job, is_kept and bool(owed.kept_as)))
+        self._ventilator.say_soon(Delivered(job, is_kept and bool(owed.kept_as)))
+
+
+def _whole_reply(message: Rows) -> list[Any] | None:
+    """Frames of the answer where these rows are all of it and need nothing done; nothing is copied then."""
+    envelope, count, dim = message.envelope, message.count, message.dim
+    if count != envelope.total or message.offset or dim <= 0 or envelope.options is not NO_OPTIONS:
+        return None
+    if message.failures or message.truncated or message.lengths is not None or message.tokens is not None:
+        return None
+    dtype = np.dtype(message.dtype)
+    if len(message.data) != count * dim * dtype.itemsize:
+        return None  # who puts them together says what is wrong
+    num_tokens = sum(memoryview(message.num_tokens).cast("i"))
+    return encode_vectors_reply(
+        envelope.identity,
+        envelope.request_id,
+        name_of(dtype),
+        (count, dim),
+        message.data,
+        num_tokens,
+        message.fingerprint,
+    )
 
 
 def _reply(assembly: Assembly, last: Rows) -> list[Any]:
@@ -254,7 +285,18 @@ def _reply(assembly: Assembly, last: Rows) -> list[Any]:
     array = assembly.result(last.pad_to)
     num_tokens = int(np.add.reduce(assembly.num_tokens))
     truncated = sorted(assembly.truncated)
-    return encode_rows_reply(identity, request_id, array, tokens, truncated, num_tokens, last.fingerprint)
+    more = None if last.envelope.options is NO_OPTIONS else _asked_for(assembly, last)
+    return encode_rows_reply(identity, request_id, array, tokens, truncated, num_tokens, last.fingerprint, more)
+
+
+def _asked_for(assembly: Assembly, last: Rows) -> dict[str, Any]:
+    """What an answer contains because options ask for it."""
+    more: dict[str, Any] = {"model": last.model, "views": last.views}
+    by_row: dict[str, dict[int, Any]] = {"offsets": assembly.offsets, "chunks": assembly.chunks}
+    by_row |= {"ids": assembly.ids, "special": assembly.special}
+    for name, known in by_row.items():
+        more[name] = [known.get(row, []) for row in range(assembly.count)] if known else None
+    return {name: value for name, value in more.items() if value}
 
 
 def _as_answer(error: Exception, message: Rows) -> ServerError:
@@ -263,7 +305,7 @@ def _as_answer(error: Exception, message: Rows) -> ServerError:
     if isinstance(error, MemoryError):
         return ServerError(f"{what}, needs more memory than the server has: send fewer texts in one request")
     reason = quoted(str(error), MOST_REASON)
-    return ServerError(f"{what}, could not be put together ({type(error).__name__}: {reason}): send the request again")
+    return ServerError(f"{what}, could not be assembled ({type(error).__name__}: {reason}): send the request again")
 
 
 def _add(assembly: Assembly, message: Rows) -> None:
@@ -279,6 +321,11 @@ def _add(assembly: Assembly, message: Rows) -> None:
     assembly.num_tokens[where.start : where.stop] = np.frombuffer(message.num_tokens, np.int32)
     if message.tokens is not None:
         assembly.tokens.update(zip(where, message.tokens, strict=True))
+    by_row: list[tuple[dict[int, Any], Any]] = [(assembly.offsets, message.offsets), (assembly.chunks, message.chunks)]
+    by_row += [(assembly.ids, message.ids), (assembly.special, message.special)]
+    for known, given in by_row:
+        if given is not None:
+            known.update(zip(where, given, strict=True))
 
 
 def _check(assembly: Assembly, message: Rows) -> None:

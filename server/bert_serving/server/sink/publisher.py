@@ -1,7 +1,7 @@
-"""The sink's side towards clients: hands answers to those who subscribe, and keeps what they cannot take yet.
+"""The sink's side towards clients: sends answers to subscribers, and keeps those that they cannot take yet.
 
 It owns no socket: the sink gives it the XPUB socket and its connections, and gives it turns. Who listens, what is
-kept, whose turn it is and what waits on the network stand in the modules beside it.
+kept, whose turn it is and what waits on the network is decided by the other modules here.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LOOK_INTERVAL_S = 1.0
 MOST_CHANGES = 256
 """Subscriptions and their ends that a connection may send, and one more for each second that it is there."""
 FIRST_REQUEST_ID = b"1"
-"""Of the question that a 1.10 client asks while it connects; it asks once, and waits for ever."""
+"""Of the question that a 1.10 client asks while it connects; it asks once, and waits forever."""
 
 
 class Publisher:
@@ -56,13 +56,13 @@ class Publisher:
         self._connections = connections
         self._say = say
         self._listeners = listeners
-        self._refusal = f"{config.max_clients} clients are connected, and no more may be (-max_clients)"
+        self._refusal = f"{config.max_clients} clients are connected, which is the maximum (-max_clients)"
         self._first_answers = FirstAnswers()
         self._retries = Retries()
         self._unsent = Unsent()
         self._subscribers: dict[int, tuple[Connection, int]] = {}
         """By serial number: those that ever subscribed, and how often they changed something."""
-        self._given_up = Throttle(log, "%d kept answer(s) were given up: their clients did not come, or do not read")
+        self._given_up = Throttle(log, "dropped %d kept answer(s): their clients did not come back, or do not read")
         self._expire_at_s = 0.0
         self._look_at_s = 0.0
 
@@ -73,9 +73,12 @@ class Publisher:
         """When a turn is due, if nothing comes before."""
         return min(self._retries.next_s, self._connections.next_s)
 
-    def turn(self, now_s: float) -> None:
-        """What has to be done now and then; none of it takes long, however many there are."""
-        for serial in self._connections.turn(now_s):
+    def turn(self, now_s: float, *, has_news: bool = True) -> None:
+        """What has to be done now and then; none of it takes long, however many there are.
+
+        `has_news`: connections came or went.
+        """
+        for serial in self._connections.turn(now_s, has_news=has_news):
             self._forget(serial)
         if self._retries.next_s <= now_s:
             self._send_due(now_s)

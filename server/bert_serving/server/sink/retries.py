@@ -1,6 +1,6 @@
-"""Whose kept answers are tried next: in turn, and the more rarely the longer its reader is full. Pure.
+"""Whose kept answers to try next: in turn, and less often the longer a client has not read. Pure.
 
-A client that does not read costs a try now and then, however many such there are; the others wait for none of them.
+A client that does not read costs a try now and then, however many there are; other clients never wait for it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Bytes handed to the network and not sent yet: for each client, and for all together. Pure; the sink asks it.
+"""Bytes handed to the network but not sent yet, for each client and in total. Pure; the sink asks it.
 
 A client that reads slowly, or not at all, would make what waits for it on the network grow without end, and a thousand
 such clients would do so together.
@@ -21,7 +21,7 @@ STUCK_S = 20.0
 FOLLOWED = 1 << 16
 """Small answers are followed together, for so many bytes at a time: to follow each would cost more than to send it."""
 OVERHEAD = 300
-"""Bytes that an answer costs beside its content."""
+"""Bytes that an answer costs besides its content."""
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 import zmq
 
 from bert_serving.client.frames import send
-from bert_serving.server.message.codec import encode
+from bert_serving.server.message.codec import encode, encode_all
 from bert_serving.server.message.messages import Alive, Hello, Message
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.lines import read
@@ -57,9 +57,11 @@ class VentilatorLine:
         self._contact = contact
         self._poller = poller
         self.socket: sockets.Socket | None = None
+        self._unsaid: list[Message] = []
 
     def connect(self, address: str) -> None:
         """There is another ventilator: speak to this one."""
+        self._unsaid.clear()
         if self.socket is not None:
             self._poller.unregister(self.socket)
             self.socket.close(linger=0)
@@ -69,8 +71,22 @@ class VentilatorLine:
 
     def say(self, message: Message) -> None:
         """While there is none nobody misses it: its successor asks about all that it had."""
+        self.flush()
         if self.socket is not None:
             send(self.socket, encode(message))
+
+    def say_soon(self, message: Message) -> None:
+        """Say it with the next `flush`, together with others of its kind, which has numbers alone."""
+        if self._unsaid and type(self._unsaid[0]) is not type(message):
+            self.flush()
+        self._unsaid.append(message)
+
+    def flush(self) -> None:
+        """Say what is to be said soon."""
+        if self._unsaid:
+            unsaid, self._unsaid = self._unsaid, []
+            if self.socket is not None:
+                send(self.socket, encode_all(unsaid))
 
     def hear(self) -> Iterator[Message]:
         """What the ventilator has said."""
@@ -79,5 +95,4 @@ class VentilatorLine:
 
 def _messages(sock: sockets.Socket) -> Iterator[Message]:
     for frames in sockets.burst(sock):
-        if (message := read([frame.bytes for frame in frames])) is not None:
-            yield message
+        yield from read([frame.bytes for frame in frames])

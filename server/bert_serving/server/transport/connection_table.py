@@ -15,7 +15,7 @@ from itertools import count
 from bert_serving.server.transport.penalties import Penalties
 
 FRAME_OVERHEAD = 48
-"""Bytes of a frame on the wire beside its content, at most: header, and with keys nonce, code and flags."""
+"""Bytes of a frame on the wire besides its content, at most: header, and with keys nonce, code and flags."""
 HEARTBEATS_PER_S = 32
 """Bytes at most that an idle connection receives, which are in no message: heartbeats both ways, with keys."""
 SUSPICIOUS = 1 << 20
@@ -95,6 +95,8 @@ class ConnectionTable:
     _quiet_memory: int | None = None
     _read_since: int = 0
     _penalties: Penalties = field(default_factory=Penalties)
+    is_calm: bool = True
+    """Whether nobody had anything unread when they were judged last."""
 
     def __len__(self) -> int:
         return len(self._by_fd)
@@ -185,8 +187,10 @@ class ConnectionTable:
 
     def judge(self, now_s: float, memory: int, owned: int = 0) -> list[Connection]:
         """Whom to hang up on. `memory` is what the process holds, `owned` what its owner accounts for by itself."""
-        unread = {one.serial: size for one in self if not one.is_going and (size := one.unread(now_s))}
-        rest = sorted((one for one in self if one.serial in unread), key=lambda one: one.begun_s or now_s)
+        behind = [(one, size) for one in self if (size := one.unread(now_s))]
+        self.is_calm = not behind
+        unread = {one.serial: size for one, size in behind if not one.is_going}
+        rest = sorted((one for one, _ in behind if one.serial in unread), key=lambda one: one.begun_s or now_s)
         out = [one for one in rest if one.unfinished > self.bounds.message]
         out += self._beyond_all([one for one in rest if one not in out], unread)
         if not out and (one := self._cause_of_growth(rest, sum(unread.values()), memory - owned)):
@@ -196,7 +200,7 @@ class ConnectionTable:
         return [self.going(one) for one in out]
 
     def _beyond_all(self, rest: list[Connection], unread: dict[int, int]) -> list[Connection]:
-        """Those that have to go until the rest are within the bound for all: first who is under way the longest."""
+        """Those that have to go until the rest are within the bound for all: first who is in progress the longest."""
         out: list[Connection] = []
         together = sum(unread[one.serial] for one in rest)
         while together > self.bounds.together:
@@ -221,7 +225,7 @@ class ConnectionTable:
         explained = unread + min(self._read_since, self.bounds.message)
         if memory - self._quiet_memory <= MEMORY_FACTOR * explained + MEMORY_SLACK:
             return None
-        self._quiet_memory = None  # begin anew: what is freed need not go back to the machine
+        self._quiet_memory = None  # start over: what is freed need not go back to the machine
         return next(iter(rest), None)
 
     def revoke(self, serials: set[int]) -> list[Connection]:

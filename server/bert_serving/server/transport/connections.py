@@ -20,13 +20,13 @@ from typing import Any
 
 import zmq
 
-from bert_serving.client.frames import receive_now
+from bert_serving.client.frames import is_readable, receive_now
 from bert_serving.server.log import Throttle
 from bert_serving.server.transport.connection_table import Bounds, Connection, ConnectionTable
 from bert_serving.server.transport.curve import Gate
 from bert_serving.server.transport.descriptors import BESIDE_CLIENTS, connections_within_limit
 from bert_serving.server.transport.handshakes import Handshakes
-from bert_serving.server.transport.sockets import Socket, is_readable
+from bert_serving.server.transport.sockets import Socket
 
 log = logging.getLogger(__name__)
 
@@ -44,14 +44,21 @@ EVENTS_AT_ONCE = 5_000
 MOST_UNREAD = 1 << 18
 MOST_UNREAD_TOGETHER = 1 << 22
 """Bytes of subscriptions, of one connection and of all: some dozens of the longest identities."""
+_SRCFD = int(zmq.SRCFD)
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
 _libc = ctypes.CDLL(None)
 _NOWHERE = bytes(16)
 """An address of family AF_UNSPEC: who connects there resets the connection, and what came by it and was not read is
 dropped at once, see connect(2)."""
 _TCP_INFO = getattr(socket, "TCP_INFO", 11)
-_RECEIVED_AT, _ACKED_AT, _TCP_INFO_SIZE = 128, 120, 136
-"""Where `tcpi_bytes_received` and `tcpi_bytes_acked` stand in Linux's `struct tcp_info`."""
+_TCP = int(socket.IPPROTO_TCP)
+_ACKED_AT, _TCP_INFO_SIZE = 120, 136
+"""Where `tcpi_bytes_acked` is in Linux's `struct tcp_info`, with `tcpi_bytes_received` behind it."""
+_SENT_RECEIVED = struct.Struct("=QQ")
+_info, _info_size = ctypes.create_string_buffer(_TCP_INFO_SIZE), ctypes.c_uint32()
+_INFO_AT, _INFO_SIZE_AT = ctypes.addressof(_info), ctypes.addressof(_info_size)
+_getsockopt = _libc.getsockopt
+_getsockopt.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
 
 
 def most_connections(max_clients: int) -> int:
@@ -83,7 +90,7 @@ class Connections:
         self._unseen: list[Connection] = []
         """Of a check that has begun."""
         self._check_at_s = self._spent_s = self._revoked_s = 0.0
-        self._refused = Throttle(log, "%d connection(s) were ended: there are too many, or they sent too much")
+        self._refused = Throttle(log, "closed %d connection(s): too many were open, or they sent too much")
         address = f"inproc://monitor-{id(self)}"
         sock.monitor(address, _EVENTS)
         self._monitor: Socket = context.socket(zmq.PAIR)
@@ -128,15 +135,15 @@ class Connections:
     def about(self, frame: zmq.Frame) -> Connection | None:
         """As `of`, in half the time, but it may be the one that had the same descriptor before this turn."""
         try:
-            fd = int(frame.get(zmq.SRCFD))
+            fd = int(frame.get(_SRCFD))
         except zmq.ZMQError:
             return None
         one = self._table.get(fd)
         if one is None:
             self._take_events()
             one = self._table.get(fd)
-        if one is not None and one.user is None:
-            with suppress(zmq.ZMQError):  # without keys there is none
+        if self._gate is not None and one is not None and one.user is None:
+            with suppress(zmq.ZMQError):  # else without a name
                 one.user = str(frame.get("User-Id"))
         return one
 
@@ -157,19 +164,23 @@ class Connections:
         """No message waits to be read: the last attempt found none."""
         self._table.dry()
 
-    def turn(self, now_s: float, owned: int = 0) -> list[int]:
+    def turn(self, now_s: float, owned: int = 0, *, has_news: bool = True) -> list[int]:
         """Hear who came and went, and look at all when it is time; returns the serial numbers of those that have gone.
 
-        `owned`: bytes of this process that its owner accounts for in another way, as its queue.
+        `owned`: bytes of this process that its owner accounts for in another way, as its queue. `has_news`: whether
+        one of `sockets` has something to read.
         """
-        self._take_events()
-        if self._handshakes is not None:
-            self._handshakes.answer(self._table.is_welcome)
+        if has_news:
+            self._take_events()
+            if self._handshakes is not None:
+                self._handshakes.answer(self._table.is_welcome)
         if self._gate is not None and now_s >= self._revoked_s + REVOKE_INTERVAL_S:
             self._revoked_s = now_s
             self._revoke(self._gate)
         if self._unseen or (len(self._table) and now_s >= self._check_at_s):
             self._check_some(now_s, owned)
+        if not self._gone:
+            return []
         gone, self._gone = self._gone, []
         return gone
 
@@ -243,27 +254,29 @@ class Connections:
             self._unseen = list(self._table)
         for _ in range(min(SEEN_AT_ONCE, len(self._unseen))):
             one = self._unseen.pop()
-            with suppress(OSError):  # closed; the monitor tells soon
-                self._table.seen(one, *_bytes_of(one.fd), now_s)
+            try:
+                received, sent = _bytes_of(one.fd)
+            except OSError:  # closed; the monitor tells soon
+                continue
+            self._table.seen(one, received, sent, now_s)
         if not self._unseen:
             for one in self._table.judge(now_s, _memory(), owned):
                 self._end(one)
-            is_calm = not any(one.unread(now_s) for one in self._table)
-            wait_s = max(CALM_INTERVAL_S if is_calm else CHECK_INTERVAL_S, self._spent_s / CHECK_SHARE)
+            wait_s = max(CALM_INTERVAL_S if self._table.is_calm else CHECK_INTERVAL_S, self._spent_s / CHECK_SHARE)
             self._check_at_s, self._spent_s = now_s + wait_s, 0.0
         self._spent_s += time.monotonic() - begin_s
 
 
 def _bytes_of(fd: int) -> tuple[int, int]:
-    """How many bytes came by a connection, and how many the other side has taken."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fd)
-    try:
-        info = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _TCP_INFO_SIZE)
-    finally:
-        sock.detach()
-    if len(info) < _TCP_INFO_SIZE:
+    """How many bytes came by a connection, and how many the other side has taken. Raises OSError."""
+    _info_size.value = _TCP_INFO_SIZE
+    # without a socket object, which would take half as long again: some times a second each connection is asked
+    if _getsockopt(fd, _TCP, _TCP_INFO, _INFO_AT, _INFO_SIZE_AT):
+        raise OSError("there is no such connection")
+    if _info_size.value < _TCP_INFO_SIZE:
         return 0, 0
-    return struct.unpack_from("=Q", info, _RECEIVED_AT)[0], struct.unpack_from("=Q", info, _ACKED_AT)[0]
+    sent, received = _SENT_RECEIVED.unpack_from(_info, _ACKED_AT)
+    return received, sent
 
 
 def _memory() -> int:

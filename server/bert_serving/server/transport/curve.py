@@ -52,7 +52,7 @@ class ServerKeys:
         """StartError says what is wrong with the pair in `folder`."""
         pair = _load(folder, SECRET_FILE)
         if pair.secret is None or not pair.fits():
-            raise StartError(f"{folder / SECRET_FILE} (-curve_dir) holds no pair of keys: {_make_anew(folder)}")
+            raise StartError(f"{folder / SECRET_FILE} (-curve_dir) contains no key pair: {_make_anew(folder)}")
         if (folder / SERVER_FILE).exists() and _load(folder, SERVER_FILE).public != pair.public:
             raise StartError(
                 f"{folder / SERVER_FILE} (-curve_dir) does not belong to {SECRET_FILE}: {_make_anew(folder)}"
@@ -81,7 +81,7 @@ def check_keys(folder: Path, has_gateway: bool = False) -> None:
         return
     why = "".join(f"; {name} {fault}" for name, fault in list(files.faults().items())[:1])
     raise StartError(
-        f"-curve_dir {folder} holds no client's key that can be read, so nobody could connect: {make_one}{why}"
+        f"-curve_dir {folder} contains no readable key of a client, so nobody could connect: {make_one}{why}"
     )
 
 
@@ -131,7 +131,7 @@ class Gate:
         except Exception:  # whatever it is: those who ask must get an answer
             log.error("the clients' keys could not be read: no key is known", exc_info=True)
             found = Keys()
-        keys = Keys(self._insiders | found.known, found.admins)
+        keys = Keys(self._insiders | found.known, found.admins, found.names)
         if keys != self._keys:
             log.info("%d client key(s) may connect", len(found.known))
         self._keys = keys
@@ -144,6 +144,15 @@ class Gate:
     def knows(self, user: str | None) -> bool:
         """Whether the key that a connection or a frame came with still may: it may have been revoked since."""
         return user in self._keys.known
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Of all keys that have a file."""
+        return frozenset(self._keys.names.values())
+
+    def name_of(self, user: str | None) -> str | None:
+        """The name of the key that a frame came with; None if it has none, such as the gateway's."""
+        return None if user is None else self._keys.names.get(user)
 
     def is_admin(self, user: str | None) -> bool:
         """Whether the key that a frame came with may stop the server."""
@@ -170,7 +179,7 @@ def open_gate(context: zmq.Context[Any], folder: str | None, insider: str | None
 def make_keys(folder: Path, names: list[str]) -> list[Path]:
     """Make the server's pair if there is none, and one for each named client; the folders to hand out.
 
-    FileExistsError if a client of that name is there already, StartError if the server's pair is broken.
+    FileExistsError if a client of that name already exists, StartError if the server's pair is broken.
     """
     for part in (folder, folder / CLIENTS, folder / FOR_CLIENTS):
         part.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -187,7 +196,7 @@ def make_keys(folder: Path, names: list[str]) -> list[Path]:
 def _make_client(folder: Path, name: str, server: ServerKeys) -> Path:
     key = folder / CLIENTS / f"{name}.key"
     if key.exists():
-        raise FileExistsError(errno.EEXIST, "a client of that name is there", str(key))
+        raise FileExistsError(errno.EEXIST, "a client of that name already exists", str(key))
     handed_out = folder / FOR_CLIENTS / name
     handed_out.mkdir()
     create_certificates(handed_out, OWN_FILE.removesuffix(".key_secret"))
@@ -204,7 +213,7 @@ def _load(folder: Path, name: str) -> KeyFile:
     try:
         return KeyFile.read(folder / name)
     except FileNotFoundError:
-        raise StartError(f"-curve_dir {folder} holds no keys: bert-serving-keygen {folder} NAME makes them") from None
+        raise StartError(f"-curve_dir {folder} has no keys: make them with bert-serving-keygen {folder} NAME") from None
     except OSError as error:
         raise StartError(f"{folder / name} (-curve_dir) cannot be read: {error.strerror}") from None
     except ValueError as error:
@@ -212,4 +221,4 @@ def _load(folder: Path, name: str) -> KeyFile:
 
 
 def _make_anew(folder: Path) -> str:
-    return f"move {folder} away, and bert-serving-keygen {folder} NAME makes all keys anew"
+    return f"move {folder} away, then make all keys again with bert-serving-keygen {folder} NAME"

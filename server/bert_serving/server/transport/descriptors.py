@@ -14,7 +14,7 @@ _HOW = "(ulimit -n, LimitNOFILE, --ulimit nofile)"
 
 ENOUGH = 1 << 16
 BESIDE_CLIENTS = 256
-"""Files that ventilator and sink have open beside the connections of clients, and some to spare: half of a limit that
+"""Files that ventilator and sink have open besides the connections of clients, and some to spare: half of a limit that
 is low."""
 FOR_ITSELF = 128
 FOR_A_WORKER = 4
@@ -44,7 +44,7 @@ def shortage(max_clients: int) -> str | None:
     if room >= max_clients:
         return None
     return (
-        f"{_limit()}, which is enough for {room} clients and too few for {max_clients} (-max_clients): raise the limit "
+        f"{_limit()}, which is enough for {room} clients but too few for {max_clients} (-max_clients): raise the limit "
         f"to {max_clients + BESIDE_CLIENTS} {_HOW}, or lower -max_clients"
     )
 
@@ -54,7 +54,7 @@ def check_limit(most_workers: int) -> None:
     least = FOR_ITSELF + FOR_A_WORKER * most_workers
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < least:
-        raise StartError(f"{_limit()}, and this server needs {least}: raise the limit {_HOW}")
+        raise StartError(f"{_limit()}, but this server needs {least}: raise the limit {_HOW}")
 
 
 def _limit() -> str:

@@ -22,7 +22,7 @@ class Guard:
     def __init__(self, logger: logging.Logger) -> None:
         self._log = logger
         self._in_a_row = 0
-        self._failed = Throttle(logger, "%d step(s) failed by an error in the server")
+        self._failed = Throttle(logger, "%d step(s) failed because of an error in the server")
 
     def __call__(self, step: Callable[_Arguments, object], *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> bool:
         """Whether the step was done to its end."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import zmq
 
-from bert_serving.client.frames import receive_now, send
+from bert_serving.client.frames import is_readable, receive_now, send
 from bert_serving.server.transport import sockets
 
 AT_ONCE = 1_000
@@ -36,7 +36,7 @@ class Handshakes:
     def answer(self, is_welcome: Callable[[str], bool]) -> None:
         """Let those in who wait and whose address is welcome."""
         for _ in range(AT_ONCE):
-            if not sockets.is_readable(self.socket):
+            if not is_readable(self.socket):
                 return
             way, gap, version, request_id, _, address, *_ = (frame.bytes for frame in receive_now(self.socket))
             status = _COME_IN if is_welcome(address.decode("ascii", "replace")) else _COME_LATER

@@ -10,7 +10,8 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,9 +20,10 @@ from bert_serving.client.keys import KeyFile
 
 log = logging.getLogger(__name__)
 
+SUFFIX = ".key"
 ADMIN_PREFIX = "admin"
 SETTLED_S = 3.0
-"""A file system's clock may stand still for so long: one that changed since may change again without a trace."""
+"""A file system's clock may be this coarse: one that changed since may change again without a trace."""
 MOST_NAMED = 5
 """Broken files that one look warns of by name; of more it tells the number."""
 
@@ -30,14 +32,15 @@ _NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 
 @dataclass(frozen=True)
 class Keys:
-    """Public keys in Z85; an administrator's is among the known ones."""
+    """Public keys in Z85; an administrator's is among the known ones. `names` has the name of each, as it is shown."""
 
     known: frozenset[str] = frozenset()
     admins: frozenset[str] = frozenset()
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
-class _State(NamedTuple):
-    """What the file system tells of a file."""
+class FileState(NamedTuple):
+    """What the file system tells of a file: another one is told by it, unless it was written within `SETTLED_S`."""
 
     device: int
     inode: int
@@ -46,22 +49,27 @@ class _State(NamedTuple):
     written_ns: int
 
     @staticmethod
-    def of(path: str) -> _State:
+    def of(path: str) -> FileState:
         found = os.stat(path)
-        return _State(found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns, found.st_mtime_ns)
+        return FileState(found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns, found.st_mtime_ns)
+
+    @property
+    def changed_s(self) -> float:
+        """When it was changed last, by the wall clock."""
+        return max(self.changed_ns, self.written_ns) / 1e9
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
     """A file as it was read: its key, or why it has none."""
 
-    state: _State | None
+    state: FileState | None
     read_s: float
     key: str | None
     fault: str = ""
 
-    def still_holds(self, state: _State) -> bool:
-        return self.state == state and self.read_s > max(state.changed_ns, state.written_ns) / 1e9 + SETTLED_S
+    def still_holds(self, state: FileState) -> bool:
+        return self.state == state and self.read_s > state.changed_s + SETTLED_S
 
 
 class KeyFolder:
@@ -80,7 +88,8 @@ class KeyFolder:
         self._warn(before)
         keys = {name: seen.key for name, seen in self._seen.items() if seen.key is not None}
         admins = frozenset(key for name, key in keys.items() if name.startswith(ADMIN_PREFIX))
-        return Keys(frozenset(keys.values()), admins)
+        shown = {key: _shown(name.removesuffix(SUFFIX)) for name, key in reversed(keys.items())}
+        return Keys(frozenset(keys.values()), admins, shown)
 
     def faults(self) -> dict[str, str]:
         """Why files hold no key, by their names as they are shown."""
@@ -88,7 +97,7 @@ class KeyFolder:
 
     def _names(self) -> list[str]:
         try:
-            names = sorted(name for name in os.listdir(self._folder) if name.endswith(".key"))
+            names = sorted(name for name in os.listdir(self._folder) if name.endswith(SUFFIX))
         except OSError as error:
             if error.errno in _NO_DESCRIPTOR:
                 return list(self._seen)
@@ -105,7 +114,7 @@ class KeyFolder:
         path = f"{self._folder}{os.sep}{name}"
         state = None
         try:
-            state = _State.of(path)
+            state = FileState.of(path)
             if before is not None and before.still_holds(state):
                 return before
             file = KeyFile.read(Path(path))
@@ -118,7 +127,7 @@ class KeyFolder:
         except ValueError as error:
             return _Seen(state, now_s, None, str(error))
         if file.secret is not None:
-            return _Seen(state, now_s, None, "holds a secret key, which belongs to its owner alone")
+            return _Seen(state, now_s, None, "contains a secret key, which belongs only to its owner")
         return _Seen(state, now_s, file.public.decode())
 
     def _warn(self, before: dict[str, _Seen]) -> None:
@@ -132,6 +141,11 @@ class KeyFolder:
         if len(new) > MOST_NAMED:
             log.warning("%d more key files let nobody in", len(new) - MOST_NAMED)
         self._warned.update((name, faults[name]) for name in new)
+
+
+def _shown(name: str) -> str:
+    """A name of a client, of which those that `bert-serving-keygen` takes stay as they are."""
+    return name if name.isprintable() else quoted(name)
 
 
 def _why(error: OSError) -> str:

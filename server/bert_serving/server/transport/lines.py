@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +15,23 @@ import zmq
 
 from bert_serving.client.frames import send
 from bert_serving.server.log import Throttle
-from bert_serving.server.message.codec import UnknownMessage, decode, encode
+from bert_serving.server.message.codec import UnknownMessage, decode_all, encode
 from bert_serving.server.message.messages import Message
 from bert_serving.server.transport import sockets
 from bert_serving.server.transport.run_keys import RunKeys
 
 log = logging.getLogger(__name__)
 
-_garbage = Throttle(log, "%d message(s) of our own processes that are none were dropped, the last one: %s")
+_garbage = Throttle(log, "dropped %d unreadable message(s) of our own processes, the last one: %s")
 
 
-def read(frames: Sequence[bytes | memoryview]) -> Message | None:
-    """A message of one of our own processes; None if it is none, such as one whose memory is broken might send."""
+def read(frames: Sequence[bytes | memoryview]) -> Sequence[Message]:
+    """Messages of one of our own processes; none if these are none, such as one whose memory is broken might send."""
     try:
-        return decode(frames)
+        return decode_all(frames)
     except UnknownMessage as error:
         _garbage.count(1, time.monotonic(), error)
-        return None
+        return ()
 
 
 class Lines:
@@ -48,15 +48,19 @@ class Lines:
             remote, self.remote_address = sockets.bind_remote(context, zmq.ROUTER, remote_host, keys)
             self.sockets.append(remote)
         self._by_line: dict[str, sockets.Socket] = {}
+        self._names: dict[bytes, str] = {}
 
-    def receive(self) -> Iterator[tuple[str, Message]]:
-        """What children say: their lines, and the messages."""
-        for sock in self.sockets:
+    def receive(self, happened: Container[sockets.Socket] | None = None) -> Iterator[tuple[str, Message]]:
+        """What children say: their lines, and the messages. `happened`: what a poll has told of, if there was one."""
+        for sock in self.sockets if happened is None else [sock for sock in self.sockets if sock in happened]:
             for frames in sockets.burst(sock):
-                line, *content = (frame.bytes for frame in frames)
-                if (message := read(content)) is not None:
-                    name = line.decode(errors="replace")
+                line = frames[0].bytes
+                messages = read([frame.bytes for frame in frames[1:]])
+                name = self._names.get(line, "")
+                if messages and self._by_line.get(name) is not sock:
+                    name = self._names[line] = line.decode(errors="replace")
                     self._by_line[name] = sock
+                for message in messages:
                     yield name, message
 
     def send(self, line: str, message: Message) -> bool:
@@ -74,3 +78,4 @@ class Lines:
     def forget(self, line: str) -> None:
         """This child has ended."""
         self._by_line.pop(line, None)
+        self._names.pop(line.encode(), None)

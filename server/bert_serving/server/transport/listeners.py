@@ -1,4 +1,4 @@
-"""The listening sockets of the service, which outlive the processes that take connections from them.
+"""The listening sockets of the service, which outlive the processes that accept connections on them.
 
 The supervisor opens them and accepts nothing; ventilator, sink and gateway get their descriptors. While one of these is
 started again its port stays taken, and clients wait in the kernel's queue.
@@ -21,7 +21,7 @@ WAITING_CONNECTIONS = 2_048
 """In the kernel's queue; it may have a lower limit of its own."""
 
 _HERE = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1", "[::]": "::1"}
-"""All that stand for every interface, and where a process of this machine reaches who listens there."""
+"""The addresses that mean every interface, and where a process of this machine reaches who listens there."""
 
 
 def is_every_host(host: str) -> bool:
@@ -48,16 +48,17 @@ def open_listeners(config: ServerConfig) -> Iterator[Listeners]:
     """Listen on all ports; closed at the end of the block. StartError names the port that cannot be had."""
     with ExitStack() as opened:
         requests, results = (
-            opened.enter_context(_listen(config.host, port, option, "-host"))
+            opened.enter_context(listen(config.host, port, option, "-host"))
             for port, option in ((config.port, "-port"), (config.port_out, "-port_out"))
         )
         http = None
         if config.http_port is not None:
-            http = opened.enter_context(_listen(config.http_host, config.http_port, "-http_port", "-http_host"))
+            http = opened.enter_context(listen(config.http_host, config.http_port, "-http_port", "-http_host"))
         yield Listeners(requests, results, http)
 
 
-def _listen(host: str, port: int, option: str, host_option: str) -> socket.socket:
+def listen(host: str, port: int, option: str, host_option: str) -> socket.socket:
+    """A socket that listens there, in the names of the options that say where. StartError if it cannot be had."""
     try:
         family, address = _address("0.0.0.0" if host == "*" else host, port)
     except OSError as error:
@@ -84,7 +85,7 @@ def _listen(host: str, port: int, option: str, host_option: str) -> socket.socke
 
 
 def _address(host: str, port: int) -> tuple[int, Any]:
-    """The family of a host's address, and the address for `bind`: of IPv4 if a name stands for both."""
+    """The family of a host's address, and the address for `bind`: of IPv4 if a name has both."""
     found = socket.getaddrinfo(without_brackets(host), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
     return family, address

@@ -1,9 +1,10 @@
-"""Where the processes of a service meet: what the supervisor knows of it, and what each child is told."""
+"""How the processes of a service find each other: what the supervisor knows, and what each child is told."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,13 @@ class Meeting:
 SINK = "sink"
 VENTILATOR = "ventilator"
 GATEWAY = "gateway"
+GATEWAY_CLIENT = b"gateway-"
+"""What the identities of a gateway's clients begin with; what follows nobody can guess."""
 WORKER = "worker-"
 """What the names of workers begin with; a number follows."""
 
 
+@lru_cache(maxsize=4096)
 def name_of(line: str) -> str:
     """Of the child that has this line: `worker-0.3` is the third process that is worker-0."""
     return line.rpartition(".")[0]

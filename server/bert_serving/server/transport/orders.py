@@ -112,7 +112,7 @@ class Orders:
 
     @property
     def log_role(self) -> str:
-        """What stands before each line of its log."""
+        """What precedes each line of its log."""
         return _LOG_ROLES.get(self.role, self.name.upper())
 
     def at(self, contact: Contact) -> Orders:
@@ -120,7 +120,7 @@ class Orders:
         return replace(self, contact=contact)
 
     def to_json(self) -> dict[str, Any]:
-        """As it travels; the environment does not, for that of the process has it."""
+        """As it travels; the environment does not, because the process has it."""
         contact = None if self.contact is None else self.contact.as_orders()
         return {"role": self.role.value, "name": self.name, "needs": asdict(self.needs), "contact": contact}
 

@@ -1,4 +1,4 @@
-"""Every socket of the server is opened here: the only place that sets socket options. Who opens one closes it."""
+"""Every socket of the server is opened here, the only place that sets socket options. Whoever opens one closes it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 import zmq
 
 from bert_serving.client.endpoints import in_url, without_brackets
-from bert_serving.client.frames import receive_now, send
+from bert_serving.client.frames import is_readable, receive_now, send
 from bert_serving.client.keys import ClientKeys
 from bert_serving.client.wire import MAX_IDENTITY_BYTES
 from bert_serving.server.config import ServerConfig
@@ -45,7 +45,6 @@ OWN_ADDRESS_S = 10.0
 PUBLISH_LINGER_MS = 1_000
 """How long answers that are already published may still travel after the sink has ended."""
 
-_READABLE = int(zmq.POLLIN)
 
 Socket = zmq.Socket[bytes]
 
@@ -88,7 +87,7 @@ def bind_internal(context: zmq.Context[Any], kind: int, folder: Path, name: str,
     try:
         sock.bind(f"ipc://{folder / name}")
     except zmq.ZMQError as error:
-        log.warning("no ipc socket in %s (%s): loopback tcp is used instead, with keys", folder, error.strerror)
+        log.warning("no ipc socket can be made in %s (%s): using loopback tcp with keys", folder, error.strerror)
         keys.protect(sock)
         sock.bind("tcp://127.0.0.1:*")
     return sock, sock.getsockopt_string(zmq.LAST_ENDPOINT)
@@ -108,7 +107,7 @@ def bind_remote(context: zmq.Context[Any], kind: int, host: str, keys: RunKeys) 
         raise StartError(f"the address {host!r} (-host) is not known: {error}") from None
     except zmq.ZMQError as error:
         sock.close()
-        raise StartError(f"no port for workers elsewhere can be opened at {host} (-host): {error}") from None
+        raise StartError(f"no port for remote workers can be opened at {host} (-host): {error}") from None
     return sock, f"tcp://{address}:{port}"
 
 
@@ -132,7 +131,7 @@ def push_once(ip: str, port: int, frames: list[bytes], timeout_ms: int, keys: Cl
             keys.present(sock)
         sock.setsockopt(zmq.IMMEDIATE, 1)  # queue nothing for a peer that may never come
         sock.setsockopt(zmq.LINGER, timeout_ms)
-        for is_ipv6 in (False, True):  # a name may stand for both kinds of addresses; the message goes to one
+        for is_ipv6 in (False, True):  # a name may have both kinds of addresses; the message goes to one
             sock.setsockopt(zmq.IPV6, is_ipv6)
             sock.connect(f"tcp://{in_url(without_brackets(ip))}:{port}")
         if not sock.poll(timeout_ms, zmq.POLLOUT):
@@ -152,7 +151,7 @@ def _open(context: zmq.Context[Any], kind: int) -> Socket:
     sock: Socket = context.socket(kind)
     if kind == zmq.ROUTER:
         sock.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        sock.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a child that was started again takes its predecessor's place
+        sock.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a child that was restarted takes its predecessor's place
     sock.setsockopt(zmq.LINGER, 0)
     sock.set_hwm(0)  # internal flow is bounded by credit; a silent drop at a mark would lose work
     return sock
@@ -186,20 +185,15 @@ def adopt(sock: Socket, descriptor: int) -> None:
 
 
 def burst(sock: Socket) -> Iterator[list[zmq.Frame]]:
-    """The messages that are there, but not so many that other sockets would wait long."""
-    if not is_readable(sock):
-        return
+    """The messages that are there, but not so many that other sockets would wait long. A poll has told of the first."""
     end_s = time.monotonic() + BURST_S
-    while time.monotonic() < end_s:
+    while True:
         try:
             yield receive_now(sock)
         except zmq.Again:
             return
-
-
-def is_readable(sock: Socket) -> bool:
-    """Whether a message waits. Where mostly none does, to ask costs a third of an attempt in vain."""
-    return bool(int(sock.getsockopt(zmq.EVENTS)) & _READABLE)
+        if time.monotonic() >= end_s or not is_readable(sock):
+            return
 
 
 def is_this_machine(address: str) -> bool:
@@ -246,7 +240,7 @@ class Wakeup:
             self._writer.send(b"\0")
 
     def clear(self) -> None:
-        """Before it is looked at what there is to do."""
+        """Before looking for work."""
         with suppress(BlockingIOError):
             self._reader.recv(4096)  # all there is: hardly ever more than a byte
         self._is_pending = False

@@ -1,4 +1,4 @@
-"""Folders for the files of one run. They are gone with it; after a SIGKILL the next run of this user removes them.
+"""Folders for the files of one run, removed at its end; after a SIGKILL, this user's next run removes them.
 
 A folder's owner holds a lock on a file in it, which the kernel takes back however the owner ends. A folder stays that
 has no such file, belongs to another user, or was made by another machine, which may share a disk with this one.
@@ -34,9 +34,7 @@ def temporary_folder(prefix: str, what: str, option: str, parent: str | None = N
         try:
             folder = _make(opened, prefix, parent)
         except OSError as error:
-            raise StartError(
-                f"no folder for {what} can be made: {error}: let {option} name a folder that can be written to"
-            ) from None
+            raise StartError(f"cannot make a folder for {what}: {error}: set {option} to a writable folder") from None
         yield folder
 
 
@@ -87,7 +85,7 @@ def _remove_if_left(folder: Path) -> None:
             return
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(folder, ignore_errors=True)
-        log.info("%s was removed, which a run that was killed had left", folder)
+        log.info("removed %s, left over from a run that was killed", folder)
     finally:
         os.close(descriptor)
 

@@ -1,1 +1,1 @@
-"""Takes requests in, splits them, hands the parts to workers, and keeps account until each is answered."""
+"""Accepts requests, splits them, hands the parts to workers, and tracks each request until it is answered."""

@@ -1,4 +1,4 @@
-"""How much accepted work may be open, and when to come again for who finds it full. Pure; the ventilator asks it."""
+"""How much accepted work may be in progress, and when to retry if that is full. Pure; the ventilator asks it."""
 
 from __future__ import annotations
 

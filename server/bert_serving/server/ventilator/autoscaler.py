@@ -1,4 +1,4 @@
-"""How many workers there should be, and which of them may go. Pure; the ventilator asks it.
+"""How many workers there should be, and which may be released. Pure; the ventilator asks it.
 
 While a worker has anything in flight it computes so many rows a second: that pace is measured as the service runs. The
 rows that are open, at the pace of all workers that are there or on their way, tell how long a request that comes now
@@ -61,7 +61,7 @@ class Autoscaler:
         """At every turn: who is at work and what has been computed."""
         busy_s = self._seen_busy * (now_s - self._seen_s)
         kept = exp(-busy_s / PACE_S)
-        rows = max(0, loads.computed_rows - self._seen_rows)  # a new sink lets all begin anew
+        rows = max(0, loads.computed_rows - self._seen_rows)  # a new sink lets all start over
         self._rows = kept * self._rows + rows
         self._busy_s = kept * self._busy_s + busy_s
         self._seen_s, self._seen_busy, self._seen_rows = now_s, loads.num_busy, loads.computed_rows

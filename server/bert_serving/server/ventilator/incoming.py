@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import zmq
 
+from bert_serving.client.frames import NOW, is_readable
 from bert_serving.client.wire import MAX_FRAMES
 from bert_serving.server.transport.connection_table import Connection
 from bert_serving.server.transport.connections import Connections
@@ -52,7 +53,12 @@ class Reader:
         """The messages that are there, but not so many that other sockets would wait long."""
         end_s = time.monotonic() + BURST_S
         message = self._message
+        is_first = True
         while 0 < message.number <= MAX_FRAMES or time.monotonic() < end_s + _extra_s(message):
+            if not is_first and not message.number and not is_readable(self._sock):
+                self._connections.dry()
+                return
+            is_first = False  # of it a poll has told
             try:
                 is_whole = self._take(message) if message.number <= MAX_FRAMES else self._take_surplus(message)
             except zmq.Again:
@@ -67,19 +73,25 @@ class Reader:
                 message = self._message
 
     def _take(self, message: Incoming) -> bool:
-        """Read a frame; returns whether it was the last one."""
-        frame = self._sock.recv(zmq.NOBLOCK, copy=False)
-        size = len(frame)
-        number = message.number = message.number + 1
-        message.size += size
-        if number <= MAX_FRAMES:
+        """Read the frames that a request has, and one more if there is one; whether the last one was among them."""
+        recv = self._sock.recv
+        while message.number < MAX_FRAMES:
+            frame = recv(NOW, copy=False)
+            size = len(frame)
+            message.number += 1
+            message.size += size
             fits = message.kept + size <= self._max_bytes
             if fits:
                 message.kept += size
             message.frames.append(frame if fits else None)
-        if number == 1:
-            message.connection = self._connections.about(frame)
-        elif number == MAX_FRAMES + 1 and message.connection is not None:
+            if message.number == 1:
+                message.connection = self._connections.about(frame)
+            if not frame.more:
+                return True
+        frame = recv(NOW, copy=False)
+        message.number += 1
+        message.size += len(frame)
+        if message.connection is not None:
             self._connections.hang_up(message.connection)
         return not frame.more
 
@@ -87,7 +99,7 @@ class Reader:
         """Read some frames that nobody wants, as fast as it goes; returns whether the last one was among them."""
         recv = self._sock.recv
         for _ in range(_SURPLUS_AT_ONCE):
-            frame = recv(zmq.NOBLOCK, copy=False)
+            frame = recv(NOW, copy=False)
             message.number += 1
             message.size += len(frame)
             if not frame.more:

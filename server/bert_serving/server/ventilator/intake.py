@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import zmq
@@ -37,6 +38,7 @@ from bert_serving.server.transport.connections import Connections
 from bert_serving.server.transport.curve import Gate
 from bert_serving.server.ventilator.incoming import Incoming, Reader
 from bert_serving.server.ventilator.reading import AT_ONCE_BYTES, Reading, ReadRequest
+from bert_serving.server.wanted import row_bytes
 
 log = logging.getLogger(__name__)
 
@@ -54,26 +56,29 @@ Refuse = Callable[[int, bytes, bytes, ServerError], None]
 class Limits:
     """What one message may have, in bytes, and what all that are being read may have together.
 
-    `row_bytes` says what a text of so many characters takes in an answer, 0 if nobody knows.
+    `row_bytes` says what a text of so many characters takes in an answer, 0 if nobody knows, or raises BadRequest.
     """
 
     message_bytes: int
     reading_bytes: int
     answer_bytes: int
-    row_bytes: Callable[[int], int]
+    row_bytes: Callable[[Options, int], int]
 
     @staticmethod
     def of(config: ServerConfig) -> Limits:
         """Those of a resolved config."""
         message, answer = config.max_msg_size << 20, config.max_answer_mb << 20
-        return Limits(message, message, answer, config.row_bytes)
+        return Limits(message, message, answer, partial(row_bytes, config))
 
-    def check_answer(self, total: int, characters: int) -> int:
-        """The bytes of an answer of `total` rows for texts of so many characters. Raises BadRequest for too many."""
-        answer_bytes = total * self.row_bytes(characters)
+    def check_answer(self, total: int, options: Options, characters: int) -> int:
+        """The bytes of an answer of `total` rows for texts of so many characters.
+
+        Raises BadRequest for too many, and for options that the model cannot do.
+        """
+        answer_bytes = total * self.row_bytes(options, characters)
         if answer_bytes > self.answer_bytes:
             raise BadRequest(
-                f"the answer to {total} texts may take {answer_bytes / 2**20:.1f} MB, and -max_answer_mb allows "
+                f"the answer to {total} texts may take {answer_bytes / 2**20:.1f} MB, but -max_answer_mb allows "
                 f"{self.answer_bytes >> 20}: send fewer texts at once"
             )
         return answer_bytes
@@ -87,14 +92,17 @@ class _Sender(NamedTuple):
     request_id: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Large:
     """A request that is read in turns."""
 
     sender: _Sender
     connection: int
     options: Options
+    shaping: Options
+    """Those that change the answer."""
     reading: Reading
+    key_name: str | None
 
 
 class Intake:
@@ -130,8 +138,8 @@ class Intake:
         self._malformed = Throttle(log, "%d malformed request(s) were refused; their senders were told why")
         refused = "%d TERMINATION(s) were refused, the last one from %s: see -terminate, which is " + terminate
         self._refused = Throttle(log, refused)
-        self._unanswered = Throttle(log, "%d malformed request(s) of nobody who can be told were dropped")
-        self._failed = Throttle(log, "%d request(s) were refused because of an error in their reading")
+        self._unanswered = Throttle(log, "dropped %d malformed request(s) without a readable sender")
+        self._failed = Throttle(log, "%d request(s) were refused because of an error while reading them")
 
     @property
     def is_reading(self) -> bool:
@@ -170,7 +178,7 @@ class Intake:
             self._in_vain(message)
             self._on_nameless(error)
             return None
-        if heads[1] == Command.TERMINATION.value and self._is_known(message):
+        if heads[1] == _TERMINATION and self._is_known(message):
             is_allowed = message.frames[0] is not None and self._may_terminate(message.frames[0])
             return (0, CommandRequest(identity, request_id, Command.TERMINATION)) if is_allowed else None
         sender = self._noted(identity, request_id)
@@ -201,17 +209,18 @@ class Intake:
         content = message.frames[1]
         if None in message.frames or content is None or message.size > self._limits.message_bytes:
             most = self._limits.message_bytes >> 20
-            raise MalformedMessage(f"the message has more than {most} MB, which is the most it may have")
+            raise MalformedMessage(f"the message is larger than {most} MB, which is the maximum")
         if not self._is_known(message):
             raise BadRequest("this client's key was revoked")
         if heads[1] in COMMANDS:
             return CommandRequest(sender.identity, sender.request_id, COMMANDS[heads[1]])
         total = decode_count(heads[3])
         options = decode_options(heads[4]) if message.number == MAX_FRAMES else NO_OPTIONS
-        self._limits.check_answer(total, 0)
+        shaping = options.shaping()
+        self._limits.check_answer(total, shaping, 0)
         reading = Reading(content.buffer, total, self._part_rows(total))
         connection = message.connection.serial if message.connection is not None else 0
-        large = _Large(sender, connection, options, reading)
+        large = _Large(sender, connection, options, shaping, reading, self._key_name(message))
         if reading.size > AT_ONCE_BYTES:
             self._put_off(large)
             return None
@@ -222,6 +231,10 @@ class Intake:
     def _is_known(self, message: Incoming) -> bool:
         frame = message.frames[0]
         return self._gate is None or (frame is not None and self._gate.knows(_property(frame, "User-Id")))
+
+    def _key_name(self, message: Incoming) -> str | None:
+        frame = message.frames[0]
+        return None if self._gate is None or frame is None else self._gate.name_of(_property(frame, "User-Id"))
 
     def _may_terminate(self, frame: zmq.Frame) -> bool:
         """As `-terminate` says."""
@@ -238,8 +251,8 @@ class Intake:
         size = large.reading.size
         others = self.held_bytes
         if others and others + size > self._limits.reading_bytes:
-            text = f"{others >> 20} MB of texts are being read, and with these there would be too many"
-            text += f" (-max_msg_size): come again in {COME_AGAIN_MS} ms"
+            text = f"{others >> 20} MB of texts are being read, and with these it would be too many"
+            text += f" (-max_msg_size): retry in {COME_AGAIN_MS} ms"
             raise ServerBusy(text, retry_after_ms=COME_AGAIN_MS)
         self._large.append(large)
 
@@ -255,7 +268,7 @@ class Intake:
 
     def _done(self, large: _Large) -> ReadRequest:
         reading = large.reading
-        answer_bytes = self._limits.check_answer(reading.total, reading.longest)
+        answer_bytes = self._limits.check_answer(reading.total, large.shaping, reading.longest)
         return ReadRequest(
             large.sender.identity,
             large.sender.request_id,
@@ -266,6 +279,7 @@ class Intake:
             large.options,
             answer_bytes,
             large.connection,
+            large.key_name,
         )
 
     def _on_error(self, sender: _Sender, error: Exception) -> None:
@@ -278,6 +292,7 @@ class Intake:
         self._refuse(*sender, error)
 
 
+_TERMINATION = Command.TERMINATION.value
 _LONGEST = (MAX_IDENTITY_BYTES, LONGEST_COMMAND, MAX_REQUEST_ID_DIGITS, MAX_REQUEST_ID_DIGITS, MAX_OPTIONS_BYTES)
 
 
@@ -290,13 +305,10 @@ def may_terminate(policy: str, is_admin: bool, is_local: Callable[[], bool]) -> 
 
 def _heads(message: Incoming) -> list[bytes]:
     """Its frames, but of each no more than tells that it is too long. Texts are left where they lie."""
-    return list(map(_head, message.frames, _LONGEST))
-
-
-def _head(frame: zmq.Frame | None, bound: int) -> bytes:
-    if frame is None:
-        return b""
-    return frame.bytes if len(frame) <= bound else bytes(frame.buffer[: bound + 1])
+    return [
+        b"" if frame is None else frame.bytes if len(frame) <= bound else bytes(frame.buffer[: bound + 1])
+        for frame, bound in zip(message.frames, _LONGEST, strict=False)
+    ]
 
 
 def _property(frame: zmq.Frame, name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Every accepted request until its answer is out: what it was, so that its parts can be run again. Pure.
+"""Every accepted request until its answer is sent, with its texts, so that its parts can be run again. Pure.
 
 A job is opened when a request is accepted, and closed when the sink says that it was delivered or its time is over.
 """
@@ -20,7 +20,7 @@ from bert_serving.server.message.tickets import PartKey, Ticket
 
 
 class RequestKey(NamedTuple):
-    """Tells a request from others: `digest` stands for its texts, `shaping` has the options that change the answer."""
+    """Distinguishes requests: `digest` represents its texts, `shaping` has the options that change the answer."""
 
     identity: bytes
     request_id: bytes
@@ -32,7 +32,7 @@ class RequestKey(NamedTuple):
         return RequestKey(envelope.identity, envelope.request_id, digest, encode_options(envelope.options))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would take four times as long for every request
 class Job:
     """One accepted request, whose texts have `size` bytes.
 
@@ -62,6 +62,11 @@ class Job:
         """Its rows."""
         return self.envelope.total
 
+    def part_keys(self) -> list[PartKey]:
+        """One for each part, in order."""
+        number = self.envelope.job
+        return [PartKey(number, offset) for offset in self.parts]
+
     def tickets(self) -> Iterator[Ticket]:
         """One for each part, in order."""
         return map(self._ticket, self.parts)
@@ -77,13 +82,13 @@ class Job:
         return Part(self.envelope, offset, rows, self.urgent, left_ms(self.deadline_s, now_s), texts)
 
     def give_up(self, row: int) -> None:
-        """Take out a row that stands alone as a part."""
+        """Take out a row that is a part by itself."""
         del self.parts[row]
         self.poison.append(row)
 
     def poison_rows(self) -> list[Rows]:
-        """What the sink is told of the rows that are given up."""
-        failed = [(0, "each worker that began with it ended")]
+        """What the sink is told about the rows that are given up."""
+        failed = [(0, "every worker that started on it ended")]
         return [Rows(self.envelope, row, 1, num_tokens=bytes(4), failures=failed) for row in self.poison]
 
     def split(self, offset: int) -> tuple[Ticket, Ticket]:

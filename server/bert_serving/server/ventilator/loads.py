@@ -1,4 +1,4 @@
-"""What each worker has in flight, and who has the least and room for more. Pure; the scheduler keeps it.
+"""What each worker has in flight, and which worker has the least and has room for more. Pure; the scheduler keeps it.
 
 Whoever hands out parts asks for each of them, so nothing here looks at every worker or every part: sums and orders
 are kept, and a part knows who has it. A choice among a thousand workers takes about as long as one among two.
@@ -51,6 +51,16 @@ class _Ranking:
     def add(self, worker: str, serial: int, rows: int) -> None:
         insort(self._order, (rows, serial, worker))
 
+    def change(self, worker: str, serial: int, before: int, rows: int) -> None:
+        """It has so many rows now."""
+        order, new = self._order, (rows, serial, worker)
+        at = bisect_left(order, (before, serial, worker))
+        if (at and order[at - 1] > new) or (at + 1 < len(order) and order[at + 1] < new):
+            del order[at]
+            insort(order, new)
+        else:
+            order[at] = new
+
     def remove(self, worker: str, serial: int, rows: int) -> None:
         del self._order[bisect_left(self._order, (rows, serial, worker))]
 
@@ -58,8 +68,9 @@ class _Ranking:
 class Loads:
     """Loads by worker."""
 
-    def __init__(self, window_rows: int) -> None:
-        self._window_rows = window_rows
+    def __init__(self, window_rows: int, urgent_rows: int | None = None) -> None:
+        """How many rows a worker may have in flight: of bulk work, and of urgent work, as many if None."""
+        self._windows = (window_rows, window_rows if urgent_rows is None else urgent_rows)
         self._serials = count()
         self._loads: dict[str, Load] = {}
         self._holders: dict[PartKey, str] = {}
@@ -135,7 +146,7 @@ class Loads:
         """The worker with the fewest rows of those whose window has room for a part, but for those `closed`."""
 
         def has_room(held: int) -> bool:
-            return held == 0 or held + ticket.rows <= self._window_rows
+            return held == 0 or held + ticket.rows <= self._windows[ticket.urgent]
 
         least = self._by_class[ticket.urgent].least_rows()
         if least is None or not has_room(least):
@@ -147,10 +158,11 @@ class Loads:
         return None
 
     def _count(self, worker: str, load: Load, urgent: bool, rows: int) -> None:
-        self._unrank(worker, load)
-        load.rows[urgent] += rows
+        of_class, of_both = load.rows[urgent], load.rows[0] + load.rows[1]
+        load.rows[urgent] = of_class + rows
         self.rows += rows
-        self._rank(worker, load)
+        self._by_class[urgent].change(worker, load.serial, of_class, of_class + rows)
+        self._by_rows.change(worker, load.serial, of_both, of_both + rows)
 
     def _rank(self, worker: str, load: Load) -> None:
         self._by_rows.add(worker, load.serial, sum(load.rows))

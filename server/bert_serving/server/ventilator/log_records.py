@@ -5,7 +5,7 @@ it is whole, and a log counts only from the record that says that all open reque
 
     magic  generation  next number      at the beginning
     O      number  identity  request id      taken in
-    W                                        all that were open when this log began stand above
+    W                                        all that were open when this log began are above
     C      number                            answered
 """
 
@@ -22,7 +22,7 @@ _CLOSED = struct.Struct("<cQ")
 _WHOLE = b"W"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
     """A request that was taken in."""
 

@@ -1,17 +1,19 @@
-"""The ventilator: takes requests, splits them, hands the parts to workers, and keeps account until each is answered.
+"""The ventilator: accepts requests, splits them, hands the parts to workers, and tracks each until it is answered.
 
-A process of its own. It owns the PULL socket that clients push to and the ROUTER that workers and sink connect to. Who
-may come in stands in `intake.py`, what to do with what in `work.py`. It may die at any moment: what it has taken in
-stands in a log that outlives it, and its successor has each client told to ask again.
+A process of its own. It owns the PULL socket that clients push to and the ROUTER that workers and sink connect to.
+`intake.py` decides what may come in, and `work.py` what happens to it. It may die at any moment: accepted requests are
+in a log that outlives it, and its successor has each client told to resend.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import zmq
 
@@ -41,7 +43,7 @@ from bert_serving.server.message.messages import (
     Void,
 )
 from bert_serving.server.message.tickets import PartKey
-from bert_serving.server.transport import sockets
+from bert_serving.server.transport import garbage, sockets
 from bert_serving.server.transport.child_line import ChildLine
 from bert_serving.server.transport.connections import Connections, request_bounds
 from bert_serving.server.transport.curve import Gate, open_gate
@@ -61,6 +63,7 @@ from bert_serving.server.ventilator.work import Work
 log = logging.getLogger(__name__)
 
 POLL_MS = 1_000
+POLLIN = int(zmq.POLLIN)
 MOST_UNCONFIRMED = 5_000
 """Answers that the sink has not confirmed; nothing more is read from clients while there are so many."""
 MEMORY_OF_TEXTS = 3
@@ -107,6 +110,7 @@ class Ventilator:
         self._description = description
         self._requests = requests
         self._connections = connections
+        self._gate = gate
         self._lines = lines
         self._supervisor = supervisor
         self._open_log = open_log
@@ -129,11 +133,13 @@ class Ventilator:
         self._statistic = Statistic()
         self._probed_s = 0.0
         self._is_draining = self._is_drained = self._is_stopping = False
+        self._happened: set[Any] = set()
+        """What the poll has told of."""
         self._has_told = not open_log.inherited
         """Whether the clients of a predecessor know that they have to ask again."""
         self._guard = Guard(log)
-        self._failed = Throttle(log, "%d request(s) failed by an error in the ventilator")
-        self._strangers = Throttle(log, "%d hello(s) of neither a worker nor the sink were not answered")
+        self._failed = Throttle(log, "%d request(s) failed because of an error in the ventilator")
+        self._strangers = Throttle(log, "ignored %d hello(s) from neither a worker nor the sink")
         self._disown(open_log)
 
     def _disown(self, open_log: OpenLog) -> None:
@@ -146,19 +152,34 @@ class Ventilator:
             told.add((entry.identity, entry.request_id))
             self._answer_error(entry.number, entry.identity, entry.request_id, _restarted())
         if told:
-            log.warning("%d request(s) of an earlier ventilator are to be asked again", len(told))
+            log.warning("%d request(s) of an earlier ventilator must be sent again", len(told))
 
     def loop(self) -> None:
+        garbage.settle()
         poller = zmq.Poller()
         for source in (*self._lines.sockets, self._supervisor.socket, *self._connections.sockets):
             poller.register(source, zmq.POLLIN)
-        steps = (self._hear_supervisor, self._hear_peers, self._pass_answers_on, self._receive, self._watch)
         while not self._is_stopping:
-            poller.register(self._requests, zmq.POLLIN if self._is_receiving else 0)
-            poller.poll(self._wait_ms(time.monotonic()))
-            for step in (*steps, self._dispatch):
+            is_receiving = self._is_receiving
+            poller.register(self._requests, POLLIN if is_receiving else 0)
+            self._happened = {source for source, _ in poller.poll(self._wait_ms(time.monotonic()))}
+            if is_receiving and self._requests not in self._happened:
+                self._connections.dry()
+            for step in self._due():
                 self._guard(step)
         self._guard(self._end)
+
+    def _due(self) -> Iterator[Callable[[], None]]:
+        """The steps of a turn: no socket is asked for what the poll has said already."""
+        if self._supervisor.socket in self._happened:
+            yield self._hear_supervisor
+        if not self._happened.isdisjoint(self._lines.sockets):
+            yield self._hear_peers
+        yield self._pass_answers_on
+        if self._requests in self._happened or self._intake.is_reading:
+            yield self._receive
+        yield self._watch
+        yield self._dispatch
 
     def _wait_ms(self, now_s: float) -> int:
         if self._intake.is_reading and self._is_receiving:
@@ -198,12 +219,13 @@ class Ventilator:
             content = self._description.as_config(addresses, self._peers.census, request.identity)
             if request.command is Command.SHOW_STATUS:
                 wait_s = self._autoscaler.wait_s(self._work.uncomputed_rows, len(self._peers.census.workers))
-                content.update(status_of(self._work, wait_s, self._peers, self._statistic, now_s))
+                names = frozenset() if self._gate is None else self._gate.names
+                content.update(status_of(self._work, wait_s, self._peers, self._statistic, now_s, names))
             self._tell_sink(Answer(job, encode_json_reply(request.identity, request.request_id, content)))
             return
         if self._is_draining:
             raise _stopping()
-        self._statistic.data_request(request.identity, request.total, now_s)
+        self._statistic.data_request(request.identity, request.total, now_s, request.key_name)
         if not self._work.accept(request, job, now_s):
             self._tell_sink(Void(job))
 
@@ -226,15 +248,15 @@ class Ventilator:
             return
         if line == self._peers.sink:
             for job in self._work.lose_sink():
-                log.error("a request that ended each sink which had its rows is given up")
+                log.error("giving up a request that ended every sink with its rows")
                 self._answer_error(job.number, job.key.identity, job.key.request_id, _too_much())
             self._outbox.start_again()
-            log.warning("the sink is gone: %d open request(s) begin again", len(self._work))
+            log.warning("the sink is gone: restarting %d open request(s)", len(self._work))
         else:
             recovered = self._work.lose_worker(line)
-            log.warning("%s is gone: %d part(s) of its work go back", name_of(line), recovered.parts)
+            log.warning("%s is gone: requeued %d part(s) of its work", name_of(line), recovered.parts)
             for rows in recovered.poison:
-                log.error("a text that ends each worker which encodes it is given up: row %d of a request", rows.offset)
+                log.error("giving up a text that ends every worker that encodes it: row %d of a request", rows.offset)
             self._give_up(recovered.poison)
         self._peers.remove(line)
         self._lines.forget(line)
@@ -242,7 +264,7 @@ class Ventilator:
     # -- receive: from workers and sink -------------------------------------------------------------------------------
 
     def _hear_peers(self) -> None:
-        for line, message in self._lines.receive():
+        for line, message in self._lines.receive(self._happened):
             now_s = time.monotonic()
             if isinstance(message, Hello):
                 self._greet(line, message, now_s)
@@ -268,6 +290,9 @@ class Ventilator:
 
     def _on_message(self, line: str, message: Message, now_s: float) -> None:
         if isinstance(message, Done):
+            if message.job != PROBE.envelope.job and message.offset == 0:
+                self._statistic.durations.add("tokenize", message.part_tokenize_s)
+                self._statistic.durations.add("compute", message.part_compute_s)
             self._work.finished(line, PartKey(message.job, message.offset))
             self._peers.done(line, message, now_s)
         elif isinstance(message, Received):
@@ -276,7 +301,7 @@ class Ventilator:
             self._open_log.close(message.job)
             self._outbox.confirmed(message.job)
             if job := self._work.delivered(message.job, message.is_kept, now_s):
-                self._statistic.answered(now_s - job.accepted_s)
+                self._statistic.answered(now_s - job.accepted_s, now_s)
         elif isinstance(message, Left):
             self._work.left(message.job)
 
@@ -286,7 +311,7 @@ class Ventilator:
         now_s = time.monotonic()
         self._supervisor.beat(now_s)
         for job in self._work.expired(now_s):
-            late = DeadlineExceeded("the time that this request had was over before its texts were encoded")
+            late = DeadlineExceeded("the time for this request ran out before its texts were encoded")
             self._answer_error(job.number, job.key.identity, job.key.request_id, late)
         self._watch_connections(now_s)
         self._probe(now_s)
@@ -297,7 +322,8 @@ class Ventilator:
 
     def _watch_connections(self, now_s: float) -> None:
         held_bytes = self._work.held_bytes + self._intake.held_bytes
-        self._connections.turn(now_s, MEMORY_OF_TEXTS * held_bytes)
+        has_news = not self._happened.isdisjoint(self._connections.sockets)
+        self._connections.turn(now_s, MEMORY_OF_TEXTS * held_bytes, has_news=has_news)
 
     def _probe(self, now_s: float) -> None:
         """Let each worker encode a known sentence now and then, so that the gateway can tell who does."""
@@ -315,11 +341,11 @@ class Ventilator:
         change = self._autoscaler.decide(open_rows, workers, self._work.loads, now_s)
         if change.add:
             wait_s = self._autoscaler.wait_s(open_rows, len(workers))
-            log.info("requests would wait about %.1f s (-scale_up_wait): %d worker(s) more", wait_s, change.add)
+            log.info("requests would wait about %.1f s (-scale_up_wait): adding %d worker(s)", wait_s, change.add)
             self._supervisor.say(Resize(add=change.add))
         elif change.release is not None:
             name = name_of(change.release)
-            log.info("%s had nothing to do for a while and is released (-scale_down_idle)", name)
+            log.info("%s was idle and is released (-scale_down_idle)", name)
             self._work.lose_worker(change.release)
             self._peers.remove(change.release)
             self._supervisor.say(Resize(release=change.release))
@@ -329,17 +355,20 @@ class Ventilator:
     def _dispatch(self) -> None:
         if self._peers.sink is None:
             return
-        for worker, part in self._work.assign(time.monotonic()):
+        now_s = time.monotonic()
+        for worker, part in self._work.assign(now_s):
             self._lines.send(worker, part)
+            if part.offset == 0 and (accepted_s := self._work.accepted_s(part.envelope.job)) is not None:
+                self._statistic.durations.add("queue", now_s - accepted_s)
 
     def _give_up(self, poison: list[Rows]) -> None:
-        """Tell the sink which rows will not come; a later one is told of all."""
+        """Tell the sink which rows will not come; a later one is told about all."""
         for rows in poison:
             if self._peers.sink is not None:
                 self._lines.send(self._peers.sink, rows)
 
     def _answer_error(self, job: int, identity: bytes, request_id: bytes, error: ServerError) -> None:
-        self._statistic.refused()
+        self._statistic.refused(identity)
         self._tell_sink(Answer(job, encode_error_reply(identity, request_id, error)))
 
     def _tell_sink(self, message: Answer | Void) -> None:
@@ -369,8 +398,8 @@ def _stopping() -> ServerStopping:
 
 
 def _too_much() -> RowFailed:
-    return RowFailed("each process that put its rows together ended: send fewer texts at once")
+    return RowFailed("every process that assembled its rows ended: send fewer texts at once")
 
 
 def _restarted() -> ServerRestarted:
-    return ServerRestarted("a process of the server ended while it had this request; send it again")
+    return ServerRestarted("a server process ended while handling this request; send it again")

@@ -1,7 +1,7 @@
-"""The ventilator's log of what it has taken in and not answered, in memory that outlives it.
+"""The ventilator's log of requests that it has accepted and not answered, in memory that outlives it.
 
-The supervisor makes the two files, which stand on no disk, and each ventilator gets their descriptors. One of them is
-in use; when much of it is about what is over, the other takes its place.
+The supervisor makes the two files, which are on no disk, and each ventilator gets their descriptors. One of them is in
+use; when much of it is about finished requests, the other takes its place.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bert_serving.server.ventilator import log_records
 from bert_serving.server.ventilator.log_records import Entry, Found
 
 LEAST_BYTES = 1 << 16
-"""A log is not written anew before it has so many."""
+"""A log is not rewritten before it has this many."""
 
 
 @contextmanager
@@ -53,7 +53,7 @@ class OpenLog:
         self._generation = found.generation
         self._next_number = found.next_number
         self._live_bytes = sum(entry.size for entry in self.inherited)
-        self._memory, self._bytes = mmap.mmap(-1, 1), 0
+        self._memory, self._bytes, self._room = mmap.mmap(-1, 1), 0, 1
         self._begin_anew()
 
     def __len__(self) -> int:
@@ -61,12 +61,13 @@ class OpenLog:
 
     def open(self, identity: bytes, request_id: bytes) -> int:
         """Note a request before anything is done about it; its number, which no other has ever had."""
-        entry = Entry(self._next_number, identity, request_id)
-        self._next_number += 1
-        self._open[entry.number] = entry
-        self._live_bytes += entry.size
-        self._write(log_records.opened(entry))
-        return entry.number
+        number = self._next_number
+        self._next_number = number + 1
+        self._open[number] = entry = Entry(number, identity, request_id)
+        record = log_records.opened(entry)
+        self._live_bytes += len(record)
+        self._write(record)
+        return number
 
     def close(self, number: int) -> None:
         """It is answered, as whoever answers has said."""
@@ -77,7 +78,7 @@ class OpenLog:
 
     def _write(self, record: bytes) -> None:
         begin, end = self._bytes, self._bytes + len(record)
-        if end > len(self._memory) or end > max(LEAST_BYTES, 2 * self._live_bytes):
+        if end > self._room or (end > LEAST_BYTES and end > 2 * self._live_bytes):
             self._begin_anew()  # with what was to be written
             return
         self._memory[begin + 1 : end] = record[1:]
@@ -93,7 +94,7 @@ class OpenLog:
         os.ftruncate(new, size)
         _write(new, content)
         self._memory.close()
-        self._memory, self._bytes = mmap.mmap(new, size), len(content)
+        self._memory, self._bytes, self._room = mmap.mmap(new, size), len(content), size
         os.ftruncate(old, 0)  # only now: until the other is whole, this one counts
         self._files.reverse()
 

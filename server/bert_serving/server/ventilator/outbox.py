@@ -1,4 +1,4 @@
-"""What the ventilator tells the sink until the sink has confirmed it: answers, and jobs that come to nothing. Pure.
+"""What the ventilator tells the sink until the sink has confirmed it: answers, and jobs that failed. Pure.
 
 A sink may die before it has published an answer; its successor gets all that is not confirmed.
 """
@@ -33,7 +33,7 @@ class Outbox:
         return self._unsent[0] if self._unsent else None
 
     def sent(self) -> None:
-        """That one is under way."""
+        """That one is in progress."""
         self._unsent.popleft()
 
     def confirmed(self, job: int) -> None:

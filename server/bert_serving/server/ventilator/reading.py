@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from hashlib import blake2b
 
 from bert_serving.client.errors import MalformedMessage
 from bert_serving.client.options import NO_OPTIONS, Options
 from bert_serving.client.wire import EncodeRequest, Texts, decode_texts
+from bert_serving.server.message import json_texts
 from bert_serving.server.ventilator.text_list import SLICE_BYTES, Parts, TextList
 
 AT_ONCE_BYTES = 4 * SLICE_BYTES
 """Texts of so many bytes are read in one go."""
 
 WRITTEN_AGAIN_BYTES = 1 << 14
-"""The parts of so short a list are written anew, which takes less time than to find where they end in it."""
+"""The parts of such a short list are written again, which is faster than to find where they end in it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would take four times as long for every request
 class ReadRequest:
     """Texts to encode, ready to be accepted: `parts` has all `total` of them.
 
@@ -36,6 +36,8 @@ class ReadRequest:
     answer_bytes: int = 0
     connection: int = 0
     """By which it came, 0 if that has gone: identities are free to choose, so turns go by connections."""
+    key_name: str | None = None
+    """Of the key that it came with, if there are keys."""
 
     @property
     def client(self) -> bytes:
@@ -72,7 +74,7 @@ class Reading:
 
     def _read_short(self, content: bytes) -> None:
         """If all is one part, a worker gets what the client wrote; nothing is written again."""
-        texts = decode_texts(content)
+        texts = json_texts.read(content) or decode_texts(content)
         if len(texts) != self.total:
             raise MalformedMessage(f"frame 3 says {self.total} texts, but frame 1 holds {len(texts)}")
         self.parts = {0: (self.total, content)} if self.total <= self._step else _parts_of(texts, self._step)
@@ -84,7 +86,7 @@ def _parts_of(texts: Texts, step: int) -> Parts:
     parts = {}
     for offset in range(0, len(texts), step):
         part = texts[offset : offset + step]
-        parts[offset] = (len(part), json.dumps(part).encode())
+        parts[offset] = (len(part), json_texts.write(part))
     return parts
 
 

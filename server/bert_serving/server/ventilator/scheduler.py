@@ -1,7 +1,8 @@
 """Which part goes to which worker, and when. Pure; the ventilator asks it.
 
-A worker holds at most `window_rows` of bulk work, enough for its batcher to find rows of like length, and as much
-again of urgent work, so that urgent parts never wait behind bulk ones. Within a class, clients take turns.
+A worker holds at most `window_rows` of bulk work, enough for its batcher to find rows of similar length. Beside them it
+holds urgent work, so that urgent parts never wait behind bulk ones; but no more than `urgent_rows`, for what one more
+client asks waits behind those. Within a class, clients take turns.
 
 A part counts as safe only when the sink has confirmed its rows: a worker may die after it sent them and before they
 arrived. What a dead worker had goes back to the queue. A part that was there at `SUSPECT_DEATHS` deaths is a suspect
@@ -46,8 +47,8 @@ class Lost:
 class Scheduler:
     """Queues of tickets in, pairs of worker and ticket out."""
 
-    def __init__(self, window_rows: int) -> None:
-        self._window_rows = window_rows
+    def __init__(self, window_rows: int, urgent_rows: int | None = None) -> None:
+        self._windows = window_rows, urgent_rows
         self._forget()
 
     def _forget(self) -> None:
@@ -55,7 +56,7 @@ class Scheduler:
         self._suspects: deque[Ticket] = deque()
         self._emptied: str | None = None  # the worker that gets nothing but suspects
         self._deaths: dict[PartKey, int] = {}
-        self._loads = Loads(self._window_rows)
+        self._loads = Loads(*self._windows)
 
     @property
     def workers(self) -> list[str]:

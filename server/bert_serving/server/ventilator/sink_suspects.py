@@ -1,7 +1,7 @@
 """Requests that were in the sink at more than one of its deaths: each runs alone, and in the end is given up. Pure.
 
 A sink that dies takes what it has with it, and all of it comes again. If an answer itself is what the sink cannot hold,
-that would go on for ever. So a request that was there at `SUSPECT_DEATHS` deaths runs before all others, and alone;
+that would go on forever. So a request that was there at `SUSPECT_DEATHS` deaths runs before all others, and alone;
 after `ALONE_DEATHS` more deaths it is given up. One of them may be an operator's kill.
 """
 

@@ -1,10 +1,10 @@
-"""What SHOW_CONFIG and SHOW_STATUS answer: the fields of 1.10, and ours. Asks nothing of TensorFlow but its version."""
+"""The answers to SHOW_CONFIG and SHOW_STATUS: the fields of 1.10, and ours. Needs only TensorFlow's version number."""
 
 from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -83,8 +83,13 @@ class Description:
         }
 
 
-def status_of(work: Work, wait_s: float, peers: Peers, statistic: Statistic, now_s: float) -> dict[str, Any]:
-    """What SHOW_STATUS answers beside the config. `wait_s`: how long a new request would wait."""
+def status_of(
+    work: Work, wait_s: float, peers: Peers, statistic: Statistic, now_s: float, key_names: Set[str] = frozenset()
+) -> dict[str, Any]:
+    """What SHOW_STATUS answers besides the config.
+
+    `wait_s`: how long a new request would wait. `key_names` are those of the clients' keys.
+    """
     urgent, bulk = work.waiting_rows(urgent=True), work.waiting_rows(urgent=False)
     return {
         "statistic": statistic.as_status(now_s),
@@ -97,10 +102,15 @@ def status_of(work: Work, wait_s: float, peers: Peers, statistic: Statistic, now
             "waiting_bulk_rows": bulk,
             "wait_s": round(wait_s, 3),
         },
-        "latency": statistic.as_latency(),
+        "latency": statistic.as_latency(now_s),
+        "durations": statistic.durations.as_status(),
+        "keys": statistic.as_keys(key_names),
     }
 
 
 def _tally(worker: str, last: Done) -> dict[str, Any]:
     """What a worker has computed, as the status shows it."""
-    return {"name": worker, **{name: value for name, value in asdict(last).items() if name not in ("job", "offset")}}
+    return {"name": worker, **{name: value for name, value in asdict(last).items() if name not in _OF_ONE_PART}}
+
+
+_OF_ONE_PART = ("job", "offset", "part_tokenize_s", "part_compute_s")

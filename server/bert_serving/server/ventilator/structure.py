@@ -1,4 +1,4 @@
-"""Where in a piece of a JSON list its own values stand, found for all bytes at once. Pure; `text_list.py` asks it.
+"""Where the list's own values are in a piece of JSON, found for all bytes at once. Pure; `text_list.py` asks it.
 
 A piece begins with a value, or with what is taken for one; whatever is found counts only once the piece up to the end
 that is named here has been parsed.
@@ -22,7 +22,7 @@ Places = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class Values(NamedTuple):
-    """Where the values stand that end in a piece: each ends at one of the `commas`, or the last one at the list's end.
+    """Where the values are that end in a piece: each ends at one of the `commas`, or the last one at the list's end.
 
     `cut` is where the last one ends, and the longest has about `longest` bytes.
     """
@@ -38,7 +38,7 @@ def strings(piece: bytes) -> Values | None:
     content = np.frombuffer(without_escaped(piece), np.uint8)
     quotes = np.flatnonzero(content == ord('"'))
     if len(quotes) and quotes[-1] + 1 == len(piece):
-        quotes = quotes[:-1]  # what stands behind it is not there yet
+        quotes = quotes[:-1]  # what follows it has not arrived yet
     number = len(quotes) // 2
     if not number:
         return None

@@ -1,6 +1,6 @@
 """A JSON list of texts, read in slices: checked and cut into parts, with no more of it as objects than one slice. Pure.
 
-What a client sent is read where it lies. A slice ends at a comma between two texts where there is one, and is parsed
+What a client sent is read in place. A slice ends at a comma between two texts where there is one, and is parsed
 for the check alone; a text that is longer than a slice is read on in pieces. The parts for workers are the client's
 own bytes. That the pieces are JSON is that the whole is: `[A]` and `[B]` make `[A,B]`, and a string that is cut between
 two of its characters two strings.
@@ -15,6 +15,7 @@ from itertools import chain
 from typing import Any
 
 from bert_serving.client.errors import MalformedMessage
+from bert_serving.server.message import json_texts
 from bert_serving.server.ventilator.structure import SPACE, Values, load, strings, values, without_escaped
 
 SLICE_BYTES = 1 << 15
@@ -32,7 +33,7 @@ Parts = dict[int, tuple[int, bytes]]
 class TextList:
     """`total` texts as a client sent them, to be cut into parts of `step`.
 
-    `read` until it says that all is read; then `parts` are there, `digest` stands for the whole, and `longest` is
+    `read` until it says that all is read; then `parts` are there, `digest` represents the whole, and `longest` is
     about how many bytes the longest text has.
     """
 
@@ -50,7 +51,8 @@ class TextList:
         self._depth = 0
         self._kinds: list[type | None] = [None, None]  # of texts, and of their tokens
         self._digest = blake2b(digest_size=16)
-        self._go_on: Callable[[], None] | None = self._open
+        self._go_on: Callable[[TextList], None] | None = TextList._open
+        """No method of this object, which would keep itself, and what the client sent, until a collection of cycles."""
 
     @property
     def digest(self) -> bytes:
@@ -60,7 +62,7 @@ class TextList:
         """Read on, no more than a slice; whether that was all. Raises MalformedMessage, without the sender."""
         begin = self._position
         if self._go_on is not None:
-            self._go_on()
+            self._go_on(self)
         self._digest.update(self._content[begin : self._position])
         return self._go_on is None
 
@@ -69,11 +71,11 @@ class TextList:
     def _open(self) -> None:
         if window := self._window():
             if window[:1] != b"[":
-                raise MalformedMessage("frame 1 must be a JSON list of texts that is not empty")
+                raise MalformedMessage("frame 1 must be a non-empty JSON list of texts")
             self._position += 1
             self._part_begin = self._position
             self._depth = 1
-            self._go_on = self._values
+            self._go_on = TextList._values
 
     def _values(self) -> None:
         """A value begins: take all that end in this slice, at once."""
@@ -84,11 +86,12 @@ class TextList:
         if found is None:
             self._begin_long(window)
             return
-        texts = load(b"[" + window[: found.cut] + b"]")
+        piece = b"[" + window[: found.cut] + b"]"
+        texts = json_texts.read(piece) or load(piece)
         if self._depth == 1 and texts:
             self._check_kinds(texts)
         if len(texts) != len(found.commas) + found.is_end:
-            raise MalformedMessage("frame 1 must be a JSON list of texts that is not empty, without empty places")
+            raise MalformedMessage("frame 1 must be a non-empty JSON list of texts without gaps")
         if self._depth == 1:
             self._take(len(texts), found)
         else:
@@ -105,7 +108,7 @@ class TextList:
         if window[:1] == b'"':
             self._expect(str)
             self._position += 1
-            self._go_on = self._string
+            self._go_on = TextList._string
         elif window[:1] == b"[" and self._depth == 1:
             self._expect(list)
             self._position += 1
@@ -114,7 +117,7 @@ class TextList:
             load(number.group())
             self._expect(int)
             self._position = number.end()
-            self._go_on = self._after
+            self._go_on = TextList._after
         else:
             raise _wrong_text(self._count)
 
@@ -129,7 +132,7 @@ class TextList:
         self._position += cut
         if quote >= 0:
             self._position += 1
-            self._go_on = self._after
+            self._go_on = TextList._after
             if self._depth == 1:
                 self._end_long()
 
@@ -152,7 +155,7 @@ class TextList:
             if self._depth == 1 and self._count % self._step == 0:
                 self._cut(self._position)
             self._position += 1
-            self._go_on = self._values
+            self._go_on = TextList._values
         elif window[:1] == b"]":
             self._close()
         else:
@@ -161,12 +164,12 @@ class TextList:
     def _close(self) -> None:
         if self._depth == 1:
             self._cut(self._position)
-            self._go_on = self._end
+            self._go_on = TextList._end
         else:
             self._depth = 1
-            self._go_on = self._after
+            self._go_on = TextList._after
         self._position += 1
-        if self._go_on == self._after:
+        if self._go_on is TextList._after:
             self._end_long()
         elif self._count != self._total:
             raise self._wrong_count(str(self._count))
@@ -175,7 +178,7 @@ class TextList:
 
     def _end(self) -> None:
         if self._window():
-            raise MalformedMessage("frame 1 (texts) is not JSON: something stands behind the list")
+            raise MalformedMessage("frame 1 (texts) is not JSON: something follows the list")
         if self._position == len(self._content):
             self._go_on = None
 
@@ -184,7 +187,7 @@ class TextList:
     def _window(self) -> bytes:
         """The next bytes, with the white space before them read; none if there was nothing else."""
         window = bytes(self._content[self._position : self._position + self._slice_bytes])
-        if not window and self._go_on != self._end:
+        if not window and self._go_on is not TextList._end:
             raise MalformedMessage("frame 1 (texts) is not JSON: it ends before the list does")
         rest = window.lstrip(SPACE)
         self._position += len(window) - len(rest)
@@ -251,6 +254,4 @@ class TextList:
 
 
 def _wrong_text(index: int) -> MalformedMessage:
-    return MalformedMessage(
-        f"text {index} must be, as all others, a string or a list of strings, or of ids, that is not empty"
-    )
+    return MalformedMessage(f"text {index} must, like all others, be a string or a non-empty list of strings or ids")

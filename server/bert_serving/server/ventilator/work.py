@@ -1,6 +1,6 @@
-"""The accepted work of the service: what is open, who has which part, what follows a death or the end of a time. Pure.
+"""The accepted work of the service: open requests, who has which part, and what follows a death or a timeout. Pure.
 
-Admission, ledger and scheduler behind the events that the ventilator's loop hears of.
+Combines admission, ledger and scheduler behind the events that the ventilator's loop receives.
 """
 
 from __future__ import annotations
@@ -20,8 +20,12 @@ from bert_serving.server.ventilator.reading import ReadRequest
 from bert_serving.server.ventilator.scheduler import Scheduler, part_rows
 from bert_serving.server.ventilator.sink_suspects import SinkSuspects
 
+URGENT_PREFETCH = 2
+"""Micro-batches of urgent work that wait at a worker at most, whatever `-prefetch_size` says: with ten of them, who
+asks for one text waited for the 1,280 of somebody else who asks for as many as go."""
+
 ROWS_PER_PREFETCH = 128
-"""Rows that stand for one micro-batch of `-prefetch_size`. Ten of these are enough to find rows of like length: with
+"""Rows that stand for one micro-batch of `-prefetch_size`. Ten of these are enough to find rows of similar length: with
 half as many padding is 10% of the tokens of a real text, with these 5%, with twice as many 3%."""
 
 
@@ -37,25 +41,34 @@ class Work:
     """Requests of clients in, parts for workers out, until each request is answered."""
 
     def __init__(
-        self, admission: Admission, *, num_workers: int, max_part_rows: int, priority_rows: int, window_rows: int
+        self,
+        admission: Admission,
+        *,
+        num_workers: int,
+        max_part_rows: int,
+        priority_rows: int,
+        window_rows: int,
+        urgent_rows: int | None = None,
     ) -> None:
         self._admission = admission
         self._num_workers = num_workers
         self._max_part_rows = max_part_rows
         self._priority_rows = priority_rows
         self._ledger = Ledger()
-        self._scheduler = Scheduler(window_rows)
+        self._scheduler = Scheduler(window_rows, urgent_rows)
         self._suspects = SinkSuspects()
 
     @staticmethod
     def of(config: ServerConfig, num_workers: int) -> Work:
         """Bounded and cut as a resolved config says, for so many workers at most."""
+        batch_rows = min(ROWS_PER_PREFETCH, config.max_batch_size)
         return Work(
             Admission(config.max_queue, config.max_queue_mb << 20, 2 * config.max_answer_mb << 20),
             num_workers=num_workers,
             max_part_rows=config.max_batch_size,
             priority_rows=config.priority_batch_size,
-            window_rows=config.prefetch_size * min(ROWS_PER_PREFETCH, config.max_batch_size),
+            window_rows=config.prefetch_size * batch_rows,
+            urgent_rows=min(config.prefetch_size, URGENT_PREFETCH) * batch_rows,
         )
 
     def __len__(self) -> int:
@@ -125,8 +138,8 @@ class Work:
     def _busy(self, request: ReadRequest, now_s: float) -> ServerBusy:
         wait_ms = int(1000 * self._admission.wait_s(request.total, now_s))
         option = self._admission.full_for(request.total, request.size, request.answer_bytes)
-        text = f"{self._admission.rows} texts are open, and with {request.total} more there would be too many"
-        return ServerBusy(f"{text} ({option}): come again in {wait_ms} ms", retry_after_ms=wait_ms)
+        text = f"{self._admission.rows} texts are in progress, and {request.total} more would be too many"
+        return ServerBusy(f"{text} ({option}): retry in {wait_ms} ms", retry_after_ms=wait_ms)
 
     def _submit(self, job: Job) -> None:
         for ticket in job.tickets():
@@ -142,8 +155,8 @@ class Work:
     def _close(self, job: Job) -> None:
         self._admission.release(job.total, job.size, job.answer_bytes)
         self._suspects.closed(job.number)
-        for ticket in job.tickets():
-            self._scheduler.confirmed(ticket.key)
+        for key in job.part_keys():
+            self._scheduler.confirmed(key)
 
     # -- what workers and the sink say --------------------------------------------------------------------------------
 
@@ -161,6 +174,11 @@ class Work:
                 self._scheduler.confirmed(ticket.key)
             else:
                 yield worker, job.part(ticket.key.offset, now_s)
+
+    def accepted_s(self, number: int) -> float | None:
+        """When the job of that number was accepted; None if it is not open."""
+        job = self._ledger.find(number)
+        return None if job is None else job.accepted_s
 
     def finished(self, worker: str, key: PartKey) -> None:
         """A worker has sent the rows of a part."""

@@ -1,5 +1,5 @@
-"""Verifies a server: vectors of built-in sentences, as it sends them, against a reference that it does not compute.
+"""Verifies a server: compares its vectors of built-in sentences with a reference that it does not compute itself.
 
-`served` starts the server and asks it, `reference` computes the same vectors by Hugging Face's library
-(`hugging_face`) or in NumPy (`plain_encoder`), `pooling` is what both have in common, and `comparison` judges.
+`served` asks the server, `reference` computes the same vectors with Hugging Face's library (`hugging_face`) or in
+NumPy (`plain_encoder`), `pooling` is what both share, and `comparison` judges.
 """

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.contract import FloatArray
 from bert_serving.server.engine.model_folder import ModelFolder
 from bert_serving.server.engine.weights import load_dense
+from bert_serving.server.poolings import PoolingStrategy
 from bert_serving.server.verify.plain_encoder import ACTIVATIONS
 from bert_serving.server.verify.pooling import num_labels, scaled
 

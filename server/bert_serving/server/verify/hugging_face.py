@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.contract import FloatArray
 from bert_serving.server.engine.model_folder import ModelFolder
 from bert_serving.server.engine.sentence_config import encoder_settings
 from bert_serving.server.engine.tensors import first_line
 from bert_serving.server.errors import ServiceError
+from bert_serving.server.poolings import PoolingStrategy
 from bert_serving.server.verify.pooling import EncodedText, answer, num_labels
 
 _PACKAGES = ("transformers", "torch")

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.architectures.base import Extent
 from bert_serving.server.engine.contract import FloatArray, Row
 from bert_serving.server.engine.features import FeatureMaker
@@ -26,7 +26,9 @@ from bert_serving.server.engine.model_folder import ModelFolder
 from bert_serving.server.engine.tokenization import load_tokenizer
 from bert_serving.server.engine.weights import load_weights
 from bert_serving.server.errors import ServiceError
+from bert_serving.server.poolings import PoolingStrategy
 from bert_serving.server.verify.pooling import EncodedText, answer, num_labels, softmax
+from bert_serving.server.wanted import TextOptions
 
 _HIDDEN = -10000.0  # Google's number for tokens that attention shall not see
 _FARTHEST = 128
@@ -55,7 +57,7 @@ class PlainEncoder:
 
     def encode(self, text: str) -> EncodedText:
         """Raises ServiceError for a text without features."""
-        (row,) = self._features.rows([text], self._config.prompt_text)
+        (row,) = self._features.rows([text], TextOptions(self._config.prompt_text))
         if isinstance(row, str):
             raise ServiceError(f"the text {text!r} cannot be encoded: {row}")
         return self.encode_row(row)

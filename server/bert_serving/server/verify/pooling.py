@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.architectures.base import HeadShape
 from bert_serving.server.engine.contract import FloatArray
+from bert_serving.server.poolings import PoolingStrategy
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class EncodedText:
     """One text after the encoder.
 
     `layers` holds `[T, H]` by the number that `-pooling_layer` has for it, -1 being the last. `visible`, bool `[T]`, is
-    False for what `-mask_cls_sep` hides. `top` is what stands on the last layer, if the strategy asks for it: the
+    False for what `-mask_cls_sep` hides. `top` is what is on the last layer, if the strategy asks for it: the
     pooler's output `[H]` for CLS_POOLED, the head's `answer` `[L]` for CLASSIFICATION, REGRESSION and LOGITS. The first
     `prompt` tokens are left out of pooling.
     """

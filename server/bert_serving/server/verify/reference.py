@@ -1,13 +1,14 @@
-"""The vectors that a server should send, by the best reference that is at hand."""
+"""The vectors that a server should send, from the best available reference."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from bert_serving.server.config import PoolingStrategy, ServerConfig
+from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.contract import FloatArray
 from bert_serving.server.engine.model_folder import WeightFormat, find_model
+from bert_serving.server.poolings import PoolingStrategy
 from bert_serving.server.verify import hugging_face
 from bert_serving.server.verify.dense import dense_layers
 from bert_serving.server.verify.hugging_face import TransformersEncoder

@@ -1,4 +1,4 @@
-"""What is verified: what a real server answers."""
+"""The vectors to verify: the answers of a real server."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Texts to rows: tokenized, batched, computed and sent to the sink."""
+"""From texts to rows: tokenizes, batches, computes, and sends the rows to the sink."""

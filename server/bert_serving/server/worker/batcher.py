@@ -3,7 +3,7 @@
 A micro-batch takes rows of any part and client, but of one group: what changes the forward pass itself. It holds the
 row that has waited longest and those nearest to it in length, as many as fit into `max_rows` and, padding counted,
 `max_tokens`; but no neighbour that would add more for nothing to attention than `spare_pairs`, for then another batch
-is cheaper. So rows of like length run together and no row waits for ever. Where several lanes ask, each takes at most
+is cheaper. So rows of similar length run together and no row waits forever. Where several lanes ask, each takes at most
 its share of the rows that wait, so that the next to ask finds some. Urgent rows go first and alone; bulk rows that
 waited longer than `patience_s` get every second batch.
 """
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)  # not frozen, which would take four times as long for every row
 class Waiting(Generic[T]):
-    """A row that waits: its length in tokens, and what it is to the caller.
+    """A row that waits: its length in tokens, which may be 0, and what it is to the caller.
 
     Rows of one `group` may share a forward pass. Nothing that a request says changes that yet, so all are of one.
     """
@@ -77,7 +77,8 @@ class _Pool(Generic[T]):
         high = low + 1
         while high - low < most:
             longest = rows[high - 1][0]
-            alike = min(bisect_left(rows, (longest + 1, 0), high), low + min(most, limits.max_tokens // longest))
+            at_most = min(most, limits.max_tokens // longest) if longest else most
+            alike = min(bisect_left(rows, (longest + 1, 0), high), low + at_most)
             if alike > high:  # those as long as the longest add nothing
                 high = alike
                 continue

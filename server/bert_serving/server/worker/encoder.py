@@ -1,6 +1,6 @@
-"""Texts to rows, and their vectors to where they belong: the same for a worker and for bulk. No socket, no thread.
+"""From texts to rows, and from vectors to where they belong: the same for a worker and for bulk. No socket, no thread.
 
-Whatever goes wrong with a text is blamed on that text alone.
+An error in one text fails only that text.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from bert_serving.server.config import ServerConfig
-from bert_serving.server.engine.contract import Engine, Row, Vectors
+from bert_serving.server.engine.contract import Chunks, Engine, Made, Row, Vectors
 from bert_serving.server.log import Throttle
 from bert_serving.server.message.assembly import Assembly
 from bert_serving.server.message.tickets import PartKey
+from bert_serving.server.wanted import Wanted
 from bert_serving.server.worker.batcher import Limits
 from bert_serving.server.worker.lanes import PlacedRow
 
@@ -36,37 +37,52 @@ def limits_of(config: ServerConfig, on_gpu: bool) -> Limits:
     return Limits(config.max_batch_size, max_tokens, sys.maxsize if on_gpu else CPU_SPARE_PAIRS)
 
 
-def features_of(engine: Engine, texts: Sequence[Any]) -> list[Row | str]:
-    """`Engine.features`. If that fails, halves are tried alone, and so on, until the texts that fail stand alone."""
+def features_of(engine: Engine, texts: Sequence[Any], wanted: Wanted | None = None) -> list[Made]:
+    """`Engine.features`. If that fails, halves are tried alone, and so on, until the texts that fail are isolated."""
     try:
-        return engine.features(texts)
+        return engine.features(texts, wanted)
     except BaseException as error:  # a panic of the tokenizer's library is no Exception
         if len(texts) == 1:
             return failed_texts(1, error)
         half = len(texts) // 2
-        return [*features_of(engine, texts[:half]), *features_of(engine, texts[half:])]
+        return [*features_of(engine, texts[:half], wanted), *features_of(engine, texts[half:], wanted)]
 
 
-def failed_texts(count: int, error: BaseException) -> list[Row | str]:
-    """What stands in the place of so many rows, of which there are none for this reason."""
+def failed_texts(count: int, error: BaseException) -> list[Made]:
+    """What replaces this many rows, which do not exist for this reason."""
     _failed.count(count, time.monotonic(), error=error)
     return [f"tokenization failed: {type(error).__name__}"] * count
 
 
-def placed(key: PartKey, first: int, rows: Sequence[Row | str], deadline_s: float) -> list[PlacedRow]:
+def placed(key: PartKey, first: int, rows: Sequence[Made], deadline_s: float) -> list[PlacedRow]:
     """Those that are to run, of the rows from position `first` on of a part."""
-    return [PlacedRow(key, index, row, deadline_s) for index, row in enumerate(rows, first) if isinstance(row, Row)]
-
-
-def note(assembly: Assembly, first: int, rows: Sequence[Row | str], tokens: Sequence[list[str]] = ()) -> None:
-    """What is known of the rows from position `first` on before they run."""
-    lengths = [0 if isinstance(row, str) else row.length for row in rows]
-    assembly.num_tokens[first : first + len(rows)] = lengths
+    if set(map(type, rows)) == {Row}:  # nearly always
+        return [PlacedRow(key, index, row, deadline_s) for index, row in enumerate(cast(Sequence[Row], rows), first)]
+    found = []
     for index, row in enumerate(rows, first):
+        if isinstance(row, Row):
+            found.append(PlacedRow(key, index, row, deadline_s))
+        elif isinstance(row, Chunks):
+            found += [PlacedRow(key, index, one, deadline_s, number) for number, one in enumerate(row.rows)]
+    return found
+
+
+def note(assembly: Assembly, first: int, rows: Sequence[Made], tokens: Sequence[list[str]] = ()) -> None:
+    """What is known of the rows from position `first` on before they run."""
+    assembly.num_tokens[first : first + len(rows)] = [0 if isinstance(row, str) else row.length for row in rows]
+    for index, row in enumerate(rows, first):
+        if type(row) is Row and not row.truncated and not row.offsets:
+            continue  # nearly always
         if isinstance(row, str):
             assembly.fail(index, row)
         elif row.truncated:
             assembly.truncated.add(index)
+        if isinstance(row, Chunks):
+            assembly.chunks[index] = row.spans
+            assembly.offsets[index] = [span for one in row.rows for span in one.offsets]
+        elif isinstance(row, Row) and row.offsets:
+            assembly.offsets[index] = row.offsets
+            assembly.ids[index], assembly.special[index] = row.ids, row.special
     if tokens:
         assembly.tokens.update(enumerate(tokens, first))
 

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
-from queue import SimpleQueue
 from typing import Union
 
 import numpy as np
@@ -20,6 +19,7 @@ from bert_serving.server.engine.contract import Engine, FloatArray, Row, Vectors
 from bert_serving.server.log import Throttle
 from bert_serving.server.message.tickets import PartKey
 from bert_serving.server.worker.batcher import Batcher, Limits, Waiting
+from bert_serving.server.worker.results import Results
 from bert_serving.server.worker.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -29,12 +29,16 @@ _failed = Throttle(log, "the model failed on %d row(s)")
 
 @dataclass(slots=True)  # not frozen, which would take four times as long for every row
 class PlacedRow:
-    """A row and where its result belongs: position `index` of a part. After `deadline_s` nobody needs it."""
+    """A row and where its result belongs: position `index` of a part. After `deadline_s` nobody needs it.
+
+    `chunk`: it is only that part of its text; None for all of it.
+    """
 
     part: PartKey
     index: int
     features: Row
     deadline_s: float
+    chunk: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class Tally:
     compute_s: float = 0.0
 
     def add(self, lengths: Sequence[int]) -> None:
-        """A micro-batch runs, with rows of these lengths beside any probe (job 0)."""
+        """A micro-batch runs, with rows of these lengths, and maybe a probe (job 0)."""
         if not lengths:
             return
         self.batches += 1
@@ -83,20 +87,17 @@ class Lanes:
         timeout_s: float = inf,
         compile_timeout_s: float = inf,
     ) -> None:
-        self.outcomes: SimpleQueue[Outcome] = SimpleQueue()
+        self.outcomes: Results[Outcome] = Results(notify)
         self.tally = Tally()
         self._engine = engine
         self._batcher: Batcher[PlacedRow] = Batcher(limits, engine.lanes)
-        self._notify = notify
         self._changed = threading.Condition()
         self._closed = False
+        self._busy = 0
+        """Lanes that run a micro-batch."""
         self._watch = Watch(timeout_s)
         self._compile_timeout_s = max(timeout_s, compile_timeout_s)
-        self._threads = [
-            threading.Thread(target=self._run, name=f"lane-{number}", daemon=True) for number in range(engine.lanes)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._threads = [self.outcomes.start(f"lane-{number}", self._run) for number in range(engine.lanes)]
 
     def put(self, rows: Sequence[PlacedRow], urgent: bool) -> None:
         """Let these rows run."""
@@ -125,15 +126,16 @@ class Lanes:
             thread.join()
 
     def _run(self) -> None:
-        while batch := self._take():
+        while (taken := self._take()) is not None:
             begin_s = time.perf_counter()
-            outcomes = encode_rows(self._engine, batch, self._begin)
+            outcomes = encode_rows(self._engine, *taken, self._begin)
             with self._changed:
+                self._busy -= 1
                 self._watch.end(threading.current_thread().name, time.monotonic())
                 self.tally.compute_s += time.perf_counter() - begin_s
             for outcome in outcomes:
                 self.outcomes.put(outcome)
-            self._notify()
+            self.outcomes.notify()
 
     def _begin(self, rows: list[PlacedRow]) -> None:
         """A lane is about to run these."""
@@ -144,40 +146,44 @@ class Lanes:
             self._watch.end(name, time.monotonic())
             self._watch.begin(name, time.monotonic(), limit_s)
 
-    def _take(self) -> list[PlacedRow]:
-        """The next micro-batch, waiting for one; empty at the end."""
+    def _take(self) -> tuple[list[PlacedRow], bool] | None:
+        """The next micro-batch, waiting for one, and whether it is alone here; None at the end."""
         with self._changed:
             while not self._closed:
                 now_s = time.monotonic()
                 batch = [waiting.row for waiting in self._batcher.next(now_s)]
                 if late := [row for row in batch if row.deadline_s <= now_s]:
                     self.outcomes.put(Outcome(late, None))
-                    self._notify()
+                    self.outcomes.notify()
                 if in_time := [row for row in batch if row.deadline_s > now_s]:
                     self.tally.add([row.features.length for row in in_time if row.part.job])
-                    return in_time
+                    self._busy += 1
+                    return in_time, self._busy == 1 and not len(self._batcher)
                 if not batch:
                     self._changed.wait()
-            return []
+            return None
 
 
 def encode_rows(
-    engine: Engine, rows: list[PlacedRow], begin: Callable[[list[PlacedRow]], None] = lambda rows: None
+    engine: Engine,
+    rows: list[PlacedRow],
+    alone: bool = False,
+    begin: Callable[[list[PlacedRow]], None] = lambda rows: None,
 ) -> list[Outcome]:
-    """Run one micro-batch. If it fails its halves run alone, and so on, until the rows that fail stand alone.
+    """Run one micro-batch. If it fails its halves run by themselves, and so on, until the rows that fail are isolated.
 
     `begin` is called before each run.
     """
     try:
         begin(rows)
-        vectors = engine.run([row.features for row in rows])
+        vectors = engine.run([row.features for row in rows], alone=alone)
         bad = _not_finite(vectors)
     except Exception as error:
         if len(rows) == 1:
             _failed.count(1, time.monotonic(), error=error)
             return [Outcome(rows, f"the model failed: {type(error).__name__}: {_first_line(error)}")]
         half = len(rows) // 2
-        return encode_rows(engine, rows[:half], begin) + encode_rows(engine, rows[half:], begin)
+        return encode_rows(engine, rows[:half], alone, begin) + encode_rows(engine, rows[half:], alone, begin)
     if not bad:
         return [Outcome(rows, vectors)]
     good = [position for position in range(len(rows)) if position not in bad]

@@ -1,6 +1,6 @@
-"""A worker: takes parts from the ventilator, encodes them, sends their rows to the sink. A process of its own.
+"""A worker: takes parts from the ventilator, encodes them, and sends their rows to the sink. A process of its own.
 
-One thread does all I/O; a loader thread brings the model in; then others tokenize (`tokenizing.py`) and lanes compute
+One thread does all I/O; a loader thread loads the model; then others tokenize (`tokenizing.py`) and lanes compute
 (`lanes.py`).
 """
 
@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import importlib
 import logging
-import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 
 import zmq
 
 from bert_serving.client.frames import send
 from bert_serving.client.options import deadline_of
-from bert_serving.client.wire import name_of
 from bert_serving.server.config import ServerConfig
 from bert_serving.server.engine.contract import Engine, Vectors
 from bert_serving.server.errors import HungError
-from bert_serving.server.message.assembly import Assembly
 from bert_serving.server.message.codec import encode
 from bert_serving.server.message.messages import (
     Done,
@@ -33,17 +29,18 @@ from bert_serving.server.message.messages import (
     NewVentilator,
     Part,
     Ready,
-    Rows,
     Stage,
     Stop,
 )
 from bert_serving.server.message.tickets import PartKey
-from bert_serving.server.transport import sockets
+from bert_serving.server.transport import garbage, sockets
 from bert_serving.server.transport.child_line import ALIVE_INTERVAL_S, ChildLine, VentilatorLine
 from bert_serving.server.transport.meeting import Contact
 from bert_serving.server.transport.orders import WorkerNeeds
-from bert_serving.server.worker.encoder import limits_of, note, place
+from bert_serving.server.worker.encoder import limits_of, place
 from bert_serving.server.worker.lanes import Lanes, Outcome, Tally, select
+from bert_serving.server.worker.open_part import OpenPart
+from bert_serving.server.worker.results import Results
 from bert_serving.server.worker.tokenizing import Texts, Tokenizing
 
 log = logging.getLogger(__name__)
@@ -73,12 +70,6 @@ def run(config: ServerConfig, contact: Contact, needs: WorkerNeeds, fetch: Calla
         Worker(config, needs, supervisor, ventilator, connect_sink, poller, wakeup, fetch).loop()
 
 
-@dataclass(slots=True)
-class _OpenPart:
-    part: Part
-    assembly: Assembly
-
-
 class Worker:
     """The I/O loop."""
 
@@ -103,20 +94,20 @@ class Worker:
         self._poller = poller
         self._wakeup = wakeup
         self._for_loader: SimpleQueue[str] = SimpleQueue()
-        self._loader_says: SimpleQueue[str | Engine | BaseException] = SimpleQueue()
+        self._loader_says: Results[str | Engine] = Results(wakeup.notify)
         self._sink: sockets.Socket | None = None
         self._engine: Engine | None = None
         self._fingerprint = ""
         self._lanes: Lanes | None = None
         self._tokenizing: Tokenizing | None = None
-        self._open: dict[PartKey, _OpenPart] = {}
+        self._open: dict[PartKey, OpenPart] = {}
         self._looked_s = 0.0
         self._stopping = False
 
     def loop(self) -> None:
         self._poller.register(self._supervisor.socket, zmq.POLLIN)
         self._poller.register(self._wakeup.fileno(), zmq.POLLIN)
-        threading.Thread(target=self._load, name="loader", daemon=True).start()
+        self._loader_says.start("loader", self._load)
         while not self._stopping:
             fired = dict(self._poller.poll(int(1_000 * ALIVE_INTERVAL_S)))
             now_s = time.monotonic()
@@ -134,6 +125,7 @@ class Worker:
                 self._wakeup.clear()
                 self._hear_loader()
                 self._collect()
+                self._ventilator.flush()
         if self._tokenizing is not None:
             self._tokenizing.close()
         if self._lanes is not None:
@@ -179,9 +171,10 @@ class Worker:
         """Let the texts of a part be tokenized, and their rows wait for a lane."""
         if self._tokenizing is None:
             raise RuntimeError("a part came before the model was loaded")
-        self._open[part.key] = _OpenPart(part, Assembly(part.count))
-        deadline_s = deadline_of(part.timeout_ms, time.monotonic())
-        self._tokenizing.put(Texts(part, deadline_s))
+        now_s = time.monotonic()
+        self._open[part.key] = held = OpenPart.of(self._config, part, now_s)
+        deadline_s = deadline_of(part.timeout_ms, now_s)
+        self._tokenizing.put(Texts(part, deadline_s, held.wanted))
 
     def _end_if_hung(self, now_s: float) -> None:
         """HungError if a thread does not end what it has begun: nothing but the end of the process ends a thread."""
@@ -189,7 +182,7 @@ class Worker:
         if self._lanes is not None and (hung_s := self._lanes.hung_s(now_s)):
             raise HungError(f"a micro-batch has run for {hung_s:.0f} s {limit} and does not end")
         if self._tokenizing is not None and (hung_s := self._tokenizing.hung_s(now_s)):
-            raise HungError(f"a text has been tokenized for {hung_s:.0f} s {limit} and that does not end")
+            raise HungError(f"tokenizing a text has taken {hung_s:.0f} s {limit} and does not end")
 
     # -- load ---------------------------------------------------------------------------------------------------------
 
@@ -198,25 +191,15 @@ class Worker:
 
         def progress(stage: str) -> None:
             self._loader_says.put(stage)
-            self._wakeup.notify()
+            self._loader_says.notify()
 
-        try:
-            module = importlib.import_module(self._config.engine)
-            module.preload()
-            engine = module.load(self._config, self._fetch(self._for_loader.get()), self._num_lanes, progress)
-            self._loader_says.put(engine)
-        except BaseException as error:  # the I/O thread raises it again
-            self._loader_says.put(error)
-        self._wakeup.notify()
+        module = importlib.import_module(self._config.engine)
+        module.preload()
+        self._loader_says.put(module.load(self._config, self._fetch(self._for_loader.get()), self._num_lanes, progress))
+        self._loader_says.notify()
 
     def _hear_loader(self) -> None:
-        while True:
-            try:
-                said = self._loader_says.get_nowait()
-            except Empty:
-                return
-            if isinstance(said, BaseException):
-                raise said
+        for said in self._loader_says.heard():
             if isinstance(said, str):
                 self._supervisor.say(Stage(said))
             else:
@@ -241,6 +224,7 @@ class Worker:
             timeout_s=self._config.compute_timeout,
             show_tokens=self._config.show_tokens_to_client,
         )
+        garbage.settle()
         log.info("ready on %s with %d compute lane(s)", device, engine.lanes)
         self._supervisor.say(Ready(device, self._fingerprint))
         self._ventilator.say(self._supervisor.greeting)
@@ -249,11 +233,7 @@ class Worker:
 
     def _collect(self) -> None:
         self._hear_tokenizing()
-        while self._lanes is not None:
-            try:
-                outcome = self._lanes.outcomes.get_nowait()
-            except Empty:
-                return
+        for outcome in self._lanes.outcomes.heard() if self._lanes is not None else ():
             self._hear_tokenizing()  # of these rows it told before it gave them to the lanes
             if outcome.result is None:
                 for key in {row.part for row in outcome.rows} & self._open.keys():
@@ -263,72 +243,67 @@ class Worker:
                 self._finish_if_complete(key)
 
     def _hear_tokenizing(self) -> None:
-        for made in self._tokenizing.heard() if self._tokenizing is not None else ():
+        for made in self._tokenizing.made.heard() if self._tokenizing is not None else ():
             held = self._open.get(made.key)
             if held is None:
                 continue  # the part was dropped since
             if made.rows is None:
                 self._end(made.key)  # without rows, as below
                 continue
-            note(held.assembly, made.first, made.rows, made.tokens)
+            held.note(made)
             self._finish_if_complete(made.key)
 
     def _place(self, outcome: Outcome, result: Vectors | str) -> set[PartKey]:
         """Put rows where they belong; returns the parts that got some."""
+        rows = outcome.rows
         positions: dict[PartKey, list[int]] = {}
-        for position, row in enumerate(outcome.rows):
-            if row.part in self._open:  # else it is of a part that was dropped since
-                positions.setdefault(row.part, []).append(position)
-        for key, chosen in positions.items():
-            where = [outcome.rows[position].index for position in chosen]
-            if isinstance(result, str) or len(chosen) == len(outcome.rows):
+        for position, row in enumerate(rows):
+            if (chosen := positions.get(row.part)) is None:
+                chosen = positions[row.part] = []
+            chosen.append(position)
+        touched = positions.keys() & self._open.keys()  # others were dropped since
+        for key in touched:
+            chosen = positions[key]
+            if self._open[key].has_chunks:
+                for position in [position for position in chosen if rows[position].chunk is not None]:
+                    self._open[key].put_chunk(rows[position], result if isinstance(result, str) else result[position])
+                chosen = [position for position in chosen if rows[position].chunk is None]
+                if not chosen:
+                    continue
+            where = [rows[position].index for position in chosen]
+            if isinstance(result, str) or len(chosen) == len(rows):
                 place(self._open[key].assembly, where, result)
+            elif len(chosen) == 1:
+                place(self._open[key].assembly, where, result[chosen[0] : chosen[0] + 1])
             else:
                 place(self._open[key].assembly, where, select(result, chosen))
-        return set(positions)
+        return touched
 
     def _finish_if_complete(self, key: PartKey) -> None:
-        held = self._open[key]
-        if held.assembly.complete and self._sink is not None:
-            send(
-                self._sink, encode(_rows(held.part, held.assembly, self._config.pad_to, self._fingerprint)), copy=False
-            )
+        held, engine = self._open[key], self._engine
+        if held.assembly.complete and self._sink is not None and engine is not None:
+            model = self._fingerprint
+            fingerprint = model if held.wanted is None else engine.fingerprint_with(held.wanted)
+            send(self._sink, encode(held.as_rows(self._config, model, fingerprint)), copy=False)
             self._end(key)
 
     def _end(self, key: PartKey) -> None:
         """Let a part go."""
-        del self._open[key]
+        held = self._open.pop(key)
         if self._lanes is not None and self._tokenizing is not None:
-            self._ventilator.say(_done(key, self._lanes.tally, self._tokenizing.tokenize_s))
+            self._ventilator.say_soon(_done(held, self._lanes.tally, self._tokenizing.tokenize_s, time.monotonic()))
 
 
-def _done(key: PartKey, tally: Tally, tokenize_s: float) -> Done:
+def _done(held: OpenPart, tally: Tally, tokenize_s: float, now_s: float) -> Done:
     return Done(
-        key.job,
-        key.offset,
+        held.part.key.job,
+        held.part.key.offset,
         tally.batches,
         tally.batch_rows,
         tally.tokens,
         tally.padded_tokens,
         tokenize_s,
         tally.compute_s,
-    )
-
-
-def _rows(part: Part, assembly: Assembly, pad_to: int | None, fingerprint: str) -> Rows:
-    packed, lengths = assembly.packed()
-    return Rows(
-        part.envelope,
-        part.offset,
-        part.count,
-        num_tokens=assembly.num_tokens.tobytes(),
-        dtype=name_of(packed.dtype),
-        dim=packed.shape[1],
-        pad_to=pad_to,
-        fingerprint=fingerprint,
-        lengths=lengths,
-        tokens=[assembly.tokens.get(row, []) for row in range(part.count)] if assembly.tokens else None,
-        truncated=sorted(assembly.truncated),
-        failures=sorted(assembly.failures.items()),
-        data=packed.data.cast("B") if packed.size else b"",
+        held.tokenized_s - held.begun_s,
+        now_s - held.tokenized_s,
     )

@@ -1,7 +1,7 @@
 """The text side of a worker: threads that make rows of texts, a slice of a part at a time, and hand them to the lanes.
 
 The worker's I/O thread feeds parts in and takes out what it must know of their texts; these threads touch no socket.
-Large parts have a thread of their own, so that no long text stands before short ones.
+Large parts have a thread of their own, so that no short text waits for a long one.
 """
 
 from __future__ import annotations
@@ -12,15 +12,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
-from queue import Empty, SimpleQueue
 from typing import Any
 
-from bert_serving.server.engine.contract import Engine, Row
+from bert_serving.server.engine import contract
+from bert_serving.server.engine.contract import Chunks, Engine, Row
+from bert_serving.server.message import json_texts
 from bert_serving.server.message.messages import Part
 from bert_serving.server.message.tickets import PartKey
+from bert_serving.server.wanted import Wanted
 from bert_serving.server.worker.encoder import failed_texts, features_of, placed
 from bert_serving.server.worker.lanes import Lanes, PlacedRow
+from bert_serving.server.worker.results import Results
 from bert_serving.server.worker.turns import Turns
 from bert_serving.server.worker.watch import Watch
 
@@ -35,25 +39,31 @@ _read = json.JSONDecoder().raw_decode
 _between = re.compile(r"[,\s]*")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Texts:
-    """A part to tokenize. After `deadline_s` nobody needs its rows."""
+    """A part to tokenize. After `deadline_s` nobody needs its rows.
+
+    `wanted` is None for what the server's config says.
+    """
 
     part: Part
     deadline_s: float
+    wanted: Wanted | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Made:
     """What became of the texts of a part from position `first` on: each a row, or a sentence why there is none.
 
-    `rows` is None if it was too late for the rest of the part. `tokens` is empty unless they are to be shown.
+    `rows` is None if it was too late for the rest of the part. `tokens` is empty unless they are to be shown. `at_s` is
+    when, on the monotonic clock.
     """
 
     key: PartKey
     first: int
-    rows: list[Row | str] | None
+    rows: list[contract.Made] | None
     tokens: list[list[str]] = field(default_factory=list)
+    at_s: float = field(default_factory=time.monotonic, compare=False)
 
 
 class _Reading:
@@ -76,7 +86,10 @@ class _Reading:
 
     def slice(self) -> list[Any]:
         """The next texts. ValueError if the list ends before its time."""
-        self._coming = self._coming or read_list(self.texts.part.texts)
+        part = self.texts.part
+        if self._coming is None and part.count <= SLICE_ROWS and len(part.texts) <= _SLICE_LENGTH:  # nearly always
+            return _first(read_short(part.texts), part.count)
+        self._coming = self._coming or read_list(part.texts)
         some: list[Any] = []
         length = 0
         while len(some) < min(SLICE_ROWS, self.texts.part.count - self.first) and length < _SLICE_LENGTH:
@@ -102,11 +115,10 @@ class Tokenizing:
     def __init__(
         self, engine: Engine, lanes: Lanes, notify: Callable[[], None], *, timeout_s: float, show_tokens: bool
     ) -> None:
-        self.made: SimpleQueue[Made] = SimpleQueue()
+        self.made: Results[Made] = Results(notify)
         self.tokenize_s = 0.0
         self._engine = engine
         self._lanes = lanes
-        self._notify = notify
         self._show_tokens = show_tokens
         self._lock = threading.Lock()
         self._generation = 0
@@ -114,7 +126,7 @@ class Tokenizing:
         self._small = _Desk(self._lock, timeout_s)
         self._large = _Desk(self._lock, timeout_s * _LARGE_TIMEOUTS)
         for name, desk in (("tokenizer", self._small), ("long-texts", self._large)):
-            threading.Thread(target=self._run, args=(desk,), name=name, daemon=True).start()
+            self.made.start(name, partial(self._run, desk))
 
     def put(self, texts: Texts) -> None:
         """Let these become rows."""
@@ -129,21 +141,13 @@ class Tokenizing:
             self._generation += 1
             self._small.turns.clear()
             self._large.turns.clear()
-            while not self.made.empty():
-                self.made.get_nowait()
+            for _ in self.made.heard():
+                pass
 
     def hung_s(self, now_s: float) -> float | None:
         """For how long a slice has not ended, if that is too long."""
         with self._lock:
             return self._small.watch.look(now_s, waiting=False) or self._large.watch.look(now_s, waiting=False)
-
-    def heard(self) -> Iterator[Made]:
-        """What was made since the last call."""
-        while True:
-            try:
-                yield self.made.get_nowait()
-            except Empty:
-                return
 
     def close(self) -> None:
         """Take no more turns. A slice that is being made goes nowhere."""
@@ -183,11 +187,18 @@ class Tokenizing:
     def _make(self, readings: list[_Reading]) -> list[Made]:
         """Make the next slice of each."""
         slices = [_slice_of(reading) for reading in readings]
-        texts = [text for some in slices if isinstance(some, list) for text in some]
-        rows = iter(features_of(self._engine, texts) if texts else ())
-        return [self._made(reading, some, rows) for reading, some in zip(readings, slices, strict=True)]
+        together: dict[Wanted | None, list[Any]] = {}  # of those that want the same
+        for reading, some in zip(readings, slices, strict=True):
+            if isinstance(some, list):
+                together.setdefault(reading.texts.wanted, []).extend(some)
+        rows = {wanted: iter(features_of(self._engine, texts, wanted)) for wanted, texts in together.items() if texts}
+        nothing: Iterator[contract.Made] = iter(())
+        return [
+            self._made(reading, some, rows.get(reading.texts.wanted, nothing))
+            for reading, some in zip(readings, slices, strict=True)
+        ]
 
-    def _made(self, reading: _Reading, some: list[Any] | Exception | None, rows: Iterator[Row | str]) -> Made:
+    def _made(self, reading: _Reading, some: list[Any] | Exception | None, rows: Iterator[contract.Made]) -> Made:
         """What became of a slice, whose rows are next."""
         if some is None:
             return Made(reading.texts.part.key, reading.skip_rest(), None)
@@ -196,12 +207,17 @@ class Tokenizing:
         made = list(islice(rows, len(some)))
         try:
             shown = made if self._show_tokens else ()
-            tokens = [self._engine.tokens(row) if isinstance(row, Row) else [] for row in shown]
+            tokens = [self._tokens(row) for row in shown]
         except Exception as error:
             return _rest_failed(reading, error)
         first = reading.first
         reading.first += len(made)
         return Made(reading.texts.part.key, first, made, tokens)
+
+    def _tokens(self, made: contract.Made) -> list[str]:
+        if isinstance(made, Chunks):
+            return [token for row in made.rows for token in self._engine.tokens(row)]
+        return self._engine.tokens(made) if isinstance(made, Row) else []
 
     def _hand_on(self, made: list[tuple[_Reading, Made]]) -> None:
         """Tell the I/O thread first: it must know of a row before its vector comes. Rows of several parts come to the
@@ -210,14 +226,13 @@ class Tokenizing:
         is_all = True
         for reading, some in made:
             self.made.put(some)
-            good = placed(some.key, some.first, some.rows or (), reading.texts.deadline_s)
-            to_run[reading.texts.part.urgent] += good
-            is_all = is_all and len(good) == len(some.rows or (None,))
+            to_run[reading.texts.part.urgent] += placed(some.key, some.first, some.rows or (), reading.texts.deadline_s)
+            is_all = is_all and bool(some.rows) and str not in map(type, some.rows or ())
         for urgent, rows in to_run.items():
             if rows:
                 self._lanes.put(rows, urgent)
         if not is_all:  # of a text without a row nothing else will tell
-            self._notify()
+            self.made.notify()
 
 
 def _together(turns: Turns[_Reading]) -> Iterator[_Reading]:
@@ -244,10 +259,22 @@ def _rest_failed(reading: _Reading, error: Exception) -> Made:
     return Made(reading.texts.part.key, first, failed_texts(reading.texts.part.count - first, error))
 
 
+def _first(texts: list[Any], count: int) -> list[Any]:
+    if len(texts) < count:
+        raise ValueError("the list of texts is too short")
+    return texts if len(texts) == count else texts[:count]
+
+
+def read_short(content: bytes) -> list[Any]:
+    """As `read_list`, all at once."""
+    texts: list[Any] = json_texts.read(content) or json.loads(content)
+    return texts
+
+
 def read_list(content: bytes) -> Iterator[Any]:
     """The values of a JSON list that we wrote; of a long one each by itself, for others wait for the interpreter."""
     if len(content) <= _SLICE_LENGTH:
-        yield from json.loads(content)
+        yield from read_short(content)
         return
     text = str(content, "utf-8")
     position = _end_of_blanks(text, text.index("[") + 1)

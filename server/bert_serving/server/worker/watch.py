@@ -24,7 +24,7 @@ class Watch:
     def begin(self, name: str, now_s: float, limit_s: float | None = None) -> None:
         """A thread begins a piece of work, with a limit of its own if need be, which then counts for all others too.
 
-        They may wait for it: while code is made for one micro-batch, other micro-batches can stand still.
+        They may wait for it: while code is made for one micro-batch, other micro-batches may have to wait.
         """
         self._begun[name] = self._awake_at(now_s), limit_s or self._limit_s
 
@@ -32,7 +32,7 @@ class Watch:
         """A thread has ended its piece of work."""
         _, limit_s = self._begun.pop(name, (0.0, 0.0))
         self._ended_s = self._awake_at(now_s)
-        if limit_s > self._limit_s:  # what stood still meanwhile begins anew
+        if limit_s > self._limit_s:  # what stood still meanwhile starts over
             self._begun.update({other: (self._ended_s, limit) for other, (_, limit) in self._begun.items()})
 
     def look(self, now_s: float, *, waiting: bool) -> float | None:

@@ -1,6 +1,6 @@
-"""The families of encoders that can be served, by the `model_type` in a model's config. No TensorFlow.
+"""The supported families of encoders, by the `model_type` in a model's config. No TensorFlow.
 
-A new family is a row here and a module beside this one; the rest of the engine asks the row.
+A new family is a row here and a module in this package; the rest of the engine uses the row.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an architecture is: sizes from its config, names of its weights, and the choices that the encoder heeds.
+"""An architecture: sizes from its config, names of its weights, and the choices that the encoder follows.
 
 No TensorFlow. The encoder itself is in `engine/encoder.py`, for all of them.
 """
@@ -25,7 +25,7 @@ Values = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class HeadShape:
-    """What a classifier's head does before its last product, and what becomes of its logits.
+    """What a classifier's head does before its last product, and what happens to its logits.
 
     Its dense layer has the name `dense`; an activation follows, and LayerNorm with `norm`. It looks at the first token,
     with `of_mean` at the mean of all. `score` is what a single logit goes through, sigmoid or identity. With
@@ -59,7 +59,7 @@ class EncoderShape:
     `first_position` is the row of the first token in the table of positions; None where there is no such table.
     `embedding` is the width of the embeddings if it is not `hidden`; then a dense layer follows them.
     `groups`: so many sets of weights for all layers, each for a run of them; 0 for one a layer.
-    `norm_first`: LayerNorm stands before attention and feed-forward, not after them, and once more after all layers.
+    `norm_first`: LayerNorm comes before attention and feed-forward, not after them, and once more after all layers.
     `gated`: the feed-forward's first product has a second half, which the activated first half is multiplied with.
     `relative`: rows of a table with a bias for each head by the distance of two tokens (https://arxiv.org/abs/1910.10683).
     `rotary`: the base by which queries and keys are turned in each layer (https://arxiv.org/abs/2104.09864).
@@ -108,9 +108,16 @@ class EncoderShape:
         return f"layer_{layer * self.groups // self.layers if self.groups else layer}"
 
 
+def shape_from(values: Values) -> EncoderShape:
+    """The shape that `dataclasses.asdict` made these values of, by way of JSON."""
+    dense = tuple(DenseShape(**one) for one in values["dense"])
+    tuples = {name: tuple(values[name]) for name in ("rotary", "windows")}
+    return EncoderShape(**{**values, **tuples, "head": HeadShape(**values["head"]), "dense": dense})
+
+
 @dataclass(frozen=True)
 class Extent:
-    """How much of a model is needed: the lowest `layers`, and what stands on top of them."""
+    """How much of a model is needed: the lowest `layers`, and what is on top of them."""
 
     layers: int
     pooler: bool = False
@@ -255,7 +262,7 @@ def rotary_base_in(path: Path, values: Values, name: str, default: float) -> flo
     about = values.get("rope_parameters") or {}
     scaling = values.get("rope_scaling") or about.get("rope_type", "default")
     if scaling != "default":
-        raise StartError(f"{path}: rotary positions that are scaled ({json.dumps(scaling)}) cannot be served")
+        raise StartError(f"{path}: scaled rotary positions ({json.dumps(scaling)}) are not supported")
     base = about.get("rope_theta", values.get(name, default))
     if isinstance(base, bool) or not isinstance(base, (int, float)) or base <= 1:
         raise StartError(f"{path}: the base of rotary positions must be a number above 1, not {json.dumps(base)}")
@@ -265,7 +272,7 @@ def rotary_base_in(path: Path, values: Values, name: str, default: float) -> flo
 def check_heads(path: Path, hidden: tuple[str, int], heads: tuple[str, int]) -> None:
     """Each head gets a whole number of the hidden width; sizes with their names. Raises StartError."""
     if hidden[1] % heads[1]:
-        raise StartError(f"{path}: {hidden[0]} {hidden[1]} is no multiple of {heads[0]} {heads[1]}: copy it again")
+        raise StartError(f"{path}: {hidden[0]} {hidden[1]} is not a multiple of {heads[0]} {heads[1]}: copy it again")
 
 
 def refuse_others(path: Path, values: Values, usual: Values) -> None:
@@ -273,5 +280,5 @@ def refuse_others(path: Path, values: Values, usual: Values) -> None:
     for name, value in usual.items():
         if (found := values.get(name, value)) != value:
             raise StartError(
-                f"{path}: {name} is {json.dumps(found)}, and only {json.dumps(value)} can be served: use another model"
+                f"{path}: {name} is {json.dumps(found)}, but only {json.dumps(value)} can be served: use another model"
             )

@@ -1,7 +1,7 @@
 """ModernBERT (https://arxiv.org/abs/2412.13663): LayerNorm first, rotary positions, most layers with a window.
 
 It has neither a table of positions nor types, its feed-forward is gated, and its first layer has no LayerNorm before
-attention, for that of the embeddings stands there. No TensorFlow.
+attention, because that of the embeddings is there. No TensorFlow.
 """
 
 from __future__ import annotations

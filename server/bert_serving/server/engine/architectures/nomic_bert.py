@@ -75,7 +75,7 @@ def _shape_of(path: Path, values: Values) -> EncoderShape:
     )
     if values.get("head_dim") not in (None, shape.head_size):
         raise StartError(
-            f"{path}: head_dim is {json.dumps(values['head_dim'])}, and only hidden_size / num_attention_heads, here "
+            f"{path}: head_dim is {json.dumps(values['head_dim'])}, but only hidden_size / num_attention_heads, here "
             f"{shape.head_size}, can be served: use another model"
         )
     return shape

@@ -1,0 +1,1 @@
+"""`make gpu`: what needs a GPU, measured and written as one table."""
