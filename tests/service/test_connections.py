@@ -7,6 +7,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 
 import psutil
@@ -14,7 +15,7 @@ import pytest
 import zmq
 from zmtp import GREETING_BYTES, MORE, Wire, frame, greeting, ready, wire
 
-from bert_serving.server.transport.connection_table import Bounds
+from bert_serving.server.transport.connection_table import Bounds, Connection
 from bert_serving.server.transport.connections import Connections
 
 MB = 1 << 20
@@ -25,17 +26,24 @@ PATIENCE_S = 30.0
 class Reader:
     """What the ventilator does: reads whole messages, tells of them, and gives turns."""
 
-    def __init__(self, opened: ExitStack, asks_for_handshakes: bool = False) -> None:
+    def __init__(self, opened: ExitStack) -> None:
         self.context = opened.enter_context(zmq.Context())
         self.sock = opened.enter_context(self.context.socket(zmq.PULL))
         self.sock.linger = 0
-        if asks_for_handshakes:  # else clients of these tests would wait for a turn
-            self.sock.zap_domain = b"any"
+        self.sock.zap_domain = b"any"
         self.port = self.sock.bind_to_random_port("tcp://127.0.0.1")
         bounds = Bounds(MOST, MESSAGE, TOGETHER)
         self.connections = opened.enter_context(Connections(self.context, self.sock, bounds, None))
+        self._clients = opened.enter_context(ThreadPoolExecutor(1))
         self.messages: list[list[bytes]] = []
+        self.senders: list[Connection | None] = []
         self.most_memory = 0
+
+    def wire(self) -> Wire:
+        """A client's connection that was let in, which takes turns."""
+        shaken = self._clients.submit(wire, self.port, b"PUSH")
+        self.until(shaken.done)
+        return shaken.result()
 
     def turn(self) -> None:
         for _ in range(100):
@@ -45,6 +53,7 @@ class Reader:
                 self.connections.dry()
                 break
             one = self.connections.of(frames[0])
+            self.senders.append(one)
             if one is not None:
                 self.connections.read(one, sum(map(len, frames)), len(frames))
             self.messages.append([frame.bytes[:10] for frame in frames])
@@ -91,7 +100,7 @@ def pour(reader: Reader, raw: Wire, content: bytes, most: int) -> int:
 @pytest.mark.parametrize("size", [MB, 100_000, 1000])
 def test_a_message_that_never_ends_is_ended_and_takes_no_memory(reader: Reader, size: int) -> None:
     before = psutil.Process().memory_info().rss
-    with wire(reader.port, b"PUSH") as raw, wire(reader.port, b"PUSH") as good:
+    with reader.wire() as raw, reader.wire() as good:
         good.send(frame(b"first"))
         reader.until(lambda: bool(reader.messages))
         pour(reader, raw, frame(bytes(size), MORE) * (MB // size), most=40 * MESSAGE)
@@ -107,13 +116,13 @@ def test_countless_frames_of_two_bytes_take_no_memory_either() -> None:
         reader.connections._table.bounds = Bounds(MOST, 256 * MB, 512 * MB)
         reader.turn()
         before = psutil.Process().memory_info().rss
-        with wire(reader.port, b"PUSH") as raw:
+        with reader.wire() as raw:
             pour(reader, raw, b"\1\0" * (1 << 15), most=64 * MB)
         assert reader.most_memory - before < 300 * MB
 
 
 def test_unfinished_messages_are_bounded_together(reader: Reader) -> None:
-    raws = [wire(reader.port, b"PUSH") for _ in range(5)]
+    raws = [reader.wire() for _ in range(5)]
     for raw in raws:
         raw.socket.setblocking(False)
     rest = [frame(bytes(5 * MB), MORE) for _ in raws]
@@ -149,13 +158,13 @@ def test_honest_messages_as_large_as_they_may_be_all_arrive(reader: Reader) -> N
 
 def test_connections_are_bounded_and_silent_ones_go_first(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bert_serving.server.transport.connection_table.SILENT_S", 0.0)
-    with wire(reader.port, b"PUSH") as good:
+    with reader.wire() as good:
         good.send(frame(b"first"))
         reader.until(lambda: bool(reader.messages))
         crowd = [socket.create_connection(("127.0.0.1", reader.port)) for _ in range(3 * MOST)]
         reader.until(lambda: len(reader.connections) <= MOST)
         good.send(frame(b"second"))
-        late = wire(reader.port, b"PUSH")
+        late = reader.wire()
         late.send(frame(b"late"))
         reader.until(lambda: len(reader.messages) == 3)
         assert len(reader.connections) <= MOST
@@ -175,12 +184,12 @@ def test_a_flood_of_connections_is_forgotten(reader: Reader) -> None:
 
 
 def test_none_is_ended_for_another_that_had_its_descriptor(reader: Reader) -> None:
-    with wire(reader.port, b"PUSH") as first:
+    with reader.wire() as first:
         first.send(frame(b"first"))
         reader.until(lambda: bool(reader.messages))
         (old,) = reader.connections._table
     reader.until(lambda: len(reader.connections) == 0)
-    with wire(reader.port, b"PUSH") as second:
+    with reader.wire() as second:
         second.send(frame(b"second"))
         reader.until(lambda: len(reader.messages) == 2)
         (new,) = reader.connections._table
@@ -189,6 +198,28 @@ def test_none_is_ended_for_another_that_had_its_descriptor(reader: Reader) -> No
         assert not second.is_hung_up_on(0.2)
         reader.connections.hang_up(new)
         assert second.is_hung_up_on()
+
+
+@pytest.mark.parametrize("was_heard", [True, False])
+def test_what_one_left_unread_counts_for_no_other_that_has_its_descriptor(reader: Reader, was_heard: bool) -> None:
+    with reader.wire() as first:
+        if was_heard:
+            first.send(frame(b"heard"))
+            reader.until(lambda: bool(reader.messages))
+        (old,) = reader.connections._table
+        first.send(frame(b"left") * 500)  # the library takes them in, and nobody reads them
+    while len(reader.connections):
+        reader.connections.turn(time.monotonic())
+    reader.messages.clear()
+    reader.senders.clear()
+    with reader.wire() as second:
+        second.send(frame(b"mine"))
+        reader.until(lambda: [b"mine"] in reader.messages)
+        (new,) = reader.connections._table
+        assert new.fd == old.fd, "this descriptor was not used again"
+    assert reader.messages.count([b"left"]) == 500
+    for content, sender in zip(reader.messages, reader.senders, strict=True):
+        assert sender is (new if content == [b"mine"] else None)
 
 
 # -- handshakes -------------------------------------------------------------------------------------------------------
@@ -214,7 +245,7 @@ def what_follows(sock: socket.socket) -> bytes:
 
 
 def test_nobody_comes_in_before_it_was_looked_at(opened: ExitStack) -> None:
-    reader = Reader(opened, asks_for_handshakes=True)
+    reader = Reader(opened)
     first = at_the_door(opened, reader)
     assert not select.select([first], [], [], 0)[0]
     reader.turn()
@@ -231,7 +262,7 @@ def test_nobody_comes_in_before_it_was_looked_at(opened: ExitStack) -> None:
 
 def test_an_old_library_that_asks_for_no_mechanism_is_turned_away(opened: ExitStack) -> None:
     """Of 2012 and before: it would come in unasked."""
-    reader = Reader(opened, asks_for_handshakes=True)
+    reader = Reader(opened)
     with socket.create_connection(("127.0.0.1", reader.port), timeout=PATIENCE_S) as sock:
         sock.sendall(b"\xff" + bytes(8) + b"\x7f\x01\x08" + frame(b"") + frame(b"old"))  # ZMTP 2
         with suppress(ConnectionResetError):

@@ -64,6 +64,7 @@ class Bench:
         results.setsockopt(zmq.XPUB_MANUAL, 1)
         results.setsockopt(zmq.XPUB_NODROP, 1)
         results.setsockopt(zmq.MAXMSGSIZE, LONGEST_SUBSCRIPTION)
+        results.zap_domain = b"any"
         self.port = results.bind_to_random_port("tcp://127.0.0.1")
         self._context = context
         rows.bind("inproc://rows")

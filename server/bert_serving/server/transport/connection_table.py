@@ -47,12 +47,18 @@ class Bounds:
 
 @dataclass(slots=True)
 class Connection:
-    """`serial` is never used again, as the descriptor is. `peer` is the other end's address."""
+    """`serial` is never used again, as the descriptor is. `peer` is the other end's address.
+
+    `handshakes_before`: how many handshakes had been let through when it came, so its own has a higher number.
+    """
 
     serial: int
     fd: int
     peer: object
     since_s: float
+    handshakes_before: int = 0
+    handshake: int | None = None
+    """Its own, once a message has shown it."""
     user: str | None = None
     received: int = 0
     read: int = 0
@@ -89,6 +95,8 @@ class ConnectionTable:
     _ending: set[int] = field(default_factory=set)
     """Descriptors of those that were hung up on, until they are closed."""
     _serials: Iterator[int] = field(default_factory=lambda: count(1))
+    _by_handshake: dict[int, Connection] = field(default_factory=dict)
+    _handshakes: int = 0
     _messages: int = 0
     _dry_at: int = -1
     """How many messages had been read when there was none left."""
@@ -110,7 +118,7 @@ class ConnectionTable:
 
     def accepted(self, fd: int, peer: object, now_s: float) -> Connection | None:
         """Another one came; returns whom to hang up on to keep the number."""
-        new = Connection(next(self._serials), fd, peer, now_s, counted_s=now_s, sent_s=now_s)
+        new = Connection(next(self._serials), fd, peer, now_s, self._handshakes, counted_s=now_s, sent_s=now_s)
         self._by_fd[fd] = self._silent[fd] = new
         self._penalties.expire(now_s)
         if not self.is_welcome(new.address):
@@ -124,11 +132,31 @@ class ConnectionTable:
         """Whether new connections from there are taken."""
         return address not in self._penalties
 
+    def let_through(self) -> int:
+        """Another handshake may end; returns its number, which the messages of its connection carry."""
+        self._handshakes += 1
+        return self._handshakes
+
+    def of(self, handshake: int, fd: int) -> Connection | None:
+        """The connection that had this handshake and this descriptor; None if it has gone.
+
+        Its messages may wait long after its end, when another connection has its descriptor.
+        """
+        one = self._by_handshake.get(handshake)
+        if one is None and (one := self._by_fd.get(fd)) is not None:
+            if one.handshake is not None or handshake <= one.handshakes_before:
+                return None
+            one.handshake = handshake
+            self._by_handshake[handshake] = one
+        return one
+
     def gone(self, fd: int, now_s: float) -> Connection | None:
         """It is closed; returns which one it was."""
         self._silent.pop(fd, None)
         self._ending.discard(fd)
         one = self._by_fd.pop(fd, None)
+        if one is not None and one.handshake is not None:
+            del self._by_handshake[one.handshake]
         if one is not None and one.is_silent and not one.is_going:
             self._penalties.in_vain(one.address, now_s)
         return one

@@ -45,6 +45,8 @@ MOST_UNREAD = 1 << 18
 MOST_UNREAD_TOGETHER = 1 << 22
 """Bytes of subscriptions, of one connection and of all: some dozens of the longest identities."""
 _SRCFD = int(zmq.SRCFD)
+_USER = "User-Id"
+"""A property of a message: with keys the sender's key, else the number of its connection's handshake."""
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
 _libc = ctypes.CDLL(None)
 _NOWHERE = bytes(16)
@@ -129,23 +131,17 @@ class Connections:
 
     def of(self, frame: zmq.Frame) -> Connection | None:
         """The connection that a frame came by; None if it has gone, or the frame is the library's own."""
-        self._take_events()
-        return self.about(frame)
-
-    def about(self, frame: zmq.Frame) -> Connection | None:
-        """As `of`, in half the time, but it may be the one that had the same descriptor before this turn."""
         try:
-            fd = int(frame.get(_SRCFD))
+            fd, user = int(frame.get(_SRCFD)), str(frame.get(_USER))
         except zmq.ZMQError:
             return None
+        if self._gate is None:
+            return self._table.of(int(user), fd)
+        self._take_events()
         one = self._table.get(fd)
-        if one is None:
-            self._take_events()
-            one = self._table.get(fd)
-        if self._gate is not None and one is not None and one.user is None:
-            with suppress(zmq.ZMQError):  # else without a name
-                one.user = str(frame.get("User-Id"))
-        return one
+        if one is not None and one.user is None:
+            one.user = user
+        return one if one is None or one.user == user else None
 
     def may(self, one: Connection) -> bool:
         """Whether its key still counts."""
@@ -173,7 +169,7 @@ class Connections:
         if has_news:
             self._take_events()
             if self._handshakes is not None:
-                self._handshakes.answer(self._table.is_welcome)
+                self._handshakes.answer(self._let_through)
         if self._gate is not None and now_s >= self._revoked_s + REVOKE_INTERVAL_S:
             self._revoked_s = now_s
             self._revoke(self._gate)
@@ -226,6 +222,11 @@ class Connections:
             os.dup2(self._nothing, self._place, inheritable=False)
 
     # -- what the library and the kernel tell -------------------------------------------------------------------------
+
+    def _let_through(self, address: str) -> int | None:
+        """The number of a handshake with this address; None if it has to wait."""
+        self._take_events()  # of this connection, too: what is there already has no handshake of a higher number
+        return self._table.let_through() if self._table.is_welcome(address) else None
 
     def _take_events(self) -> None:
         """Hear who came and who went."""

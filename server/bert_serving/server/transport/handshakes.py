@@ -2,7 +2,8 @@
 
 The library takes in all that a connection sends, subscriptions too, as soon as its handshake has ended, and before
 anybody can look at it. So the loop that owns the socket has a say before that. While it is busy, nobody new comes in.
-With keys an authenticator does this, see `curve.py`.
+Each handshake gets a number, which all messages of its connection carry as their User-Id: a descriptor does not tell
+whose they are, for it is used again while they wait. With keys an authenticator does this, see `curve.py`.
 """
 
 from __future__ import annotations
@@ -33,11 +34,13 @@ class Handshakes:
         """Answer no more: nobody new comes in."""
         self.socket.close()
 
-    def answer(self, is_welcome: Callable[[str], bool]) -> None:
-        """Let those in who wait and whose address is welcome."""
+    def answer(self, let_through: Callable[[str], int | None]) -> None:
+        """Let those in who wait, and to whose address `let_through` gives a number."""
         for _ in range(AT_ONCE):
             if not is_readable(self.socket):
                 return
             way, gap, version, request_id, _, address, *_ = (frame.bytes for frame in receive_now(self.socket))
-            status = _COME_IN if is_welcome(address.decode("ascii", "replace")) else _COME_LATER
-            send(self.socket, [way, gap, version, request_id, *status, b"", b""])
+            number = let_through(address.decode("ascii", "replace"))
+            status = _COME_LATER if number is None else _COME_IN
+            user = b"" if number is None else b"%d" % number
+            send(self.socket, [way, gap, version, request_id, *status, user, b""])

@@ -85,7 +85,7 @@ class Reader:
                 message.kept += size
             message.frames.append(frame if fits else None)
             if message.number == 1:
-                message.connection = self._connections.about(frame)
+                message.connection = self._connections.of(frame)
             if not frame.more:
                 return True
         frame = recv(NOW, copy=False)
