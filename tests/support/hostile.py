@@ -126,7 +126,7 @@ def attack(ports: list[int], number: int, seed: int, per_second: float) -> None:
     with zmq.Context() as context:
         for begin in range(0, number, MESSAGES_AN_ADDRESS):
             with context.socket(zmq.PUSH) as push, context.socket(zmq.SUB) as sub:
-                push.linger, sub.linger = 10_000, 0
+                push.linger, sub.linger = 1_000, 0
                 sub.subscribe(b"stranger")
                 source = anywhere(rng)
                 sub.connect(f"tcp://{source}:0;127.0.0.1:{ports[1]}")
