@@ -118,7 +118,7 @@ def make_encoder(
     """
     tf = load_tensorflow()
     tf_dtype = tf.float32 if dtype == "int8" else tf.as_dtype(dtype)
-    by_size = config.cpu and dtype == "float32" and not config.xla
+    by_size = config.cpu and dtype in ("float32", "bfloat16") and not config.xla
     return Encoder(
         shape,
         weights,
