@@ -14,13 +14,14 @@ from typing import Union
 
 from bert_serving.server.message.messages import Part
 from bert_serving.server.message.tickets import PartKey
-from bert_serving.server.worker.batcher import Batcher, Limits, Waiting
+from bert_serving.server.worker.batcher import Batcher, Limits
 from scaling.cost import ComputeCost, InOutCost
 from scaling.events import Bell, Clock, Process
 from scaling.machine import Machine
 from scaling.meter import Meter
 
-PlacedRow = Waiting[PartKey]
+PlacedRow = tuple[PartKey, int]
+"""Where it belongs, and its length."""
 
 
 @dataclass(slots=True)
@@ -68,7 +69,7 @@ class Worker:
         self._machine = machine
         self._busy, self._computed = busy, computed
         self._reply = reply
-        self._batcher: Batcher[PartKey] = Batcher(limits, lanes)
+        self._batcher: Batcher[PlacedRow] = Batcher(limits, lanes)
         self._inbox: deque[Union[Part, list[PlacedRow]]] = deque()
         self._open: dict[PartKey, _OpenPart] = {}
         self._has_mail, self._has_rows = Bell(), Bell()
@@ -109,8 +110,7 @@ class Worker:
     def _begin(self, part: Part, lengths: list[int]) -> None:
         key = part.key
         self._open[key] = _OpenPart(part, lengths)
-        for length in lengths:
-            self._batcher.add(Waiting(length, part.urgent, key), self._clock.now_s)
+        self._batcher.add([(key, length) for length in lengths], lengths, self._clock.now_s, urgent=part.urgent)
         self._has_rows.ring(self._clock)
 
     def _compute(self, lane: int) -> Process:
@@ -119,7 +119,7 @@ class Worker:
             if not rows:
                 yield self._has_rows
                 continue
-            lengths = [row.length for row in rows]
+            lengths = [length for _, length in rows]
             work_s = self._cost.run_s(lengths, self._machine.busy_lanes)
             self._count(lengths)
             self._busy.add(self._clock.now_s, work_s)
@@ -138,9 +138,9 @@ class Worker:
         self.tally.padded_tokens += len(lengths) * max(lengths)
 
     def _collect(self, rows: list[PlacedRow]) -> None:
-        for row in rows:
-            held = self._open[row.row]
+        for key, _ in rows:
+            held = self._open[key]
             held.missing -= 1
             if not held.missing:
-                del self._open[row.row]
+                del self._open[key]
                 self._reply(held.part, held.lengths)

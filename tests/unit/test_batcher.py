@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_serving.server.worker.batcher import Batcher, Limits, Waiting
+from bert_serving.server.worker.batcher import Batcher, Limits
+
+
+class Row(NamedTuple):
+    length: int
+    urgent: bool
+    row: int = 0
+    group: str | None = None
+
+
+def put(batcher: Batcher[Row], row: Row, now_s: float = 0.0) -> None:
+    batcher.add([row], [row.length], now_s, urgent=row.urgent, group=row.group)
+
 
 ROWS = st.lists(st.tuples(st.integers(0, 200), st.booleans()), max_size=80)
 
 
 def filled(
     lengths: list[tuple[int, bool]], max_rows: int = 16, max_tokens: int = 256, spare_pairs: int = 10**9
-) -> Batcher[int]:
-    batcher: Batcher[int] = Batcher(Limits(max_rows, max_tokens, spare_pairs))
+) -> Batcher[Row]:
+    batcher: Batcher[Row] = Batcher(Limits(max_rows, max_tokens, spare_pairs))
     for number, (length, urgent) in enumerate(lengths):
-        batcher.add(Waiting(length, urgent, number), now_s=0.0)
+        put(batcher, Row(length, urgent, number))
     return batcher
 
 
@@ -54,12 +68,12 @@ def test_urgent_rows_go_before_bulk_rows_that_are_not_overdue(lengths: list[tupl
 
 
 def test_overdue_bulk_rows_get_every_second_batch() -> None:
-    batcher: Batcher[str] = Batcher(Limits(1, 100, 10), patience_s=1.0)
+    batcher: Batcher[Row] = Batcher(Limits(1, 100, 10), patience_s=1.0)
     for _ in range(3):
-        batcher.add(Waiting(5, False, "bulk"), now_s=0.0)
-        batcher.add(Waiting(5, True, "urgent"), now_s=9.0)
-    order = [batcher.next(now_s=9.0)[0].row for _ in range(6)]
-    assert order == ["urgent", "bulk"] * 3
+        put(batcher, Row(5, urgent=False))
+        put(batcher, Row(5, urgent=True), now_s=9.0)
+    order = [batcher.next(now_s=9.0)[0].urgent for _ in range(6)]
+    assert order == [True, False] * 3
 
 
 def test_a_neighbour_that_costs_more_padding_than_a_batch_waits() -> None:
@@ -75,9 +89,9 @@ def test_a_neighbour_that_costs_more_padding_than_a_batch_waits() -> None:
 def test_groups_never_mix_and_the_one_that_waited_longest_is_next(
     rows: list[tuple[int, bool, str | None]], lanes: int
 ) -> None:
-    batcher: Batcher[int] = Batcher(Limits(8, 256, 10**9), lanes)
+    batcher: Batcher[Row] = Batcher(Limits(8, 256, 10**9), lanes)
     for number, (length, urgent, group) in enumerate(rows):
-        batcher.add(Waiting(length, urgent, number, group), now_s=0.0)
+        put(batcher, Row(length, urgent, number, group))
     waiting = dict(enumerate(rows))
     while batch := batcher.next(now_s=0.0):
         assert len({row.group for row in batch}) == 1
@@ -87,10 +101,26 @@ def test_groups_never_mix_and_the_one_that_waited_longest_is_next(
     assert not waiting
 
 
+@given(st.lists(st.lists(st.integers(0, 200), max_size=60), max_size=8), st.integers(1, 20))
+def test_rows_that_come_together_run_as_those_that_come_one_by_one(parts: list[list[int]], most: int) -> None:
+    together: Batcher[int] = Batcher(Limits(most, 400, 4000), lanes=2)
+    one_by_one: Batcher[int] = Batcher(Limits(most, 400, 4000), lanes=2)
+    number = 0
+    for lengths in parts:
+        rows = range(number, number := number + len(lengths))
+        together.add(rows, lengths, 0.0)
+        for row, length in zip(rows, lengths, strict=True):
+            one_by_one.add([row], [length], 0.0)
+        assert together.next(0.0) == one_by_one.next(0.0)
+    while len(together):
+        assert together.next(0.0) == one_by_one.next(0.0)
+    assert not len(one_by_one)
+
+
 def test_a_lane_leaves_the_others_their_share() -> None:
-    batcher: Batcher[int] = Batcher(Limits(16, 256, 10**9), lanes=2)
+    batcher: Batcher[Row] = Batcher(Limits(16, 256, 10**9), lanes=2)
     for number in range(5):
-        batcher.add(Waiting(10, False, number), now_s=0.0)
+        put(batcher, Row(10, False, number))
     assert [len(batcher.next(0.0)) for _ in range(4)] == [3, 1, 1, 0]
 
 
@@ -114,12 +144,12 @@ def test_sorting_saves_most_of_the_padding() -> None:
 def test_a_fixed_workload_keeps_its_number_of_batches_and_its_padding() -> None:
     """A guard against slower batching that needs no clock: 2,000 lengths in parts, through a worker's window."""
     lengths = [int(length) for length in np.random.default_rng(5).gamma(1.5, 25, 2000).clip(3, 128)]
-    batcher: Batcher[None] = Batcher(Limits(256, 1024, 4000), lanes=2)
+    batcher: Batcher[Row] = Batcher(Limits(256, 1024, 4000), lanes=2)
     batches = padded = 0
     while lengths or len(batcher):
         while lengths and len(batcher) + 256 <= 1280:
-            for length in lengths[:256]:
-                batcher.add(Waiting(length, False, None), 0.0)
+            some = [Row(length, urgent=False) for length in lengths[:256]]
+            batcher.add(some, lengths[:256], 0.0)
             del lengths[:256]
         batch = batcher.next(0.0)
         batches += 1

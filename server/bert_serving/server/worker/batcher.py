@@ -11,24 +11,16 @@ waited longer than `patience_s` get every second batch.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
-@dataclass(slots=True)  # not frozen, which would take four times as long for every row
-class Waiting(Generic[T]):
-    """A row that waits: its length in tokens, which may be 0, and what it is to the caller.
-
-    Rows of one `group` may share a forward pass. Nothing that a request says changes that yet, so all are of one.
-    """
-
-    length: int
-    urgent: bool
-    row: T
-    group: Hashable = None
+_FEW = 16
+"""To insert a row by itself costs about as much as to look at so many in a sort."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +42,23 @@ class _Pool(Generic[T]):
     """Rows of one class and group, found by age and by length."""
 
     def __init__(self) -> None:
-        self._by_age: dict[int, tuple[float, Waiting[T]]] = {}
+        self._by_age: dict[int, tuple[float, int, T]] = {}
+        """By serial number: since when it waits, and its length."""
         self._by_length: list[tuple[int, int]] = []
 
     def __len__(self) -> int:
         return len(self._by_age)
 
-    def add(self, serial: int, row: Waiting[T], now_s: float) -> None:
-        self._by_age[serial] = (now_s, row)
-        insort(self._by_length, (row.length, serial))
+    def add(self, first: int, rows: Sequence[T], lengths: Sequence[int], now_s: float) -> None:
+        """`first`: the serial number of the first row."""
+        serials = range(first, first + len(rows))
+        self._by_age.update(zip(serials, zip(repeat(now_s), lengths, rows, strict=False), strict=True))
+        if len(rows) * _FEW < len(self._by_length):
+            for one in zip(lengths, serials, strict=True):
+                insort(self._by_length, one)
+        else:
+            self._by_length += zip(lengths, serials, strict=True)
+            self._by_length.sort()
 
     @property
     def oldest(self) -> int:
@@ -68,12 +68,12 @@ class _Pool(Generic[T]):
     def oldest_since_s(self) -> float:
         return next(iter(self._by_age.values()))[0]
 
-    def take(self, limits: Limits, lanes: int) -> list[Waiting[T]]:
+    def take(self, limits: Limits, lanes: int) -> list[T]:
         """Remove and return the oldest row with its neighbours in length; no more than a lane's share of all."""
         most = min(limits.max_rows, -(-len(self) // lanes))
-        serial, (_, oldest) = next(iter(self._by_age.items()))
         rows = self._by_length
-        low = bisect_left(rows, (oldest.length, serial))
+        serial, (_, length, _) = next(iter(self._by_age.items()))
+        low = bisect_left(rows, (length, serial))
         high = low + 1
         while high - low < most:
             longest = rows[high - 1][0]
@@ -96,7 +96,7 @@ class _Pool(Generic[T]):
                 high += 1
             else:
                 break
-        taken = [self._by_age.pop(serial)[1] for _, serial in rows[low:high]]
+        taken = [self._by_age.pop(serial)[2] for _, serial in rows[low:high]]
         del rows[low:high]
         return taken
 
@@ -116,20 +116,28 @@ class Batcher(Generic[T]):
     def __len__(self) -> int:
         return sum(map(len, (*self._urgent.values(), *self._bulk.values())))
 
-    def add(self, row: Waiting[T], now_s: float) -> None:
-        self._serial += 1
-        pools = self._urgent if row.urgent else self._bulk
-        pool = pools.get(row.group)
+    def add(
+        self, rows: Sequence[T], lengths: Sequence[int], now_s: float, *, urgent: bool = False, group: Hashable = None
+    ) -> None:
+        """Rows that wait, and their lengths in tokens, which may be 0.
+
+        Rows of one `group` may share a forward pass. Nothing that a request says changes that yet, so all are of one.
+        """
+        if not rows:
+            return
+        pools = self._urgent if urgent else self._bulk
+        pool = pools.get(group)
         if pool is None:
-            pool = pools[row.group] = _Pool()
-        pool.add(self._serial, row, now_s)
+            pool = pools[group] = _Pool()
+        pool.add(self._serial, rows, lengths, now_s)
+        self._serial += len(rows)
 
     def clear(self) -> None:
         """Forget all rows."""
         self._urgent.clear()
         self._bulk.clear()
 
-    def next(self, now_s: float) -> list[Waiting[T]]:
+    def next(self, now_s: float) -> list[T]:
         """The next micro-batch, shortest row first; empty if nothing waits."""
         if not self._urgent and not self._bulk:
             return []

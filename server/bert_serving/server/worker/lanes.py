@@ -18,7 +18,7 @@ import numpy as np
 from bert_serving.server.engine.contract import Engine, FloatArray, Row, Vectors
 from bert_serving.server.log import Throttle
 from bert_serving.server.message.tickets import PartKey
-from bert_serving.server.worker.batcher import Batcher, Limits, Waiting
+from bert_serving.server.worker.batcher import Batcher, Limits
 from bert_serving.server.worker.results import Results
 from bert_serving.server.worker.watch import Watch
 
@@ -103,8 +103,7 @@ class Lanes:
         """Let these rows run."""
         now_s = time.monotonic()
         with self._changed:
-            for row in rows:
-                self._batcher.add(Waiting(row.features.length, urgent, row), now_s)
+            self._batcher.add(rows, [row.features.length for row in rows], now_s, urgent=urgent)
             self._changed.notify(len(rows))  # no more lanes than can find a row
 
     def drop_waiting(self) -> None:
@@ -137,10 +136,10 @@ class Lanes:
                 self.outcomes.put(outcome)
             self.outcomes.notify()
 
-    def _begin(self, rows: list[PlacedRow]) -> None:
+    def _begin(self, rows: list[Row]) -> None:
         """A lane is about to run these."""
         name, limit_s = threading.current_thread().name, None
-        if self._engine.compiles([row.features for row in rows]):
+        if self._engine.compiles(rows):
             limit_s = self._compile_timeout_s
         with self._changed:
             self._watch.end(name, time.monotonic())
@@ -151,11 +150,12 @@ class Lanes:
         with self._changed:
             while not self._closed:
                 now_s = time.monotonic()
-                batch = [waiting.row for waiting in self._batcher.next(now_s)]
-                if late := [row for row in batch if row.deadline_s <= now_s]:
-                    self.outcomes.put(Outcome(late, None))
+                batch = self._batcher.next(now_s)
+                in_time = [row for row in batch if row.deadline_s > now_s]
+                if len(in_time) < len(batch):
+                    self.outcomes.put(Outcome([row for row in batch if row.deadline_s <= now_s], None))
                     self.outcomes.notify()
-                if in_time := [row for row in batch if row.deadline_s > now_s]:
+                if in_time:
                     self.tally.add([row.features.length for row in in_time if row.part.job])
                     self._busy += 1
                     return in_time, self._busy == 1 and not len(self._batcher)
@@ -168,15 +168,16 @@ def encode_rows(
     engine: Engine,
     rows: list[PlacedRow],
     alone: bool = False,
-    begin: Callable[[list[PlacedRow]], None] = lambda rows: None,
+    begin: Callable[[list[Row]], None] = lambda rows: None,
 ) -> list[Outcome]:
     """Run one micro-batch. If it fails its halves run by themselves, and so on, until the rows that fail are isolated.
 
     `begin` is called before each run.
     """
+    features = [row.features for row in rows]
     try:
-        begin(rows)
-        vectors = engine.run([row.features for row in rows], alone=alone)
+        begin(features)
+        vectors = engine.run(features, alone=alone)
         bad = _not_finite(vectors)
     except Exception as error:
         if len(rows) == 1:
