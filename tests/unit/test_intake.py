@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import random
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -41,6 +42,9 @@ class Watched(Connections):
         self.bytes_read += size
         super().read(one, size, frames)
 
+    def in_vain(self, one: Connection) -> None:
+        pass
+
     def hang_up(self, one: Connection) -> None:
         self.hung_up.append(one)
 
@@ -70,6 +74,16 @@ class Street:
     def send(self, *messages: list[bytes]) -> None:
         for frames in messages:
             self._push.send_multipart(frames)
+
+    def poll(self, timeout_ms: int) -> int:
+        """Whether a message waits."""
+        return self._pull.poll(timeout_ms)
+
+    def leave(self) -> None:
+        """End the connection, and wait until that is known."""
+        self._push.close()
+        while len(self.connections):
+            self.connections.turn(time.monotonic())
 
     def turn(self) -> None:
         self._pull.poll(0 if self.intake.is_reading else 1000)
@@ -103,8 +117,11 @@ def street(
         opened.enter_context(connections)
         pull.set_hwm(0)
         push.set_hwm(0)
+        pull.zap_domain = b"any"
         port = pull.bind_to_random_port("tcp://127.0.0.1")
         push.connect(f"tcp://127.0.0.1:{port}")
+        assert connections.sockets[-1].poll(10_000), "nobody asked to come in"
+        connections.turn(time.monotonic())
         yield Street(push, pull, connections, limits)
 
 
@@ -123,6 +140,22 @@ def test_a_small_request_is_passed_on_as_it_was_written() -> None:
         assert request.parts == {0: (2, frames[1])}
         assert (job, request.options, request.total, request.answer_bytes) == (1, Options(timeout_ms=500), 2, 64)
         assert there.connections.bytes_read == sum(map(len, frames))
+
+
+def test_turns_go_by_connections_and_those_that_have_gone_share_one() -> None:
+    with street() as there:
+        there.send(encode_request(b"a", 1, ["x"]), encode_request(b"b", 2, ["x"]))
+        there.until_done(2)
+        by_here = {request.client for _, request in there.let_in if isinstance(request, ReadRequest)}
+        assert len(by_here) == 1
+        there.send(encode_request(b"c", 3, ["x"]), encode_request(b"d", 4, ["x"]))
+        while not there.poll(1000):
+            pass
+        there.leave()
+        there.until_done(4)
+        gone = {request.client for _, request in there.let_in[2:] if isinstance(request, ReadRequest)}
+        assert len(gone) == 1
+        assert gone != by_here
 
 
 @pytest.mark.parametrize("size", [1, AT_ONCE_BYTES])

@@ -34,15 +34,16 @@ class ReadRequest:
     digest: bytes
     options: Options = NO_OPTIONS
     answer_bytes: int = 0
-    connection: int = 0
-    """By which it came, 0 if that has gone: identities are free to choose, so turns go by connections."""
+    connection: int | None = None
+    """By which it came, 0 if that has gone, None if it came by none: identities are free to choose, so turns go by
+    connections, and all that have gone share one."""
     key_name: str | None = None
     """Of the key that it came with, if there are keys."""
 
     @property
     def client(self) -> bytes:
         """Whose turn it takes. No identity begins with a zero byte."""
-        return b"\0%d" % self.connection if self.connection else self.identity
+        return self.identity if self.connection is None else b"\0%d" % self.connection
 
 
 class Reading:
