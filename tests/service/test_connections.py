@@ -203,6 +203,7 @@ def test_none_is_ended_for_another_that_had_its_descriptor(reader: Reader) -> No
 @pytest.mark.parametrize("was_heard", [True, False])
 def test_what_one_left_unread_counts_for_no_other_that_has_its_descriptor(reader: Reader, was_heard: bool) -> None:
     def had_the_same() -> bool:
+        reader.messages.clear()
         with reader.wire() as first:
             if was_heard:
                 first.send(frame(b"heard"))
