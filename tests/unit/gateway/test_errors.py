@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from functools import lru_cache
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from fastapi import FastAPI
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving import fake_config
@@ -28,9 +30,15 @@ from bert_serving.server.options import get_args_parser
 
 async def asked(backend: Backend, method: str, path: str, **about: Any) -> httpx.Response:
     """Without a server."""
-    transport = httpx.ASGITransport(
-        create_app(Services.of_one(backend, "fake"), fake_config(http_max_body=1)), raise_app_exceptions=False
-    )
+    return await sent(app_of(backend), method, path, **about)
+
+
+def app_of(backend: Backend) -> FastAPI:
+    return create_app(Services.of_one(backend, "fake"), fake_config(http_max_body=1))
+
+
+async def sent(app: FastAPI, method: str, path: str, **about: Any) -> httpx.Response:
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://a") as http:
         return await http.request(method, path, **about)
 
@@ -179,6 +187,12 @@ FIELDS = [b"texts", b"input", b"inputs", b"documents", b"query", b"text", b"prop
           b"top_n", b"config", b"x", b"texts"]  # fmt: skip
 
 
+@lru_cache
+def one_app() -> FastAPI:
+    """For all examples: to make it takes longer than to answer."""
+    return app_of(backend_with(FakeClient()))
+
+
 @given(
     st.sampled_from(PATHS),
     st.lists(st.tuples(st.sampled_from(FIELDS), ODD)),
@@ -187,7 +201,7 @@ FIELDS = [b"texts", b"input", b"inputs", b"documents", b"query", b"text", b"prop
 @settings(max_examples=300)
 def test_no_body_makes_the_gateway_fail(path: str, fields: list[tuple[bytes, bytes]], after: bytes) -> None:
     content = b"{%s}%s" % (b",".join(b'"%s":%s' % field for field in fields), after)
-    answer = asyncio.run(asked(backend_with(FakeClient()), "POST", path, content=content))
+    answer = asyncio.run(sent(one_app(), "POST", path, content=content))
     assert answer.status_code in (200, 400, 422), answer.text
     if answer.status_code != 200:
         error = answer.json()["error"]
