@@ -77,11 +77,12 @@ class _Pool(Generic[T]):
         high = low + 1
         while high - low < most:
             longest = rows[high - 1][0]
-            at_most = min(most, limits.max_tokens // longest) if longest else most
-            alike = min(bisect_left(rows, (longest + 1, 0), high), low + at_most)
-            if alike > high:  # those as long as the longest add nothing
-                high = alike
-                continue
+            if high < len(rows) and rows[high][0] == longest:  # those as long as the longest add nothing
+                at_most = min(most, limits.max_tokens // longest) if longest else most
+                alike = min(bisect_left(rows, (longest + 1, 0), high), low + at_most)
+                if alike > high:
+                    high = alike
+                    continue
             count = high - low
             # the pairs that a neighbour adds for nothing: a shorter one its own, a longer one those of all the others
             below = longest**2 - rows[low - 1][0] ** 2 if low else None
