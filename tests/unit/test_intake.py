@@ -175,6 +175,8 @@ def test_small_requests_pass_large_ones_which_take_turns() -> None:
         while len(there.noted) < 2:
             there.turn()
         there.send(encode_request(b"c", 3, ["small"]))
+        while not there.poll(1000):
+            pass
         there.until_done(3)
         assert there.let_in[0][1].identity == b"c"
         for _, request in there.let_in[1:]:
