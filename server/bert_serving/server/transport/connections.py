@@ -225,12 +225,13 @@ class Connections:
 
     def _let_through(self, address: str) -> int | None:
         """The number of a handshake with this address; None if it has to wait."""
-        self._take_events()  # of this connection, too: what is there already has no handshake of a higher number
+        # its own, too, however many there are: what is known by then has no handshake of a higher number
+        self._take_events(UNREAD_EVENTS)
         return self._table.let_through() if self._table.is_welcome(address) else None
 
-    def _take_events(self) -> None:
+    def _take_events(self, most: int = EVENTS_AT_ONCE) -> None:
         """Hear who came and who went."""
-        for _ in range(EVENTS_AT_ONCE):
+        for _ in range(most):
             if not is_readable(self._monitor):
                 return
             event, fd = struct.unpack("=Hi", receive_now(self._monitor)[0].bytes)
