@@ -33,16 +33,16 @@ class Asking(Generic[_Body]):
 
     with nothing awaited in between, so that the backend is still one of those there are.
     `about` are the fields of the body but its texts, once there is an answer.
+    `by_facts`: it is asked in this way for what is known of the backend's model, its prompts or its labels.
     """
 
-    def __init__(self, request: Request, kind: Kind[_Body]) -> None:
+    def __init__(self, request: Request, kind: Kind[_Body], *, by_facts: bool = False) -> None:
         self._request = request
         self._kind = kind
         self._content = bytearray()
         self._services: Services | None = None
         self.about: dict[str, Any] = {}
-        self.by_facts = False
-        """Whether it was asked in this way for what is known of the backend's model: its prompts, its labels."""
+        self.by_facts = by_facts
         self._believed = ""
 
     async def find(self, services: Services) -> Backend:

@@ -85,8 +85,7 @@ def add_tei(app: FastAPI, services: Services) -> None:
     )
     async def embed(request: Request) -> Response:
         """Returns a vector for each text, of length 1 unless `normalize` is false."""
-        asked = Asking(request, EmbedBody)
-        asked.by_facts = True
+        asked = Asking(request, EmbedBody, by_facts=True)
         backend = await asked.find(services)
 
         def as_texts(body: EmbedBody) -> tuple[list[str], bool, Options]:
@@ -104,8 +103,7 @@ def add_tei(app: FastAPI, services: Services) -> None:
     )
     async def embed_all(request: Request) -> Response:
         """Returns a vector for each token of each text, special tokens included, without pooling."""
-        asked = Asking(request, EmbedAllBody)
-        asked.by_facts = True
+        asked = Asking(request, EmbedAllBody, by_facts=True)
         backend = await asked.find(services)
 
         def as_texts(body: EmbedAllBody) -> tuple[list[str], bool, Options]:
@@ -137,8 +135,7 @@ def add_tei(app: FastAPI, services: Services) -> None:
             pooling = scores_of(labels, raw=body.raw_scores)
             return texts, False, Options.asked(pooling=pooling, is_pair=is_pair, truncate=truncate)
 
-        asked = Asking(request, PredictBody)
-        asked.by_facts = True
+        asked = Asking(request, PredictBody, by_facts=True)
         backend = await asked.find(services)
         reply = await answered(asked.of(backend, as_texts))
         found = [
@@ -165,8 +162,7 @@ def add_tei(app: FastAPI, services: Services) -> None:
             prompt = prompt_of(backend.facts.prompts, prompt_name=body.prompt_name)
             return texts, False, Options.asked(offsets=True, truncate="error", prompt=prompt or "")
 
-        asked = Asking(request, TokenizeBody)
-        asked.by_facts = True
+        asked = Asking(request, TokenizeBody, by_facts=True)
         backend = await asked.find(services)
         reply = await answered(asked.of(backend, as_texts))
         return as_json(tokens_of(reply, texts, with_special=asked.about["add_special_tokens"]))

@@ -63,8 +63,7 @@ def add_weaviate(app: FastAPI, services: Services) -> None:
             kept.append(body.text)
             return _texts_of(body), False, options
 
-        asked = Asking(request, VectorsBody)
-        asked.by_facts = True
+        asked = Asking(request, VectorsBody, by_facts=True)
         backend = await asked.find(services)
         reply = await asked.pooled(backend, as_texts)
         width = reply.array.shape[1]
