@@ -27,8 +27,8 @@ FEW_TOKENS = 80
 """oneDNN packs a float32 weight of 768 columns and more in one way for 8 to 80 tokens and in another for more. Each op
 keeps the packing of its first run, and for the other number of tokens packs the weight again every time: 64 tokens take
 1.2 to 1.6 times as long then, and 8 up to 4.7 times. So there may be two copies of each op over the same weights, one
-for micro-batches up to this many tokens and one for larger ones. In bfloat16 they are there for SHARES alone. The second
-would be 6 to 11% faster if it kept no packing, but then a row's last bits would depend on its batch's size."""
+for micro-batches up to this many tokens and one for larger ones; in bfloat16 for SHARES alone. The second would be 6 to
+11% faster if it kept no packing, but then a row's last bits would depend on its batch's size."""
 
 FEW, MANY = "few", "many"
 """In the names of their ops."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from bert_serving.server.gateway.fingerprint_header import HEADER
 from bert_serving.server.gateway.problems import Problem, Shape
 
 Schema = dict[str, Any]
@@ -116,7 +117,7 @@ RESULTS["content"]["application/octet-stream"] = {
 RESULTS["headers"] = {
     "X-Shape": {"schema": STRING, "description": "of octets: the shape of the array, such as 2,384"},
     "X-Dtype": {"schema": STRING, "description": "of octets: float32"},
-    "X-Model-Fingerprint": {"schema": STRING, "description": "which model, and which options, made the vectors"},
+    HEADER: {"schema": STRING, "description": "which model, and which options, made the vectors"},
 }
 
 EMBEDDINGS = as_json(

@@ -51,8 +51,8 @@ def create_app(services: Services, config: ServerConfig) -> FastAPI:
 
     def count(route: str, status: int, took_s: float) -> None:
         metrics.count(route, status, took_s)
-        if not route.startswith(HEALTH):
-            services.count_errors(status >= FIRST_ERROR_STATUS)
+        if status >= FIRST_ERROR_STATUS and not route.startswith(HEALTH):
+            services.count_error()
 
     app = described_app(
         wants_key=config.http_api_key is not None or accounts is not None,

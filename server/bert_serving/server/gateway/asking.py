@@ -79,7 +79,7 @@ class Asking(Generic[_Body]):
             self._check(backend, reply)
         except Exception:
             if self._services is not None:
-                self._services.count_errors(1, backend)
+                self._services.count_error(backend)
             raise
         self._request.scope[FINGERPRINT] = reply.fingerprint
         return reply

@@ -109,14 +109,14 @@ class Services:
         """Why nobody may hope that this server's own service mends itself; services elsewhere are not its business."""
         return next((member.backend.why_dead for _, member in self.members if member.place is None), None)
 
-    def count_errors(self, number: int, backend: Backend | None = None) -> None:
-        """So many requests more ended with an error, at this backend if one had been found for them. The only backend
-        has all errors; of several, each has its own."""
+    def count_error(self, backend: Backend | None = None) -> None:
+        """A request ended with an error, at this backend if one had been found for it. The only backend has all
+        errors; of several, each has its own."""
         found = [member.backend for _, member in self.members]
         if backend is None and len(found) == 1:
-            found[0].errors += number
+            found[0].errors += 1
         if backend is not None and len(found) != 1:
-            backend.errors += number
+            backend.errors += 1
 
     # -- how they come and go --
 
