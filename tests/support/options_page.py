@@ -1,6 +1,6 @@
 """docs/reference/options.md, as the table in `config.py` and the parsers of the commands have it.
 
-`python tests/support/options_page.py` writes the page anew; tests/unit/docs/test_tables.py holds it to them.
+`python tests/support/options_page.py` writes the page anew; tests/unit/test_docs_tables.py holds it to them.
 """
 
 from __future__ import annotations

@@ -417,7 +417,6 @@ class ServerConfig:
         return {
             **values,
             **beside,
-            "labels": list(self.labels),
             "kept_layers": self.facts.kept_layers,
             "max_positions": self.max_positions,
         }

@@ -29,7 +29,7 @@ from zmq.auth.thread import ThreadAuthenticator
 
 from bert_serving.client.keys import OWN_FILE, SERVER_FILE, KeyFile
 from bert_serving.server.errors import StartError
-from bert_serving.server.transport.key_files import KeyFolder, Keys
+from bert_serving.server.transport.key_files import SUFFIX, KeyFolder, Keys
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +194,7 @@ def make_keys(folder: Path, names: list[str]) -> list[Path]:
 
 
 def _make_client(folder: Path, name: str, server: ServerKeys) -> Path:
-    key = folder / CLIENTS / f"{name}.key"
+    key = folder / CLIENTS / f"{name}{SUFFIX}"
     if key.exists():
         raise FileExistsError(errno.EEXIST, "a client of that name already exists", str(key))
     handed_out = folder / FOR_CLIENTS / name

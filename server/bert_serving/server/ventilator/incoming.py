@@ -58,7 +58,7 @@ class Reader:
             if not is_first and not message.number and not is_readable(self._sock):
                 self._connections.dry()
                 return
-            is_first = False  # of it a poll has told
+            is_first = False  # of it a poll has told, or large requests are read and this attempt may be in vain
             try:
                 is_whole = self._take(message) if message.number <= MAX_FRAMES else self._take_surplus(message)
             except zmq.Again:
