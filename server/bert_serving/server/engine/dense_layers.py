@@ -30,7 +30,7 @@ class Int8:
 
 
 class DenseLayers:
-    """Makes them in a graph. Each weight is in it once, however many layers use it."""
+    """Makes them in a graph. Each kernel is in it once, however many layers use it."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""An encoder as a TensorFlow graph over constant weights, built from the shape of its architecture.
+"""An encoder as a TensorFlow graph, built from the shape of its architecture.
 
 Sizes in the comments: B rows, T tokens, N tokens of all rows (see `packing.py`), H hidden, A heads, D = H / A,
 I intermediate. Dense layers run on [N, H]; Q, K and V are one matrix product with the scale 1 / sqrt(D) folded into Q.

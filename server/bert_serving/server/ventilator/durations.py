@@ -1,7 +1,7 @@
 """How long the stages of requests took, counted by duration: what the gateway's `/metrics` shows as histograms. Pure.
 
 A request goes through `queue`, `tokenize` and `compute`; `whole` is from its acceptance to its answer. A request that
-is split into parts is counted once, by its first part.
+is split into parts is counted once, by its first part (again if another worker gets that).
 """
 
 from __future__ import annotations

@@ -248,7 +248,7 @@ class Worker:
             if held is None:
                 continue  # the part was dropped since
             if made.rows is None:
-                self._end(made.key)  # without rows, as below
+                self._end(made.key)  # without rows, as in `_collect`
                 continue
             held.note(made)
             self._finish_if_complete(made.key)
